@@ -1,0 +1,79 @@
+"""Typed readers of the environment, and where the embedded stack of this checkout keeps its data.
+
+Every setting may also be given as `NAME_FILE`, the path of a file that holds the value (for mounted secrets).
+"""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+SYSTEM_STATE_DIR = Path("/var/lib/orchestrator")
+
+
+def text(name: str, default: str = "") -> str:
+    """The value of NAME, else the content of the file named by NAME_FILE, else the default."""
+    if path := os.environ.get(f"{name}_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return os.environ.get(name, default)
+
+
+def boolean(name: str, default: bool = False) -> bool:
+    """True for 1, true, yes and on, in any case."""
+    value = text(name)
+    return value.lower() in {"1", "true", "yes", "on"} if value else default
+
+
+def number(name: str, default: float) -> float:
+    """A number of seconds, bytes or things."""
+    value = text(name)
+    try:
+        return float(value) if value else default
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a number, not {value!r}") from error
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A list separated by commas."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def data_dir() -> Path:
+    """The directory of the embedded stack that is meant: ORCHESTRATOR_DATA_DIR, else `.data` in the checkout."""
+    return Path(text("ORCHESTRATOR_DATA_DIR") or BASE_DIR / ".data")
+
+
+def running_stack() -> dict[str, str]:
+    """What `manage.py up` wrote into its data directory: addresses and secrets. Empty before the first start."""
+    try:
+        return json.loads((data_dir() / "stack.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, json.JSONDecodeError) as error:
+        raise ImproperlyConfigured(f"{data_dir() / 'stack.json'} can't be read: {error}") from error
+
+
+def database(url: str, *, role: str | None, statement_timeout: float) -> dict:
+    """Django's settings of one PostgreSQL connection. `role` is taken on at the start of every connection."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured(f"Only PostgreSQL is supported: postgresql://…, not {parts.scheme}://…")
+    options = [f"-c statement_timeout={int(statement_timeout * 1000)}", "-c lock_timeout=10000"]
+    options.append("-c idle_in_transaction_session_timeout=60000")
+    if role:
+        options.append(f"-c role={role}")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**dict(parse_qsl(parts.query)), "options": " ".join(options)},
+        "TEST": {"TEMPLATE": "template0"},
+    }
