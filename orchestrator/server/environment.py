@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from orchestrator.server.embedded import data_directory
+
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-SYSTEM_STATE_DIR = Path("/var/lib/orchestrator")
 
 
 def text(name: str, default: str = "") -> str:
@@ -42,8 +43,8 @@ def words(name: str, default: str = "") -> list[str]:
 
 
 def data_dir() -> Path:
-    """The directory of the embedded stack that is meant: ORCHESTRATOR_DATA_DIR, else `.data` in the checkout."""
-    return Path(text("ORCHESTRATOR_DATA_DIR") or BASE_DIR / ".data")
+    """The directory of the embedded stack that is meant: ORCHESTRATOR_DATA_DIR, else the checkout's own."""
+    return Path(text("ORCHESTRATOR_DATA_DIR") or data_directory.default(BASE_DIR))
 
 
 def running_stack() -> dict[str, str]:

@@ -1,0 +1,145 @@
+"""What `manage.py up` does: stores, roles, migrations, then the serving processes under one supervisor."""
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+
+import psycopg
+from django.conf import settings
+from django.db.migrations.loader import MigrationLoader
+
+from orchestrator.server import environment
+from orchestrator.server.embedded import StackError, data_directory, ports
+from orchestrator.server.embedded.children import Child
+from orchestrator.server.embedded.console import Console
+from orchestrator.server.embedded.processes import Stop, Supervisor
+from orchestrator.server.embedded.stack import ADDRESS_NAMES, Stack, agent_environment, child_environment
+
+FIRST_PORT = 8000
+START_SECONDS = 60
+MIGRATE_SECONDS = 300
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+
+
+def up(*, host: str, port: int | None, with_agent: bool, open_browser: bool) -> None:
+    """Start everything, say where it is, and look after it until somebody asks to stop."""
+    began = time.monotonic()
+    _check_assets()
+    data_dir = environment.data_dir().absolute()
+    data_directory.prepare(data_dir)
+    console = Console()
+    try:
+        with data_directory.lock(data_dir), Supervisor(console) as supervisor:
+            chosen = _choose_port(host, port)
+            stack = Stack(data_dir, supervisor, _given_addresses())
+            stack.start_stores()
+            stack.publish(stack.addresses.get("PUBLIC_URL") or f"http://{EVERYWHERE.get(host, host)}:{chosen}")
+            _migrate(stack)
+            _start_serving(stack, host, chosen, with_agent)
+            local_url = f"http://{EVERYWHERE.get(host, host)}:{chosen}"
+            supervisor.wait_until(lambda: _answers(local_url), "The web server", START_SECONDS)
+            console.write(_welcome(stack, time.monotonic() - began, with_agent))
+            if open_browser:
+                webbrowser.open(stack.addresses["PUBLIC_URL"])
+            supervisor.watch()
+    except Stop:
+        console.write("Stopped.\n")
+
+
+def _check_assets() -> None:
+    """Pages name their files by a manifest; without it every page would answer 500."""
+    if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+        raise StackError("The pages' scripts and styles aren't built yet. `make install` builds them.")
+
+
+def _choose_port(host: str, asked: int | None) -> int:
+    if asked is None:
+        return ports.next_free(host, FIRST_PORT)
+    if not ports.is_free(host, asked):
+        raise StackError(f"Port {asked} of {host} is taken. Without --port the next free one is used.")
+    return asked
+
+
+def _given_addresses() -> dict[str, str]:
+    return {name: value for name in ADDRESS_NAMES if (value := environment.text(name))}
+
+
+def _migrate(stack: Stack) -> None:
+    """Migrate in a process that logs in as owner, unless the database has every migration already."""
+    if not _migrations_missing(stack.addresses["DATABASE_OWNER_URL"]):
+        return
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=environment.BASE_DIR,
+        env=dict(child_environment(stack.data_dir, login="owner")()),
+        timeout=MIGRATE_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StackError("The migration failed; its lines above say why.")
+
+
+def _migrations_missing(owner_url: str) -> bool:
+    with psycopg.connect(owner_url, connect_timeout=10) as connection:
+        if not connection.execute("SELECT to_regclass('public.django_migrations') IS NOT NULL").fetchone()[0]:
+            return True
+        applied = set(connection.execute("SELECT app, name FROM django_migrations").fetchall())
+    return bool(set(MigrationLoader(None).disk_migrations) - applied)
+
+
+def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> None:
+    data_dir = stack.data_dir
+    celery = [sys.executable, "-m", "celery", "-A", "orchestrator.server", "worker", "--loglevel", "WARNING"]
+    celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    ticks = ["-Q", "ticks", "-P", "solo", "-n", "ticks@%h", "-B", "-s", str(data_dir / "beat-schedule")]
+    work = ["-Q", "work", "-P", "threads", "-c", "4", "-n", "work@%h"]
+    web = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", host, "--port", str(port)]
+    web += ["--log-level", "warning", "orchestrator.server.asgi:application"]
+    children = [
+        _server("web", web, data_dir, login="web"),
+        _server("work", celery + work, data_dir, login="worker"),
+        _server("ticks", celery + ticks, data_dir, login="worker"),
+    ]
+    if with_agent:
+        children.append(_agent(data_dir))
+    for child in children:
+        stack.supervisor.add(child)
+
+
+def _server(name: str, command: list[str], data_dir: Path, *, login: str) -> Child:
+    environment_of_child = child_environment(data_dir, login=login)
+    return Child(name=name, command=command, environment=environment_of_child, directory=str(environment.BASE_DIR))
+
+
+def _agent(data_dir: Path) -> Child:
+    """The agent of the default pool starts as soon as `bootstrap` has written its key."""
+    return Child(
+        name="agent",
+        command=[sys.executable, "-m", "orchestrator.cli", "agent", "start", "--pool", "default"],
+        environment=lambda: agent_environment(data_dir),
+        directory=str(environment.BASE_DIR),
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310
+            return answer.status < 400
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+    except OSError:
+        return False
+
+
+def _welcome(stack: Stack, seconds: float, with_agent: bool) -> str:
+    lines = [f"Orchestrator runs: {stack.addresses['PUBLIC_URL']}   (started in {seconds:.1f} s, Ctrl-C stops it)"]
+    lines.append(f"Its data is in {stack.data_dir}")
+    if with_agent and agent_environment(stack.data_dir) is None:
+        lines.append(
+            "Nobody can log in yet: `manage.py bootstrap` makes the first person, and the agent starts with it."
+        )
+    return "\n" + "\n".join(f"  {line}" for line in lines) + "\n\n"
