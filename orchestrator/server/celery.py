@@ -1,0 +1,26 @@
+"""The Celery application. Beat drives the ticks; other work has a queue of its own."""
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator.server.settings")
+
+app = Celery("orchestrator")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def _tick(task: str, seconds: float) -> dict:
+    """Every `seconds`; a tick that comes late by its own period is not worth running."""
+    return {"task": task, "schedule": seconds, "options": {"queue": "ticks", "expires": max(seconds * 2, 5)}}
+
+
+app.conf.beat_schedule = {
+    "expire leases": _tick("runs.tasks.expire_leases", settings.TICK_SECONDS),
+    "create scheduled runs": _tick("runs.tasks.create_scheduled_runs", settings.TICK_SECONDS),
+    "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
+    "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
+}
+app.conf.task_routes = {entry["task"]: {"queue": "ticks"} for entry in app.conf.beat_schedule.values()}

@@ -1,0 +1,15 @@
+"""Every address of the portal and the API."""
+
+from django.urls import include, path
+
+from orchestrator.server import health
+
+urlpatterns = [
+    path("health/live", health.live, name="health-live"),
+    path("health/ready", health.ready, name="health-ready"),
+    path("api/v1/", include("orchestrator.server.api_urls")),
+    path("", include("allauth.account.urls")),
+    path("", include("tenants.urls")),
+    path("o/<slug:organization>/<slug:workspace>/", include("blocks.urls")),
+    path("o/<slug:organization>/<slug:workspace>/", include("runs.urls")),
+]

@@ -1,0 +1,338 @@
+"""The journal's entries and the messages between SDK, agent and server.
+
+The journal travels as NDJSON: one batch line, then for each stream a stream line and its entries. Every entry is one
+JSON object tagged by `kind`. Times are integers in microseconds UTC; durations come from a monotonic clock.
+Unknown fields are ignored, unknown kinds are quarantined by the server, so that either end may be the newer one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+WIRE = 1
+"""The version spoken here. A server speaks this one and the one before."""
+
+# Bounds, enforced at both ends. Bytes unless said otherwise.
+MAX_ENTRY = 1 << 20
+MAX_BATCH_PACKED = 1 << 20
+MAX_BATCH = 16 << 20
+MAX_LOG_MESSAGE = 256 << 10
+MAX_PARAMETERS = 512 << 10
+MAX_TAGS = 100  # tags of one run
+MAX_TAG = 200  # characters
+MAX_NAME = 500  # characters
+MAX_MESSAGE = 4_000  # characters of a state's message
+MAX_TRACEBACK = 64 << 10  # characters, the end is kept
+MAX_PARENTS = 1_000  # edges drawn to one task run
+
+LOG_CUT_MARK = " … [cut: {dropped} more characters]"
+
+
+class Entry(Struct, kw_only=True, omit_defaults=True, tag_field="kind", gc=False):
+    """What every entry says: its place in the stream, the flow run it belongs to, and when."""
+
+    seq: int
+    run: UUID
+    t: int
+
+
+class Error(Struct, kw_only=True, omit_defaults=True):
+    """An exception, as text: nobody but the user's own process ever unpickles anything."""
+
+    type: str
+    message: str = ""
+    traceback: str = ""
+
+
+class About(Struct, kw_only=True, omit_defaults=True):
+    """Who a flow run is. Comes with the first entry of a run that its holder made: a local root, or a subflow."""
+
+    flow: str
+    name: str = ""
+    version: str | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
+    tags: list[str] = []
+    parent: UUID | None = None
+    parent_task: UUID | None = None
+    retries: int = 0
+    host: str = ""
+    sdk: str = ""
+
+
+class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
+    """A flow run entered a state. Writer 0 alone may say so.
+
+    `duration` is the time in user code, in microseconds. `at` (SCHEDULED only) is when the next execution is due.
+    """
+
+    state: str
+    name: str | None = None
+    message: str | None = None
+    run_count: int = 1
+    duration: int | None = None
+    at: int | None = None
+    error: Error | None = None
+    about: About | None = None
+
+
+class TaskState(Entry, tag="task.state", kw_only=True, omit_defaults=True):
+    """A task run, as far as it has come. Self-contained: the last entry may carry its whole life in one.
+
+    `history` lists former states as [t, type, name or null, message or null]; the entry's own state is not in it.
+    """
+
+    id: UUID
+    task: str
+    state: str
+    label: str = ""
+    name: str | None = None
+    message: str | None = None
+    run_count: int = 1
+    started: int | None = None
+    ended: int | None = None
+    duration: int | None = None
+    parents: list[UUID] = []
+    tags: list[str] = []
+    parent_task: UUID | None = None
+    history: list[tuple[int, str, str | None, str | None]] = []
+    error: Error | None = None
+
+
+class Log(Entry, tag="log", kw_only=True, omit_defaults=True):
+    """A log line. `level` is a number of the standard library's scale; `extra` a JSON object."""
+
+    message: str
+    level: int = 20
+    logger: str = ""
+    task: UUID | None = None
+    extra: msgspec.Raw = msgspec.Raw()
+
+
+class Artifact(Entry, tag="artifact", kw_only=True, omit_defaults=True):
+    """Something made for people: a table, markdown, a link, an image, a progress value."""
+
+    id: UUID
+    type: str
+    key: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    description: str | None = None
+    task: UUID | None = None
+
+
+class Event(Entry, tag="event", kw_only=True, omit_defaults=True):
+    """Something happened that others may react to."""
+
+    id: UUID
+    event: str
+    resource: dict[str, str] = {}
+    payload: msgspec.Raw = msgspec.Raw()
+
+
+class Result(Entry, tag="result", kw_only=True, omit_defaults=True):
+    """Where a value was stored. The value itself stays with the user."""
+
+    url: str
+    task: UUID | None = None
+    key: str | None = None
+    size: int | None = None
+    serializer: str | None = None
+
+
+class Usage(Entry, tag="usage", kw_only=True, omit_defaults=True):
+    """What the process used since its last report: CPU microseconds, and its peak memory in bytes."""
+
+    cpu: int = 0
+    memory: int = 0
+
+
+class Dropped(Entry, tag="dropped", kw_only=True, omit_defaults=True):
+    """The entries from `seq` to `last` were given up, and why: `count` of them, by kind."""
+
+    last: int
+    why: str
+    count: dict[str, int] = {}
+
+
+AnyEntry = RunState | TaskState | Log | Artifact | Event | Result | Usage | Dropped
+
+
+class Batch(Struct, tag_field="kind", tag="batch", kw_only=True):
+    """The first line of a request."""
+
+    wire: int
+    sent_at: int
+
+
+class Stream(Struct, tag_field="kind", tag="stream", kw_only=True, omit_defaults=True):
+    """Opens the entries of one stream: one writer within one attempt of one root run.
+
+    `token` is the secret of the attempt: given by the claim, or, for a local run, made by the client.
+    """
+
+    root: UUID
+    attempt: int
+    writer: int
+    token: str
+    from_seq: int
+
+    @property
+    def id(self) -> str:
+        """The name by which answers speak of this stream."""
+        return f"{self.root}.{self.attempt}.{self.writer}"
+
+
+class Rejected(Struct):
+    """An entry that was received but not taken, and why. `code` is one of REJECTIONS."""
+
+    stream: str
+    seq: int
+    code: str
+
+
+REJECTIONS = {
+    "unknown_kind": "The server does not know this kind of entry; it was kept in quarantine.",
+    "invalid": "The entry does not have the form of its kind.",
+    "too_large": "The entry is larger than an entry may be.",
+    "unknown_run": "The entry names a run that this stream may not write to.",
+    "not_writer_0": "Only writer 0 may report states of flow runs.",
+    "refused": "The run's state does not allow this change.",
+    "superseded": "A newer attempt has taken over; the state was recorded in this attempt only.",
+    "data": "The database refused the entry's content.",
+    "sealed": "The attempt ended too long ago.",
+    "stale_token": "The token is not the one of this attempt.",
+    "quota": "The organization may not start more runs.",
+}
+
+
+class Signal(Struct):
+    """What the server asks a holder to do: `cancel`, `superseded` or `over`."""
+
+    run: UUID
+    signal: str
+
+
+class Answer(Struct, kw_only=True):
+    """The answer to a batch. `acked` and `expected` map a stream's id to a sequence number.
+
+    Acked means received, not accepted. `expected` asks the client to send again from that number.
+    """
+
+    acked: dict[str, int] = {}
+    expected: dict[str, int] = {}
+    rejected: list[Rejected] = []
+    signals: list[Signal] = []
+
+
+class ClaimedRun(Struct, kw_only=True):
+    """One run that an agent may now execute.
+
+    `token` authenticates its journal and everything its process may ask for; it dies with the lease.
+    `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}.
+    """
+
+    run: UUID
+    attempt: int
+    run_count: int
+    token: str
+    name: str
+    flow: str
+    deployment: str
+    deployment_id: UUID
+    entrypoint: str
+    source: dict[str, str]
+    parameters: dict[str, Any]
+    tags: list[str]
+    lease_seconds: float
+
+
+class LeaseRef(Struct):
+    """A lease as its holder knows it."""
+
+    run: UUID
+    attempt: int
+
+
+_entry_decoder = msgspec.json.Decoder(AnyEntry)
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+def decode_entry(line: bytes) -> AnyEntry:
+    """Read one entry.
+
+    Raises:
+        msgspec.DecodeError: The line is not JSON.
+        msgspec.ValidationError: It is JSON, but not an entry we know.
+    """
+    return _entry_decoder.decode(line)
+
+
+_UNSAFE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean_text(text: str, limit: int | None = None) -> str:
+    """Replace what PostgreSQL and UTF-8 can't hold (NUL, lone surrogates) by U+FFFD, and cut to `limit` characters.
+
+    >>> clean_text("a\\x00b")
+    'a\\ufffdb'
+    """
+    if limit is not None and len(text) > limit:
+        text = text[:limit]
+    return _UNSAFE.sub("\ufffd", text) if _UNSAFE.search(text) else text
+
+
+def cut_log(message: str) -> str:
+    """Clean a log message and cut it to MAX_LOG_MESSAGE, with a mark that says how much is missing."""
+    if len(message) > MAX_LOG_MESSAGE:
+        kept = message[:MAX_LOG_MESSAGE]
+        message = kept + LOG_CUT_MARK.format(dropped=len(message) - len(kept))
+    return clean_text(message)
+
+
+def json_value(value: Any, depth: int = 0) -> Any:
+    """Turn any Python value into what JSON and PostgreSQL's jsonb can hold.
+
+    NaN and infinities become strings, so do keys and whatever JSON has no form for (its `repr`); nesting deeper than
+    50 becomes "…". Never raises: an object whose `repr` fails is named by its type.
+
+    >>> json_value({1: float("nan"), "when": [True, None]})
+    {'1': 'nan', 'when': [True, None]}
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return clean_text(str(value))
+    if isinstance(value, int):
+        # Beyond 64 bits browsers and msgspec lose digits.
+        return int(value) if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if depth >= 50:
+        return "…"
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): json_value(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_value(item, depth + 1) for item in value]
+    return _foreign_value(value, depth)
+
+
+def _foreign_value(value: Any, depth: int) -> Any:
+    """What msgspec knows (dates, UUIDs, dataclasses, enums) as JSON, pydantic models as objects, the rest as text."""
+    try:
+        if hasattr(value, "model_dump"):
+            return json_value(value.model_dump(mode="json"), depth + 1)
+        return json_value(msgspec.to_builtins(value), depth + 1)
+    except Exception:
+        try:
+            return clean_text(repr(value), 10_000)
+        except Exception:
+            return f"<{type(value).__name__}>"
+
+

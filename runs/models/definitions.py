@@ -1,0 +1,182 @@
+"""What to run, and where: flows, deployments, schedules, pools, queues, agents, limits, bundles of code."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from tenants.owned import TenantOwned, same_tenant
+
+
+class InWorkspace(TenantOwned):
+    """A row of one workspace."""
+
+    workspace = same_tenant("tenants.Workspace")
+
+    class Meta:
+        abstract = True
+
+
+class Flow(InWorkspace):
+    """A workflow, known by its name. Made by its first run or deployment."""
+
+    name = models.CharField(max_length=500)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "flow"
+        constraints = [models.UniqueConstraint(fields=["organization", "workspace", "name"], name="flow_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Limit(InWorkspace):
+    """At most `slots` runs at once for one pool, queue or deployment (`target`). Its slots are lease rows."""
+
+    class Kind(models.TextChoices):
+        """What is limited."""
+
+        POOL = "pool"
+        QUEUE = "queue"
+        DEPLOYMENT = "deployment"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    target_id = models.UUIDField()
+    slots = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "concurrency_limit"
+        constraints = [models.UniqueConstraint(fields=["organization", "kind", "target_id"], name="limit_target")]
+
+
+class WorkPool(InWorkspace):
+    """Where runs are executed: a kind of infrastructure and the agents that serve it."""
+
+    name = models.CharField(max_length=200)
+    type = models.CharField(max_length=40, default="process")
+    description = models.TextField(blank=True)
+    paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "work_pool"
+        constraints = [models.UniqueConstraint(fields=["organization", "workspace", "name"], name="work_pool_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkQueue(InWorkspace):
+    """A lane within a pool. Lower `priority` numbers go first."""
+
+    pool = same_tenant("runs.WorkPool", related_name="queues")
+    name = models.CharField(max_length=200)
+    priority = models.SmallIntegerField(default=100)
+    paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "work_queue"
+        constraints = [models.UniqueConstraint(fields=["organization", "pool", "name"], name="work_queue_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Agent(InWorkspace):
+    """A process of the user's that claims runs of one pool."""
+
+    pool = same_tenant("runs.WorkPool", related_name="agents")
+    name = models.CharField(max_length=200)
+    slots = models.PositiveIntegerField(default=1)
+    queues = ArrayField(models.CharField(max_length=200), default=list)
+    version = models.CharField(max_length=40, blank=True)
+    python = models.CharField(max_length=20, blank=True)
+    host = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(default=now)
+    started_at = models.DateTimeField(default=now)
+    last_seen_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "agent"
+        constraints = [models.UniqueConstraint(fields=["organization", "pool", "name"], name="agent_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Bundle(TenantOwned):
+    """A zip of source modules, addressed by its SHA-256. Never opened by the server."""
+
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField()
+    content = models.BinaryField()
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "bundle"
+        constraints = [models.UniqueConstraint(fields=["organization", "sha256"], name="bundle_sha256")]
+
+
+class Deployment(InWorkspace):
+    """A flow made ready to be run by agents: its code, parameters, place and schedule."""
+
+    flow = same_tenant("runs.Flow", related_name="deployments")
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    version = models.CharField(max_length=200, blank=True)
+    tags = ArrayField(models.CharField(max_length=200), default=list)
+    entrypoint = models.CharField(max_length=1000)
+    source = models.JSONField()
+    python = models.CharField(max_length=10, blank=True)  # Set for pickled code, which runs on this version only.
+    parameter_schema = models.JSONField(default=dict)
+    parameters = models.JSONField(default=dict)
+    pool = same_tenant("runs.WorkPool")
+    queue = same_tenant("runs.WorkQueue")
+    retries = models.PositiveIntegerField(default=0)
+    retry_delay = models.FloatField(default=0)  # seconds
+    crash_retries = models.PositiveIntegerField(null=True)  # None: the flow's own budget alone
+    paused = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "deployment"
+        constraints = [models.UniqueConstraint(fields=["organization", "flow", "name"], name="deployment_name")]
+        indexes = [models.Index(fields=["organization", "workspace", "-updated_at"], name="deployment_list")]
+
+    def __str__(self) -> str:
+        return f"{self.flow.name}/{self.name}"
+
+
+class Schedule(InWorkspace):
+    """When a deployment runs by itself. `next_at` is the next time for which no run was made yet."""
+
+    class Kind(models.TextChoices):
+        """How the times are described."""
+
+        CRON = "cron"
+        INTERVAL = "interval"
+
+    deployment = same_tenant("runs.Deployment", related_name="schedules")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    cron = models.CharField(max_length=200, blank=True)
+    day_or = models.BooleanField(default=True)
+    interval = models.FloatField(null=True)  # seconds
+    anchor = models.DateTimeField(null=True)
+    timezone = models.CharField(max_length=60, default="UTC")
+    parameters = models.JSONField(default=dict)
+    active = models.BooleanField(default=True)
+    paused_by = models.CharField(max_length=254, blank=True)  # A person's pause survives redeploys.
+    next_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "schedule"
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(active=True), name="schedule_due"),
+            models.Index(fields=["organization", "deployment"], name="schedule_of_deployment"),
+        ]

@@ -1,0 +1,228 @@
+"""Flow runs, and who holds them: attempts, leases, journal streams."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from orchestrator.states import ALIVE, StateType
+from runs.models.definitions import InWorkspace
+from tenants.owned import TenantManager, TenantOwned, same_tenant
+
+STATE_TYPES = [(state.value, state.value.capitalize()) for state in StateType]
+
+
+class FlowRun(InWorkspace):
+    """One run of a flow. Its state is written by `runs/transitions.py` alone.
+
+    `root_id` names the execution it belongs to: itself, or the run in whose process it was called. `retention` and
+    `bucket` were fixed when the server first saw the root, and say in which partitions the rows of the run lie.
+    """
+
+    class Origin(models.TextChoices):
+        """Which door the run came through."""
+
+        LOCAL = "local"  # Called by hand, by a process with an API key.
+        SUBFLOW = "subflow"  # Called by another flow in its process.
+        API = "api"
+        FORM = "form"
+        SCHEDULE = "schedule"
+        RETRY = "retry"
+
+    flow = same_tenant("runs.Flow")
+    deployment = same_tenant("runs.Deployment", null=True)
+    schedule = same_tenant("runs.Schedule", null=True)
+    name = models.CharField(max_length=500)
+    origin = models.CharField(max_length=20, choices=Origin.choices)
+    created_by = models.CharField(max_length=254, blank=True)
+    parameters = models.JSONField(default=dict)
+    tags = ArrayField(models.CharField(max_length=200), default=list)
+    version = models.CharField(max_length=200, blank=True)
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none was given
+
+    state_type = models.CharField(max_length=12, choices=STATE_TYPES)
+    state_name = models.CharField(max_length=200)
+    state_message = models.TextField(blank=True)
+    state_at = models.DateTimeField()
+    history = models.JSONField(default=list)  # [[µs UTC, type, name, message or null, attempt], …], oldest first
+    error = models.JSONField(null=True)  # {"type", "message", "traceback"}
+
+    root_id = models.UUIDField()
+    parent_id = models.UUIDField(null=True)
+    parent_task_id = models.UUIDField(null=True)
+    retry_of = models.UUIDField(null=True)
+    replays_from = models.UUIDField(null=True)
+
+    pool = same_tenant("runs.WorkPool", null=True)
+    queue = same_tenant("runs.WorkQueue", null=True)
+    priority = models.SmallIntegerField(default=0)  # Higher goes first within a queue.
+    concurrency_key = models.CharField(max_length=200, blank=True)
+
+    attempt = models.PositiveIntegerField(default=0)  # Claims so far: the fencing epoch.
+    run_count = models.PositiveIntegerField(default=0)  # Executions of the user's function so far.
+    crashes = models.PositiveIntegerField(default=0)
+    claims_lost = models.PositiveSmallIntegerField(default=0)  # Claims that expired before user code was reached.
+    retries = models.PositiveIntegerField(default=0)
+    retry_delay = models.FloatField(default=0)  # seconds
+    crash_retries = models.PositiveIntegerField(null=True)
+
+    created_at = models.DateTimeField(default=now)
+    scheduled_at = models.DateTimeField(null=True)  # When it was meant to start; never changes.
+    due_at = models.DateTimeField(null=True)  # When the next execution may start.
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    duration = models.BigIntegerField(default=0)  # µs in user code
+    cpu = models.BigIntegerField(default=0)  # µs
+    memory = models.BigIntegerField(default=0)  # bytes, the peak of its process
+
+    retention = models.SmallIntegerField()
+    bucket = models.DateField()
+    lines = models.BigIntegerField(default=0)  # Log lines so far; counted on the root.
+
+    class Meta:
+        db_table = "flow_run"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "workspace", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="flow_run_idempotency",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "workspace", "-created_at", "-id"], name="flow_run_list"),
+            models.Index(
+                fields=["organization", "workspace", "state_type", "-created_at", "-id"], name="flow_run_by_state"
+            ),
+            models.Index(fields=["organization", "flow", "-created_at", "-id"], name="flow_run_of_flow"),
+            models.Index(
+                fields=["organization", "deployment", "-created_at", "-id"],
+                condition=Q(deployment__isnull=False),
+                name="flow_run_of_deployment",
+            ),
+            models.Index(fields=["organization", "root_id"], name="flow_run_of_root"),
+            models.Index(
+                fields=["organization", "pool", "due_at"],
+                condition=Q(state_type="SCHEDULED", pool__isnull=False),
+                name="flow_run_claimable",
+            ),
+            models.Index(
+                fields=["due_at"], condition=Q(state_type="SCHEDULED", state_name="Scheduled"), name="flow_run_late"
+            ),
+            models.Index(
+                fields=["retention", "bucket"], condition=Q(state_type__in=sorted(ALIVE)), name="flow_run_alive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_root(self) -> bool:
+        """True for a run with a lease of its own."""
+        return self.root_id == self.id
+
+    @property
+    def is_final(self) -> bool:
+        """True when the run can't change any more."""
+        return StateType(self.state_type) not in ALIVE
+
+
+class Attempt(TenantOwned):
+    """One claim of a root run: who held it, with which token, and how it went."""
+
+    run = same_tenant("runs.FlowRun")
+    number = models.PositiveIntegerField()
+    token_hash = models.BinaryField(max_length=32)
+    agent = same_tenant("runs.Agent", null=True)
+    host = models.CharField(max_length=255, blank=True)
+    sdk = models.CharField(max_length=40, blank=True)
+    run_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=now)
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=200, blank=True)
+    history = models.JSONField(default=list)  # States it reported after it was superseded, or the run was over.
+
+    class Meta:
+        db_table = "attempt"
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "run", "number"], name="attempt_number"),
+            # Looked up before the tenant is known; 128 random bits and more tell nothing about other tenants.
+            models.UniqueConstraint(fields=["token_hash"], name="attempt_token"),
+        ]
+
+
+class Lease(TenantOwned):
+    """Somebody holds a run (`limit` is null), or one slot of a limit for it, until `expires_at`."""
+
+    run = same_tenant("runs.FlowRun")
+    attempt = models.PositiveIntegerField()
+    agent = same_tenant("runs.Agent", null=True)
+    limit = same_tenant("runs.Limit", null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "lease"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "run", "limit"], nulls_distinct=False, name="lease_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "limit"], condition=Q(limit__isnull=False), name="lease_slots"),
+            models.Index(fields=["expires_at"], condition=Q(limit__isnull=True), name="lease_expiry"),
+        ]
+
+
+class JournalStream(models.Model):
+    """How far one writer's journal was applied. `clock_offset` (µs) is the server's clock minus the writer's."""
+
+    pk = models.CompositePrimaryKey("organization_id", "root_id", "attempt", "writer")
+    organization = models.ForeignKey("tenants.Organization", on_delete=models.CASCADE, related_name="+", db_index=False)
+    root_id = models.UUIDField()
+    attempt = models.PositiveIntegerField()
+    writer = models.IntegerField()
+    applied_seq = models.BigIntegerField(default=0)
+    clock_offset = models.BigIntegerField(default=0)
+    last_at = models.DateTimeField(default=now)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "journal_stream"
+
+
+class JournalQuarantine(TenantOwned):
+    """An entry that was received and could not be taken: kept for people to look at."""
+
+    root_id = models.UUIDField()
+    attempt = models.PositiveIntegerField()
+    writer = models.IntegerField()
+    seq = models.BigIntegerField()
+    code = models.CharField(max_length=40)
+    entry = models.TextField()  # its first 8 KiB
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "journal_quarantine"
+        indexes = [models.Index(fields=["organization", "root_id"], name="quarantine_of_root")]
+
+
+class Artifact(InWorkspace):
+    """Something a run made for people. The newest of a key stands for it."""
+
+    run_id = models.UUIDField()
+    task_id = models.UUIDField(null=True)
+    type = models.CharField(max_length=40)
+    key = models.CharField(max_length=200, blank=True)
+    data = models.JSONField(null=True)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "artifact"
+        indexes = [
+            models.Index(fields=["organization", "run_id"], name="artifact_of_run"),
+            models.Index(fields=["organization", "workspace", "key", "-created_at"], name="artifact_by_key"),
+        ]

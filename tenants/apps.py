@@ -1,0 +1,7 @@
+"""People, organizations, workspaces, rights."""
+
+from django.apps import AppConfig
+
+
+class TenantsConfig(AppConfig):
+    name = "tenants"

@@ -1,0 +1,168 @@
+"""Who asks: people, organizations, workspaces, memberships, API keys."""
+
+from __future__ import annotations
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.utils.timezone import now
+
+from orchestrator.ids import uuid7
+from tenants.owned import TenantManager, TenantOwned, same_tenant
+
+
+class UserManager(BaseUserManager):
+    """People are known by their e-mail address, in lower case."""
+
+    def create_user(self, email: str, password: str | None = None, **attributes) -> User:
+        user = self.model(email=email.strip().lower(), **attributes)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **attributes) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **attributes)
+
+    def get_by_natural_key(self, username: str) -> User:
+        return self.get(email=username.strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. Belongs to no tenant; memberships say what they may see."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=150, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    date_joined = models.DateTimeField(default=now)
+
+    objects = UserManager()
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        db_table = "person"
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+    def get_full_name(self) -> str:
+        return str(self)
+
+    def get_short_name(self) -> str:
+        return self.name.split(" ")[0] or self.email.split("@")[0]
+
+
+class Retention(models.IntegerChoices):
+    """How many days the tall tables keep a run's rows. Each is a class of partitions."""
+
+    WEEK = 7
+    MONTH = 30
+    QUARTER = 90
+    YEAR = 365
+
+
+class Organization(models.Model):
+    """A company: it pays, owns people and workspaces. The tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    retention = models.SmallIntegerField(choices=Retention.choices, default=Retention.MONTH)
+    created_at = models.DateTimeField(default=now)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "organization"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Workspace(TenantOwned):
+    """Where an organization's work lives. Owns everything but people and money."""
+
+    slug = models.SlugField(max_length=60)
+    name = models.CharField(max_length=120)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "workspace"
+        constraints = [models.UniqueConstraint(fields=["organization", "slug"], name="workspace_slug")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganizationRole(models.TextChoices):
+    """What a person is to the organization."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    BILLING = "billing"
+    MEMBER = "member"
+
+
+class WorkspaceRole(models.TextChoices):
+    """What a person or a key may do in a workspace."""
+
+    OWNER = "owner"
+    DEVELOPER = "developer"
+    RUNNER = "runner"
+    VIEWER = "viewer"
+    AGENT = "agent"
+
+
+class Membership(TenantOwned):
+    """A person belongs to an organization. Owners and admins own all of its workspaces."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=OrganizationRole.choices, default=OrganizationRole.MEMBER)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "membership"
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="membership_once")]
+
+
+class WorkspaceMembership(TenantOwned):
+    """A member's role in one workspace."""
+
+    workspace = same_tenant("tenants.Workspace")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    role = models.CharField(max_length=20, choices=WorkspaceRole.choices, default=WorkspaceRole.VIEWER)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "workspace_membership"
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "workspace", "user"], name="workspace_membership_once")
+        ]
+
+
+class ApiKey(TenantOwned):
+    """A program's way in, for one workspace. Only the SHA-256 of the key is stored."""
+
+    workspace = same_tenant("tenants.Workspace")
+    name = models.CharField(max_length=120)
+    role = models.CharField(max_length=20, choices=WorkspaceRole.choices, default=WorkspaceRole.DEVELOPER)
+    prefix = models.CharField(max_length=16)
+    hash = models.BinaryField(max_length=32)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False)
+    created_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "api_key"
+        constraints = [
+            # Looked up before the tenant is known; 256 random bits tell nothing about other tenants.
+            models.UniqueConstraint(fields=["hash"], name="api_key_hash"),
+            models.UniqueConstraint(fields=["organization", "workspace", "name"], name="api_key_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

@@ -1,0 +1,84 @@
+"""Who may do what: one table of verbs by role, asked through `can()` by every door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from rest_framework.permissions import BasePermission
+
+from tenants.errors import Forbidden
+from tenants.models import OrganizationRole, WorkspaceRole
+
+_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
+_RUN = _VIEW | {"runs.trigger", "runs.cancel"}
+_AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
+_DEVELOP = (
+    _RUN
+    | _AGENT
+    | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
+)
+
+WORKSPACE_VERBS: dict[str, frozenset[str]] = {
+    WorkspaceRole.VIEWER: _VIEW,
+    WorkspaceRole.RUNNER: _RUN,
+    WorkspaceRole.AGENT: _AGENT,
+    WorkspaceRole.DEVELOPER: _DEVELOP,
+    WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.edit"},
+    # What a run's own token may do, while its lease lives. The journal alone outlives it.
+    "run": frozenset(
+        {"journal.write", "variables.view", "variables.edit", "runs.view", "runs.trigger", "deployments.view", "bundles.read"}
+    ),
+    "run.over": frozenset({"journal.write"}),
+}
+OWNS_ALL_WORKSPACES = frozenset({OrganizationRole.OWNER, OrganizationRole.ADMIN})
+VERBS = frozenset().union(*WORKSPACE_VERBS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, in which workspace, in which role.
+
+    `kind` is `user`, `key` or `run`; `label` is how lists and audit name the actor. A run's actor carries its root
+    and attempt.
+    """
+
+    kind: str
+    organization_id: UUID
+    workspace_id: UUID
+    role: str
+    label: str
+    user_id: UUID | None = None
+    run_id: UUID | None = None
+    attempt: int | None = None
+    is_authenticated: bool = True
+
+
+def can(actor: Actor, verb: str, object: Any = None) -> bool:
+    """Say whether the actor may do `verb`, to `object` if one is meant."""
+    if verb not in VERBS:
+        raise ValueError(f"{verb} is in no role's list of verbs")
+    if verb not in WORKSPACE_VERBS.get(actor.role, ()):
+        return False
+    if object is None:
+        return True
+    same_organization = getattr(object, "organization_id", actor.organization_id) == actor.organization_id
+    return same_organization and getattr(object, "workspace_id", actor.workspace_id) == actor.workspace_id
+
+
+def require(actor: Actor, verb: str, object: Any = None) -> None:
+    """Raise Forbidden unless `can()`."""
+    if not can(actor, verb, object):
+        raise Forbidden(f"Your role ({actor.role}) may not do this ({verb}). Ask an owner of the workspace.")
+
+
+class VerbPermission(BasePermission):
+    """Ask `can()` for the verb that the view names for the method. A view without one is closed."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        verb = view.verbs.get(request.method) if hasattr(view, "verbs") else None
+        if verb is None or request.auth is None:
+            return False
+        require(request.auth, verb)
+        return True

@@ -1,0 +1,110 @@
+"""The wall between tenants, from our side: one organization for one transaction.
+
+PostgreSQL's row-level security reads `app.organization` (and, before a tenant is known, `app.user`). A scope is the
+transaction in which they are set; outside one, `TenantOwned.objects` refuses to build or run a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+
+
+class NoTenantScope(RuntimeError):
+    """Tenant data was asked for outside `tenant_scope()`. Open one around the whole unit of work."""
+
+
+class CrossTenantScope(RuntimeError):
+    """A scope was opened inside the scope of another organization. End the first one before the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows the current transaction may see: one organization's, one person's own, or, for sweeps, everybody's."""
+
+    organization_id: UUID | None = None
+    user_id: UUID | None = None
+    system: bool = False
+
+
+_current: ContextVar[Scope | None] = ContextVar("tenant_scope", default=None)
+
+
+def current_scope() -> Scope:
+    """The scope that is open.
+
+    Raises:
+        NoTenantScope: None is.
+    """
+    scope = _current.get()
+    if scope is None:
+        raise NoTenantScope(NoTenantScope.__doc__)
+    return scope
+
+
+@contextmanager
+def tenant_scope(organization_id: UUID) -> Iterator[None]:
+    """Run one unit of work of one organization, in one transaction. May be nested for the same organization."""
+    former = _current.get()
+    if former is not None and (former.system or former.organization_id not in (None, organization_id)):
+        raise CrossTenantScope(CrossTenantScope.__doc__)
+    user_id = former.user_id if former else None
+    with _opened(Scope(organization_id=organization_id, user_id=user_id), former):
+        yield
+
+
+@contextmanager
+def user_scope(user_id: UUID) -> Iterator[None]:
+    """See the organizations and memberships of one person, before it is known which one is meant."""
+    with _opened(Scope(user_id=user_id), _current.get()):
+        yield
+
+
+@contextmanager
+def system_scope() -> Iterator[None]:
+    """See the rows of all tenants. For sweeps: select (organization, id), leave, then work tenant by tenant.
+
+    Works on the `worker` login only; the web login can't become `system`.
+    """
+    if _current.get() is not None:
+        raise CrossTenantScope("system_scope() can't be opened inside another scope.")
+    token = _current.set(Scope(system=True))
+    try:
+        with transaction.atomic():
+            _execute("SET LOCAL ROLE system")
+            yield
+            if connection.in_atomic_block and len(connection.savepoint_ids):
+                _execute("SET LOCAL ROLE app")
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def _opened(scope: Scope, former: Scope | None) -> Iterator[None]:
+    with transaction.atomic():
+        if scope != former:
+            _tell_database(scope)
+        token = _current.set(scope)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+        if scope != former and connection.savepoint_ids:  # The transaction goes on: give it back as it was.
+            _tell_database(former or Scope())
+
+
+def _tell_database(scope: Scope) -> None:
+    _execute(
+        "SELECT set_config('app.organization', %s, true), set_config('app.user', %s, true)",
+        [str(scope.organization_id or ""), str(scope.user_id or "")],
+    )
+
+
+def _execute(statement: str, parameters: list[str] | None = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
