@@ -60,19 +60,23 @@ def prepare(
         _check_attributes(connection)
         _grant_memberships(connection)
         _allow_databases(connection, may_create_databases)
-        make_database(connection, database)
+        _make_database(connection, database)
+        keep_for_ourselves(connection, database)
     urls = {URL_NAMES[login]: _url(admin_url, login, known.get(login), database) for login in LOGINS}
     return Prepared(urls=urls, unknown_passwords=frozenset(LOGINS) - frozenset(known))
 
 
-def make_database(connection: psycopg.Connection, database: str) -> None:
-    """Make the database for `owner` when it is missing, and close it to everybody without a part in it."""
-    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
-        _become_owner_if_needed(connection)
-        _run(connection, "CREATE DATABASE {} OWNER owner TEMPLATE template0 ENCODING 'UTF8'", database)
+def keep_for_ourselves(connection: psycopg.Connection, database: str) -> None:
+    """Close the database to everybody without a part in it. Ingest stages its rows in temporary tables."""
     _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", database)
     _run(connection, "GRANT CONNECT ON DATABASE {} TO web, worker", database)
     _run(connection, "GRANT TEMPORARY ON DATABASE {} TO app, system", database)
+
+
+def _make_database(connection: psycopg.Connection, database: str) -> None:
+    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
+        _become_owner_if_needed(connection)
+        _run(connection, "CREATE DATABASE {} OWNER owner TEMPLATE template0 ENCODING 'UTF8'", database)
 
 
 def _check_version(connection: psycopg.Connection) -> None:

@@ -32,6 +32,7 @@ class Stack:
     addresses: dict[str, str]
     """Begins with what the environment gives; what is missing is started."""
     durable: bool = True
+    postgres: Postgres | None = None
 
     def start_stores(self, *, may_create_databases: bool = False) -> None:
         """Start the stores that nobody gave us, and wait for them."""
@@ -39,11 +40,12 @@ class Stack:
         orphans.end_orphans(self.data_dir)
         former = read_stack(self.data_dir)
         self.addresses.setdefault("SECRET_KEY", former.get("SECRET_KEY") or secrets.token_urlsafe(50))
-        postgres = self._start_postgres(former) if "DATABASE_URL" not in self.addresses else None
+        if "DATABASE_URL" not in self.addresses:
+            self.postgres = self._start_postgres(former)
         valkey = self._start_valkey(former) if "REDIS_URL" not in self.addresses else None
-        if postgres:
-            self.supervisor.wait_until(postgres.ready, "PostgreSQL", RECOVERY_SECONDS)
-            self._make_roles(postgres, former, may_create_databases)
+        if self.postgres:
+            self.supervisor.wait_until(self.postgres.ready, "PostgreSQL", RECOVERY_SECONDS)
+            self._make_roles(self.postgres, former, may_create_databases)
         if valkey:
             self.supervisor.wait_until(valkey.ready, "Valkey", RECOVERY_SECONDS)
 

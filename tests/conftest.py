@@ -1,0 +1,76 @@
+"""Every test runs on real PostgreSQL and Valkey, as the login `worker` in the role `app`."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import stack
+
+SETTINGS = "orchestrator.server.settings"
+STACK_KEY = pytest.StashKey[stack.SessionStack]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the stores once per session, before Django reads its settings and xdist its workers' environment."""
+    if config.option.help or config.option.version:
+        return
+    if not hasattr(config, "workerinput"):
+        config.stash[STACK_KEY] = stack.SessionStack()
+        config.stash[STACK_KEY].start()
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        stack.take_own_databases(os.environ.get("PYTEST_XDIST_WORKER", "main"))
+        _load_settings()
+
+
+def _load_settings() -> None:
+    """Read the settings, which is what pytest-django waits for; later than it would by itself."""
+    from django.conf import settings
+
+    if settings.configured:
+        raise pytest.UsageError(
+            "The settings were read before the stack of the tests ran: unset DJANGO_SETTINGS_MODULE."
+        )
+    os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
+    assert settings.DATABASES
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (running := config.stash.get(STACK_KEY, None)) is not None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+    """This worker's database, made and migrated by the owner. Flushing is the owner's right too."""
+    from django.db import connections
+    from django.test import TransactionTestCase
+
+    TransactionTestCase._fixture_teardown = lambda self: stack.truncate()
+    with django_db_blocker.unblock(), stack.own_database():
+        yield
+        connections.close_all()
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[object]:
+    from redis import Redis
+
+    with Redis.from_url(os.environ["REDIS_URL"], socket_timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
+def valkey(_valkey):
+    """A client of this worker's Valkey database, empty."""
+    _valkey.flushdb()
+    return _valkey
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey(request: pytest.FixtureRequest) -> None:
+    """Wake counters and caches of one test are no business of the next; tests without a database use neither."""
+    if request.node.get_closest_marker("django_db") or {"db", "transactional_db"} & set(request.fixturenames):
+        request.getfixturevalue("_valkey").flushdb()
