@@ -23,6 +23,13 @@ FIRST_PORT = 8000
 START_SECONDS = 60
 MIGRATE_SECONDS = 300
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+CELERY_NOISE = (
+    "SecurityWarning",  # Celery says on five lines that root runs it, which the person at the terminal knows
+    "absolutely not recommended!",
+    "Please specify a different user using the --uid option.",
+    "User information: uid=",
+    "worker: Warm shutdown",
+)
 
 
 def up(*, host: str, port: int | None, with_agent: bool, open_browser: bool) -> None:
@@ -93,7 +100,8 @@ def _migrations_missing(owner_url: str) -> bool:
 
 def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> None:
     data_dir = stack.data_dir
-    celery = [sys.executable, "-m", "celery", "-A", "orchestrator.server", "worker", "--loglevel", "WARNING"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server"]
+    celery += ["worker", "--loglevel", "WARNING"]
     celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     ticks = ["-Q", "ticks", "-P", "solo", "-n", "ticks@%h", "-B", "-s", str(data_dir / "beat-schedule")]
     work = ["-Q", "work", "-P", "threads", "-c", "4", "-n", "work@%h"]
@@ -112,7 +120,8 @@ def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> None
 
 def _server(name: str, command: list[str], data_dir: Path, *, login: str) -> Child:
     environment_of_child = child_environment(data_dir, login=login)
-    return Child(name=name, command=command, environment=environment_of_child, directory=str(environment.BASE_DIR))
+    directory = str(environment.BASE_DIR)
+    return Child(name, command, environment_of_child, directory=directory, hidden=CELERY_NOISE)
 
 
 def _agent(data_dir: Path) -> Child:
