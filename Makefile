@@ -1,0 +1,57 @@
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+ASSETS := .venv/.assets
+ASSET_SOURCES := $(shell find static package.json package-lock.json orchestrator/server/management/commands/assets.py -type f -not -path 'static/dist/*' 2>/dev/null)
+ARGS :=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test lint types bench screenshots lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(ASSETS) ## Make .venv with everything that serving, testing and building pages need
+
+demo: install ## Start everything, run the example flow, stay up (ARGS=--once: stop afterwards)
+	$(PYTHON) -m examples.demo $(ARGS)
+
+serve: install ## Start the platform here, until Ctrl-C (ARGS="--port 9000 --open")
+	$(PYTHON) manage.py up $(ARGS)
+
+test: lint types ## Lint, types, import contracts, and all tests on a stack of their own (ARGS="-k claim")
+	deploy/chromium.sh
+	$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: install ## Check style and import contracts
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	.venv/bin/lint-imports
+
+types: install ## Check the SDK's types
+	$(PYTHON) -m basedpyright
+
+bench: install ## Measure, side by side with Prefect (ARGS="--only import")
+	$(PYTHON) -m benchmarks $(ARGS)
+
+screenshots: install ## Make the screenshots of the README
+	$(PYTHON) -m docs.screenshots $(ARGS)
+
+lock: install ## Choose new versions of all libraries
+	deploy/retry.sh $(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile pyproject.toml --extra server --extra test --extra examples --upgrade --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+clean: ## Remove what was installed and built; data stays
+	rm -rf .venv .tools static/dist staticfiles build dist *.egg-info
+
+.venv/bin/python:
+	deploy/make-venv.sh
+
+$(INSTALLED): requirements.lock pyproject.toml deploy/make-venv.sh | .venv/bin/python
+	@echo "Installing the libraries into .venv; the first time takes about a minute."
+	@deploy/retry.sh $(PYTHON) -m pip install -qq --disable-pip-version-check -r requirements.lock
+	@deploy/retry.sh $(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(ASSETS): $(INSTALLED) $(ASSET_SOURCES)
+	@if [ -f orchestrator/server/management/commands/assets.py ]; then deploy/retry.sh $(PYTHON) manage.py assets; fi
+	@touch $@
