@@ -1,5 +1,75 @@
-"""Workflows as plain Python functions."""
+"""Workflows as plain Python functions.
+
+Nothing is imported until it is asked for: `from orchestrator import flow, task` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from orchestrator._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from orchestrator import runtime
+    from orchestrator.annotations import allow_failure, quote, unmapped
+    from orchestrator.context import tags
+    from orchestrator.deployments import Deployment, deploy, run_deployment
+    from orchestrator.engine.retries import exponential_backoff
+    from orchestrator.flows import Flow, flow
+    from orchestrator.logging import get_run_logger
+    from orchestrator.states import State
+    from orchestrator.tasks import Task, task
+    from orchestrator.variables import Variable
+
+__all__ = [
+    "Deployment",
+    "Flow",
+    "State",
+    "Task",
+    "Variable",
+    "__version__",
+    "allow_failure",
+    "deploy",
+    "exponential_backoff",
+    "flow",
+    "get_run_logger",
+    "quote",
+    "run_deployment",
+    "runtime",
+    "tags",
+    "task",
+    "unmapped",
+]
+
+_HOME = {
+    "Deployment": "deployments",
+    "Flow": "flows",
+    "State": "states",
+    "Task": "tasks",
+    "Variable": "variables",
+    "allow_failure": "annotations",
+    "deploy": "deployments",
+    "exponential_backoff": "engine.retries",
+    "flow": "flows",
+    "get_run_logger": "logging",
+    "quote": "annotations",
+    "run_deployment": "deployments",
+    "runtime": "",
+    "tags": "context",
+    "task": "tasks",
+    "unmapped": "annotations",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+    value = import_module(f"orchestrator.{name}") if home == "" else getattr(import_module(f"orchestrator.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

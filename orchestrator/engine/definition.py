@@ -1,0 +1,218 @@
+"""What a flow and a task have in common before they are called: the function, and how it shall be run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, ParamSpec, Self, TypeVar
+
+from orchestrator.engine.hooks import NAMES, Hooks, gather
+from orchestrator.engine.retries import Delays, fixed_delays
+from orchestrator.exceptions import ParameterBindError
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+LATER = {
+    "cache_policy": "caching",
+    "cache_key_fn": "caching",
+    "cache_expiration": "caching",
+    "refresh_cache": "caching",
+    "persist_result": "stored results",
+    "result_storage": "stored results",
+    "result_serializer": "stored results",
+    "result_storage_key": "stored results",
+    "cache_result_in_memory": "stored results",
+    "on_commit": "transactions",
+    "on_rollback": "transactions",
+}
+"""Options that users may know from elsewhere and that this version does not have: refused, never ignored."""
+
+
+def refuse(what: str, options: Iterable[str]) -> None:
+    """Raise for options that nobody takes, and say why.
+
+    Raises:
+        TypeError: Always, if there are any.
+    """
+    for option in options:
+        if option in LATER:
+            raise TypeError(f"@{what}({option}=…): {LATER[option]} are not available in this version. Leave it out.")
+        raise TypeError(f"@{what} takes no option {option!r}.")
+
+
+class Definition(Generic[P, R]):
+    """A function with the settings of its runs."""
+
+    kind_of_run = "run"
+
+    def __init__(
+        self,
+        fn: Callable[P, Any],
+        *,
+        name: str | None,
+        description: str | None,
+        tags: Iterable[str] | None,
+        version: str | None,
+        run_name: str | Callable[..., str] | None,
+        retries: int | None,
+        retry_delay_seconds: Delays | None,
+        retry_jitter_factor: float | None,
+        timeout_seconds: float | None,
+        log_prints: bool | None,
+        hooks: dict[str, Any],
+    ) -> None:
+        fn, self._wrapper = _plain_function(fn)
+        if not callable(fn):
+            raise TypeError(f"@{self.kind_of_run} decorates a function, not {type(fn).__name__}. Was an option passed by position?")
+        functools.update_wrapper(self, fn)
+        self.fn = fn
+        self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("<lambda>", "lambda")
+        self.description = description if description is not None else inspect.getdoc(fn)
+        self.tags = frozenset(_checked_tags(tags))
+        self.version = version
+        self.run_name = run_name
+        self.retries = _whole("retries", retries)
+        self.retry_delay_seconds = retry_delay_seconds
+        self.retry_delays = fixed_delays(retry_delay_seconds, self.retries)
+        self.retry_jitter_factor = retry_jitter_factor
+        self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
+        self.log_prints = log_prints
+        self.hooks: Hooks = gather(hooks)
+        self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
+        self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
+        self._refuse_what_generators_cannot()
+        self._signature: inspect.Signature | None = None
+
+    # Options that only tasks have; the engine asks every run for them.
+    retry_condition_fn: Callable[..., bool] | None = None
+    retry_on: tuple[type[BaseException], ...] = ()
+
+    def _refuse_what_generators_cannot(self) -> None:
+        if self.is_generator and (self.retries or self.timeout_seconds):
+            raise TypeError(
+                f"{self.name} is a generator: retries and timeout_seconds would start over with items already handed out."
+            )
+
+    @property
+    def has_hooks(self) -> bool:
+        """True when any hook hangs on this."""
+        return bool(self.hooks)
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The function's signature; read once."""
+        if self._signature is None:
+            self._signature = inspect.signature(self.fn)
+        return self._signature
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The parameters by name, defaults included.
+
+        Raises:
+            ParameterBindError: They don't fit the signature.
+        """
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ParameterBindError(f"{self.name}{self.signature}: {error}.") from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def call_arguments(self, parameters: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Turn parameters by name into what the function is called with."""
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, parameter in self.signature.parameters.items():
+            if name not in parameters:
+                continue
+            value = parameters[name]
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                args.append(value)
+            elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                args.append(value)
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                args.extend(value)
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                kwargs.update(value)
+            else:
+                kwargs[name] = value
+        return tuple(args), kwargs
+
+    def name_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The name of a run, from the template or the function that was given for it."""
+        template = self.run_name
+        if callable(template):
+            return str(template())
+        assert template is not None
+        try:
+            return template.format(**self.bind(args, kwargs))
+        except (KeyError, IndexError, AttributeError) as error:
+            raise ParameterBindError(f"The run name {template!r} of {self.name} names no parameter: {error}.") from None
+
+    def _hook_decorator(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+        self.hooks.setdefault(name, []).append(fn)
+        return fn
+
+    def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(definition, run, state)` when a run begins. Use it as a decorator."""
+        return self._hook_decorator("on_running", fn)
+
+    def on_completion(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(definition, run, state)` when a run has completed. Use it as a decorator."""
+        return self._hook_decorator("on_completion", fn)
+
+    def on_failure(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(definition, run, state)` when a run has failed, after its last retry. Use it as a decorator."""
+        return self._hook_decorator("on_failure", fn)
+
+    def on_cancellation(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(definition, run, state)` when a run was cancelled. Use it as a decorator."""
+        return self._hook_decorator("on_cancellation", fn)
+
+    def on_crashed(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(definition, run, state)` when a run has crashed and the process lives. Use it as a decorator."""
+        return self._hook_decorator("on_crashed", fn)
+
+    # Methods: a decorated function in a class is called with the instance, as any function is.
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Self:
+        if self._wrapper is classmethod:
+            instance = owner
+        if instance is None or self._wrapper is staticmethod:
+            return self
+        return self._bound_to(instance)
+
+    def _bound_to(self, instance: Any) -> Self:
+        import copy
+
+        bound = copy.copy(self)
+        bound.fn = functools.partial(self.fn, instance)
+        bound._signature = None
+        return bound
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _plain_function(fn: Any) -> tuple[Any, type | None]:
+    if isinstance(fn, staticmethod | classmethod):
+        return fn.__func__, type(fn)
+    return fn, None
+
+
+def _whole(name: str, value: int | None) -> int:
+    value = 0 if value is None else value
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"{name} is a number of times, 0 or more, not {value!r}.")
+    return value
+
+
+def _checked_tags(tags: Iterable[str] | None) -> Iterable[str]:
+    if isinstance(tags, str):
+        raise TypeError(f"tags is a list of texts, not one text. Write tags=[{tags!r}].")
+    return tags or ()
+
+
+__all__ = ["LATER", "NAMES", "Definition", "refuse"]

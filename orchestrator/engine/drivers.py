@@ -1,0 +1,89 @@
+"""Four ways to perform a life: in sync code, in a coroutine, in a generator, in an async generator.
+
+A life (see `life.py`) is a generator that yields *effects*. A driver performs each one and sends back what came of
+it, or throws what it raised. Nothing about runs, states or retries is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, Protocol
+
+
+class Effect(Protocol):
+    """Something that a life asks its driver to do."""
+
+    def run(self) -> Any:
+        """Do it, blocking."""
+
+    async def arun(self) -> Any:
+        """Do it without blocking the event loop."""
+
+
+Life = Generator[Effect, Any, None]
+
+
+def drive(life: Life) -> None:
+    """Perform a life in sync code."""
+    try:
+        effect = next(life)
+        while True:
+            try:
+                outcome = effect.run()
+            except BaseException as error:
+                effect = life.throw(error)
+            else:
+                effect = life.send(outcome)
+    except StopIteration:
+        return
+
+
+async def drive_async(life: Life) -> None:
+    """Perform a life in a coroutine."""
+    try:
+        effect = next(life)
+        while True:
+            try:
+                outcome = await effect.arun()
+            except BaseException as error:
+                effect = life.throw(error)
+            else:
+                effect = life.send(outcome)
+    except StopIteration:
+        return
+
+
+def drive_generator(life: Life) -> Generator[Any, Any, None]:
+    """Perform a life whose body is a generator: what the body yields goes to the caller."""
+    try:
+        effect = next(life)
+        while True:
+            try:
+                outcome = effect.run()
+                if isinstance(outcome, Generator):
+                    outcome = yield from outcome
+            except BaseException as error:
+                effect = life.throw(error)
+            else:
+                effect = life.send(outcome)
+    except StopIteration:
+        return
+
+
+async def drive_async_generator(life: Life) -> AsyncGenerator[Any, Any]:
+    """Perform a life whose body is an async generator."""
+    try:
+        effect = next(life)
+        while True:
+            try:
+                outcome = await effect.arun()
+                if isinstance(outcome, AsyncGenerator):
+                    async for item in outcome:
+                        yield item
+                    outcome = None
+            except BaseException as error:
+                effect = life.throw(error)
+            else:
+                effect = life.send(outcome)
+    except StopIteration:
+        return

@@ -1,0 +1,123 @@
+"""What a life asks its driver to do: call the user's function, wait, call a hook."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+    from orchestrator.futures import Future
+    from orchestrator.task_runners.base import End, TaskRunner
+
+
+class Body:
+    """Call the user's function, within its timeout."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def run(self) -> Any:
+        run = self._run
+        if run.definition.timeout_seconds is None:
+            return run.definition.fn(*run.args, **run.kwargs)
+        from orchestrator.engine.timeouts import limited
+
+        return limited(run)
+
+    async def arun(self) -> Any:
+        run = self._run
+        if run.definition.timeout_seconds is None:
+            outcome = run.definition.fn(*run.args, **run.kwargs)
+            return await outcome if inspect.isawaitable(outcome) else outcome
+        from orchestrator.engine.timeouts import limited_async
+
+        return await limited_async(run)
+
+
+class Hook:
+    """Call one hook: sync or async, whatever surrounds it."""
+
+    __slots__ = ("_arguments", "_hook")
+
+    def __init__(self, hook: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self._hook = hook
+        self._arguments = arguments
+
+    def run(self) -> Any:
+        outcome = self._hook(*self._arguments)
+        if inspect.isawaitable(outcome):
+            import asyncio
+
+            return asyncio.run(_awaited(outcome))
+        return outcome
+
+    async def arun(self) -> Any:
+        outcome = self._hook(*self._arguments)
+        return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+async def _awaited(outcome: Any) -> Any:
+    return await outcome
+
+
+class Sleep:
+    """Let time pass before the next execution. A run that is told to stop wakes at once."""
+
+    __slots__ = ("_run", "_seconds")
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        self._run = run
+        self._seconds = seconds
+
+    def run(self) -> None:
+        root = self._run.root
+        if root is None:
+            time.sleep(self._seconds)
+            return
+        root.stopping.wait(self._seconds)
+        root.check_stop()
+
+    async def arun(self) -> None:
+        import asyncio
+
+        await asyncio.sleep(self._seconds)
+
+
+class Settle:
+    """Wait until these futures are done."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self, futures: Sequence[Future[Any]]) -> None:
+        self._futures = futures
+
+    def run(self) -> None:
+        for future in self._futures:
+            future.wait()
+
+    async def arun(self) -> None:
+        for future in self._futures:
+            await future.wait_async()
+
+
+class CloseRunner:
+    """Wait for all that was submitted to a task runner, or bring it to its end."""
+
+    __slots__ = ("_end", "_runner")
+
+    def __init__(self, runner: TaskRunner, end: End) -> None:
+        self._runner = runner
+        self._end = end
+
+    def run(self) -> None:
+        self._runner.close(self._end)
+
+    async def arun(self) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self._runner.close, self._end)

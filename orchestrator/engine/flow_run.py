@@ -1,0 +1,236 @@
+"""A call of a flow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orchestrator.context import current_flow_run, flow_run_here, tags_here, task_run_here
+from orchestrator.engine import upstream
+from orchestrator.engine.failures import is_silent
+from orchestrator.engine.lineage import Lineage
+from orchestrator.names import run_name
+from orchestrator.engine.run import Run
+from orchestrator.engine.stopping import Stopping
+from orchestrator.logging import capture_prints
+
+if TYPE_CHECKING:
+    from orchestrator.flows import Flow
+    from orchestrator.futures import Future
+    from orchestrator.task_runners.base import TaskRunner
+
+LONG_WAIT = 60.0
+"""Seconds. A retry that is further away than this is handed back to the server, so that no slot is held for it."""
+
+
+class Execution:
+    """What the claim says of a root run that an agent was given. A flow called by hand has none."""
+
+    def __init__(self, claim: dict[str, Any]) -> None:
+        self.run = UUID(claim["run"])
+        self.attempt = int(claim["attempt"])
+        self.token = str(claim["token"])
+        self.run_count = int(claim.get("run_count") or 0)
+        self.name = str(claim.get("name") or "")
+        self.tags = frozenset(claim.get("tags") or ())
+        self.deployment = str(claim.get("deployment") or "")
+        self.deployment_id = claim.get("deployment_id")
+        self.scheduled_at: datetime | None = None
+        self.handed_back = False
+
+
+class FlowRun(Run):
+    """One flow run: the root of an execution, or a subflow of one."""
+
+    __slots__ = (
+        "_counters",
+        "_introduced",
+        "_owns_root",
+        "_tags_token",
+        "_task_token",
+        "attempt",
+        "execution",
+        "lineage",
+        "parameters",
+        "parent",
+        "parent_task",
+        "stopping_state",
+    )
+
+    definition: Flow[..., Any]
+
+    def __init__(
+        self,
+        flow: Flow[..., Any],
+        parameters: dict[str, Any],
+        wait_for: Iterable[Any] | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        super().__init__(flow, (), {})
+        parent = None if execution is not None else current_flow_run()
+        task_run = task_run_here.get()
+        self.parameters = parameters
+        self.parent: FlowRun | None = parent
+        self.parent_task: UUID | None = task_run.id if task_run is not None and task_run.flow_run is parent else None
+        self.root: FlowRun = parent.root if parent is not None else self
+        self.execution = execution
+        self.tags = flow.tags | tags_here.get()
+        self.name = run_name()
+        self.lineage = Lineage()
+        self.attempt = parent.attempt if parent is not None else 1
+        self._counters: dict[str, itertools.count[int]] = {}
+        self._introduced = False
+        if parent is not None:
+            self.stopping_state = parent.stopping_state
+            self.stream = parent.stream
+        else:
+            self.stopping_state = Stopping(self)
+        if execution is not None:
+            self._adopt(execution)
+        self._look_upstream(wait_for)
+
+    def _adopt(self, execution: Execution) -> None:
+        self.id = execution.run
+        self.attempt = execution.attempt
+        self.name = execution.name or self.name
+        self.tags = self.tags | execution.tags
+        self.run_count = max(0, execution.run_count - 1)
+        self._introduced = True  # The server made this run: it knows who it is.
+
+    def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
+        if wait_for is None and not upstream.needed():
+            return
+        found: list[Future[Any]] = []
+        upstream.find(self.parameters.values(), found)
+        if wait_for is not None:
+            upstream.find(list(wait_for), found)
+        self.upstream = found
+
+    def count(self, task_name: str) -> int:
+        """The ordinal of the next run of this task here."""
+        counter = self._counters.get(task_name)
+        if counter is None:
+            counter = self._counters.setdefault(task_name, itertools.count())
+        return next(counter)
+
+    def task_runner(self) -> TaskRunner:
+        """The runner that `.submit` hands tasks to; made when the first one comes."""
+        if self.runner is None:
+            self.runner = self.definition.task_runner.duplicate()
+        return self.runner
+
+    # The story.
+
+    def enter(self) -> None:
+        if self.definition.log_prints:
+            capture_prints()
+        self._token = flow_run_here.set(self)
+        self._task_token = task_run_here.set(None)
+        self._tags_token = tags_here.set(self.tags)
+        if self.root is self:
+            from orchestrator.journal import attach
+
+            self.stream = attach(self)
+            self.stopping_state.arm()
+
+    def leave(self) -> None:
+        if self.root is self:
+            self.stopping_state.disarm()
+            if self.stream is not None:
+                self.stream.finish()
+        self.upstream = ()
+        try:
+            tags_here.reset(self._tags_token)
+            task_run_here.reset(self._task_token)
+            flow_run_here.reset(self._token)
+        except ValueError:
+            flow_run_here.set(self.parent)  # A generator that was finished by another thread or task.
+        self._token = self._task_token = self._tags_token = None
+
+    def prepare(self) -> None:
+        flow = self.definition
+        if upstream.needed():
+            self.parameters = {name: upstream.replace(value) for name, value in self.parameters.items()}
+        if flow.should_validate_parameters:
+            self.parameters = flow.validate_parameters(self.parameters)
+        self.args, self.kwargs = flow.call_arguments(self.parameters)
+        if flow.run_name is not None and self.execution is None:
+            self.name = flow.name_for(self.args, self.kwargs)
+
+    def begin(self) -> None:
+        # A retry counts its tasks from nought again, so that their names stay the same.
+        self._counters = {}
+        self.runner = None
+        super().begin()
+        if self.run_count == 1:
+            self.log.info("Flow run %r of flow %r begins.", self.name, self.definition.name)
+
+    def announce(self) -> None:
+        self._report()
+
+    def end(self) -> None:
+        if self.root.stopping_state.muted:
+            return
+        if self.execution is not None and self.execution.handed_back:
+            return
+        self._log_end()
+        self._report(final=True)
+
+    def _log_end(self) -> None:
+        name = self.state_name or (self.state_type.capitalize() if self.state_type else "")
+        if self.error is None and not self.failed:
+            self.log.info("Flow run %r ended %s.", self.name, name)
+        elif self.error is None or is_silent(self.error) or getattr(self.error, "_orchestrator_told", False):
+            self.log.error("Flow run %r ended %s: %s", self.name, name, self.message)
+        else:
+            trace = self.told.traceback if self.told else ""
+            self.log.error("Flow run %r ended %s: %s\n%s", self.name, name, self.message, trace)
+
+    def hand_back(self, delay: float) -> bool:
+        if delay <= LONG_WAIT or self.execution is None:
+            return False
+        self.log.warning("Execution %d failed: %s. The run is handed back for %.3g s.", self.run_count, self.message, delay)
+        told, message = self.told, self.message
+        self.execution.handed_back = True
+        if self.stream is not None:
+            from orchestrator.journal.records import RunReport
+
+            report = RunReport(self, at=self.t + int(delay * 1_000_000), told=told, message=message)
+            self.stream.put_urgent(report)
+        return True
+
+    def _report(self, final: bool = False) -> None:
+        stream = self.stream
+        if stream is None:
+            return
+        from orchestrator.journal.records import RunReport
+
+        report = RunReport(self, introduce=not self._introduced, final=final)
+        self._introduced = True
+        if self.root is self:
+            stream.put_urgent(report)
+        else:
+            stream.put(report)
+
+    # Being told to stop.
+
+    @property
+    def stopping(self) -> Any:
+        """An event that is set when the execution is told to stop."""
+        return self.root.stopping_state.event
+
+    def check_stop(self) -> None:
+        """Raise what stops this execution, if it was told to stop."""
+        stopping = self.stopping_state
+        if stopping.reason is not None:
+            stopping.deliver()
+
+    def reason_for(self, error: BaseException) -> BaseException:
+        """What really ended user code: asyncio shows a cancel as its own CancelledError."""
+        reason = self.stopping_state.reason
+        if reason is not None and type(error).__name__ == "CancelledError":
+            return reason
+        return error

@@ -1,0 +1,73 @@
+"""Whether a failed execution is followed by another one, and after how long."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.engine.run import Run
+
+Delays = float | Sequence[float] | Callable[[int], Sequence[float] | float]
+
+
+def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
+    """Make retry delays that double: `backoff_factor` seconds, twice that, four times that, …
+
+    Args:
+        backoff_factor: The first delay in seconds.
+
+    >>> exponential_backoff(10)(3)
+    [10.0, 20.0, 40.0]
+    """
+
+    def delays(retries: int) -> list[float]:
+        return [float(backoff_factor * 2**n) for n in range(retries)]
+
+    return delays
+
+
+def fixed_delays(delay: Delays | None, retries: int) -> float | list[float]:
+    """Turn what a decorator was given into one delay, or a list of them, in seconds."""
+    if delay is None:
+        return 0.0
+    if callable(delay):
+        delay = delay(retries)
+    if isinstance(delay, int | float):
+        return float(delay)
+    return [float(each) for each in delay]
+
+
+def next_delay(run: Run) -> float | None:
+    """The seconds until the run's next execution, or None when there is to be none."""
+    definition = run.definition
+    if run.run_count > definition.retries or not _wanted(run):
+        return None
+    delays = definition.retry_delays
+    if isinstance(delays, float):
+        delay = delays
+    else:
+        delay = delays[min(run.run_count, len(delays)) - 1] if delays else 0.0
+    if definition.retry_jitter_factor:
+        delay = _jittered(delay, definition.retry_jitter_factor)
+    return delay
+
+
+def _wanted(run: Run) -> bool:
+    """What `retry_on` and `retry_condition_fn` say about this failure. One that can't tell says no."""
+    definition: Any = run.definition
+    if definition.retry_on and not isinstance(run.error, definition.retry_on):
+        return False
+    if definition.retry_condition_fn is None:
+        return True
+    try:
+        return bool(definition.retry_condition_fn(definition, run, run.state))
+    except Exception:
+        run.log.exception("retry_condition_fn failed; there will be no retry.")
+        return False
+
+
+def _jittered(delay: float, factor: float) -> float:
+    """Spread delays so that runs which failed together don't come back together: up to `factor` times longer."""
+    return delay * (1 + random.random() * factor)  # noqa: S311

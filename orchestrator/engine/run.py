@@ -1,0 +1,247 @@
+"""What a flow run and a task run have in common: states, times, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orchestrator.engine import failures
+from orchestrator.engine.outcomes import futures_in, judge
+from orchestrator.engine.upstream import ATOMS
+from orchestrator.ids import uuid7
+from orchestrator.states import TERMINAL, Pending, State, StateType, default_name
+
+if TYPE_CHECKING:
+    import logging
+
+    from orchestrator.engine.definition import Definition
+    from orchestrator.engine.flow_run import FlowRun
+    from orchestrator.futures import Future
+    from orchestrator.journal.stream import Stream
+    from orchestrator.task_runners.base import TaskRunner
+
+_RUNNING = StateType.RUNNING
+_COMPLETED = StateType.COMPLETED
+
+Former = tuple[int, str, str | None, str | None]
+
+
+class Run:
+    """One call of a flow or a task, from first to last state.
+
+    Hooks and conditions are given this object: `id`, `name`, `tags`, `run_count`, `state` and `error` are for them.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_manual",
+        "_token",
+        "args",
+        "definition",
+        "duration",
+        "ended",
+        "error",
+        "history",
+        "id",
+        "kwargs",
+        "message",
+        "name",
+        "root",
+        "run_count",
+        "runner",
+        "started",
+        "state_name",
+        "state_type",
+        "stream",
+        "t",
+        "tags",
+        "told",
+        "upstream",
+        "value",
+    )
+
+    def __init__(self, definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.id: UUID = uuid7()
+        self.definition = definition
+        self.args = args
+        self.kwargs = kwargs
+        self.name = ""
+        self.tags: frozenset[str] = frozenset()
+        self.run_count = 0
+        self.state_type: StateType | None = None
+        self.state_name: str | None = None
+        self.message: str | None = None
+        self.t = 0  # µs UTC at which the present state was entered
+        self.started: int | None = None  # µs UTC
+        self.ended: int | None = None  # µs UTC
+        self.duration = 0  # µs in user code, by a monotonic clock
+        self.history: list[Former] = []
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.told: failures.Told | None = None
+        self.upstream: Sequence[Future[Any]] = ()
+        self.root: FlowRun | None = None
+        self.stream: Stream | None = None
+        self.runner: TaskRunner | None = None
+        self._manual: State | None = None
+        self._clock = 0
+
+    # What the kinds of run do in their own way.
+
+    def enter(self) -> None:
+        """Become the current run."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """Stop being the current run."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Make the arguments ready. May raise."""
+        raise NotImplementedError
+
+    def announce(self) -> None:
+        """Report that the run is in a state that is not final."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Report the final state."""
+        raise NotImplementedError
+
+    def hand_back(self, delay: float) -> bool:
+        """Leave the next execution to the server, if the wait is long and the server knows how."""
+        return False
+
+    # The story.
+
+    def begin(self) -> None:
+        """Enter RUNNING, for the first time or again."""
+        self.run_count += 1
+        self._enter_state(_RUNNING, "Retrying" if self.run_count > 1 else None, None)
+        if self.started is None:
+            self.started = self.t
+        self._clock = perf_counter_ns()
+        self.announce()
+
+    def conclude(self, value: Any) -> None:
+        """Take the function's return value."""
+        if type(value) in ATOMS:
+            self.value = value
+            self._finish(_COMPLETED, None, None)
+            return
+        manual, self.value = judge(value)
+        if manual is None:
+            self._finish(_COMPLETED, None, None)
+            return
+        self._manual = manual
+        name = None if manual.name == default_name(manual.type) else manual.name
+        if not manual.is_completed() and isinstance(manual.data, BaseException):
+            self.told = failures.tell(manual.data)
+        self._finish(manual.type, name, manual.message)
+
+    def fail(self, error: BaseException) -> None:
+        """Take what the function raised, or what kept it from being called."""
+        if isinstance(error, GeneratorExit):
+            self._finish(_COMPLETED, None, "Closed by its consumer before its end.")
+            return
+        if self.root is not None:
+            error = self.root.reason_for(error)
+        kind, name = failures.state_of(error, own_timeout=getattr(error, "run_id", None) == self.id)
+        self.value, self._manual, self.error = None, None, error
+        self.told = failures.tell(error)
+        self._finish(kind, None if name == default_name(kind) else name, failures.short(error))
+
+    def await_retry(self, delay: float) -> None:
+        """Enter the pause between two executions."""
+        self.log.warning(
+            "Execution %d of %d failed: %s. The next one starts in %.3g s.",
+            self.run_count,
+            self.definition.retries + 1,
+            self.message,
+            delay,
+        )
+        self._enter_state(_RUNNING, "AwaitingRetry", self.message)
+        self.ended, self.error, self.told, self._manual = None, None, None, None
+        if delay:
+            self.announce()
+
+    def _finish(self, kind: StateType, name: str | None, message: str | None) -> None:
+        if self._clock:
+            self.duration += (perf_counter_ns() - self._clock) // 1000
+            self._clock = 0
+        self._enter_state(kind, name, message)
+        self.ended = self.t
+
+    def _enter_state(self, kind: StateType, name: str | None, message: str | None) -> None:
+        if self.state_type is not None:
+            self.history.append((self.t, self.state_type, self.state_name, self.message))
+        self.state_type = kind
+        self.state_name = name
+        self.message = message
+        self.t = time_ns() // 1000
+
+    # What others ask.
+
+    @property
+    def failed(self) -> bool:
+        """True when the last execution ended FAILED."""
+        return self.state_type is StateType.FAILED
+
+    @property
+    def went_wrong_by_itself(self) -> bool:
+        """True when user code raised, False when it was ended from outside or by its timeout."""
+        return isinstance(self.error, Exception) and self.state_name != "TimedOut"
+
+    @property
+    def state(self) -> State:
+        """The present state, with the value or the exception of a final one."""
+        if self._manual is not None:
+            return self._manual
+        if self.state_type is None:
+            return Pending()
+        data = self.error if self.error is not None else self.value
+        return State(
+            self.state_type,
+            self.state_name or "",
+            self.message,
+            data if self.state_type in TERMINAL else None,
+            _as_datetime(self.t),
+        )
+
+    @property
+    def log(self) -> logging.LoggerAdapter[Any]:
+        """A logger that writes to this run's log."""
+        from orchestrator.logging import logger_of
+
+        return logger_of(self)
+
+    def unsettled(self, value: Any) -> Sequence[Future[Any]]:
+        """The futures in a return value, which must be done before the state is known."""
+        return () if type(value) in ATOMS else futures_in(value)
+
+    def check_stop(self) -> None:
+        """Raise what stops this execution, if it was told to stop."""
+        if self.root is not None:
+            self.root.check_stop()
+
+    def outcome(self, return_state: bool) -> Any:
+        """What the caller gets: the state if asked for, else the value or the exception."""
+        if return_state and (self.error is None or isinstance(self.error, Exception)):
+            return self.state
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                # The frame that raises would otherwise keep itself alive through the traceback.
+                del self
+        if self._manual is not None and not self._manual.is_completed():
+            return self._manual.result()
+        return self.value
+
+
+def _as_datetime(microseconds: int) -> Any:
+    from datetime import UTC, datetime, timedelta
+
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC) + timedelta(microseconds=microseconds % 1_000_000)

@@ -1,0 +1,124 @@
+"""How an execution is told to stop: by a cancel, by SIGTERM, because another attempt took over, because the agent died.
+
+The reason is raised once in user code, in each thread that runs some of it:
+
+- in the main thread through a SIGTERM handler, which also ends `time.sleep` and waits on locks;
+- in another thread as an asynchronous exception, which takes effect at the next bytecode, so not within a C call;
+- in a coroutine by cancelling its asyncio task.
+
+A signal that arrives while the engine itself is at work waits for the engine's next checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.exceptions import RunCancelled, RunStopped, RunSuperseded, RunTerminated
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from orchestrator.engine.flow_run import FlowRun
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+# Where the main thread of an execution is in user code, or waits on its behalf.
+_INTERRUPTIBLE = tuple(
+    _PACKAGE + name for name in ("engine/effects.py", "engine/timeouts.py", "futures.py", "task_runners", "deployments.py")
+)
+
+
+class Stopping:
+    """What one execution knows about its end from outside."""
+
+    __slots__ = ("_delivered", "_former", "_loop", "_root", "_task", "_thread", "event", "muted", "reason")
+
+    def __init__(self, root: FlowRun) -> None:
+        self.reason: RunStopped | None = None
+        self.event = threading.Event()
+        self.muted = False  # True once the server no longer wants to hear of the run's state.
+        self._root = root
+        self._delivered: set[int] = set()
+        self._thread = 0
+        self._loop: Any = None
+        self._task: Any = None
+        self._former: Any = None
+
+    def arm(self) -> None:
+        """Begin to listen: called in the thread, or the asyncio task, that runs the flow."""
+        self._thread = threading.get_ident()
+        if self._root.definition.is_async:
+            import asyncio
+
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.current_task()
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._former = signal.signal(signal.SIGTERM, self._on_sigterm)
+        if self.reason is not None:
+            self._wake()
+
+    def disarm(self) -> None:
+        """Listen no more."""
+        if self._former is not None:
+            signal.signal(signal.SIGTERM, self._former)
+            self._former = None
+        self._thread, self._loop, self._task = 0, None, None
+
+    def signalled(self, word: str) -> None:
+        """Do what the server asks: `cancel`, `superseded` or `over`. Called from any thread."""
+        if word == "cancel":
+            self.stop(RunCancelled())
+        elif word == "superseded":
+            self.stop(RunSuperseded())
+        elif word == "over":
+            self.muted = True
+
+    def stop(self, reason: RunStopped) -> None:
+        """Stop the execution for this reason. The first reason counts, but being superseded overrides."""
+        if isinstance(reason, RunSuperseded):
+            self.muted = True
+        if self.reason is not None:
+            return
+        self.reason = reason
+        self.event.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        elif self._former is not None:
+            signal.pthread_kill(self._thread, signal.SIGTERM)
+        elif self._thread:
+            from orchestrator.engine.interrupts import raise_in_thread
+
+            raise_in_thread(self._thread, type(self.reason or RunTerminated()))
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        if self.reason is None:
+            self.reason = RunTerminated()
+            self.event.set()
+        if self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        elif _interruptible(frame):
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Raise the reason, if this thread has not seen it yet: what cleans up afterwards may call tasks."""
+        thread = threading.get_ident()
+        if self.reason is None or thread in self._delivered or self._task is not None:
+            return
+        self._delivered.add(thread)
+        raise self.reason
+
+
+def _interruptible(frame: FrameType | None) -> bool:
+    """True when the innermost frame of ours is one that calls, or waits for, user code."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_PACKAGE):
+            return name.startswith(_INTERRUPTIBLE)
+        frame = frame.f_back
+    return not sys.is_finalizing()

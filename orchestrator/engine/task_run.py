@@ -1,0 +1,121 @@
+"""A call of a task."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orchestrator.context import current_flow_run, flow_run_here, tags_here, task_run_here
+from orchestrator.engine import upstream
+from orchestrator.engine.failures import is_silent
+from orchestrator.engine.run import Run
+from orchestrator.engine.upstream import ATOMS
+from orchestrator.logging import capture_prints
+
+if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import FlowRun
+    from orchestrator.futures import Future
+    from orchestrator.tasks import Task
+
+
+class TaskRun(Run):
+    """One task run. It belongs to the flow run around it, or to none."""
+
+    __slots__ = ("announced", "flow_run", "number", "parent_task", "parents", "replaces")
+
+    definition: Task[..., Any]
+
+    def __init__(
+        self,
+        task: Task[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Iterable[Any] | None,
+    ) -> None:
+        super().__init__(task, args, kwargs)
+        flow_run = current_flow_run()
+        parent = task_run_here.get()
+        self.flow_run: FlowRun | None = flow_run
+        self.parent_task: UUID | None = parent.id if parent is not None and parent.flow_run is flow_run else None
+        self.tags = task.tags | tags_here.get()
+        self.parents: Iterable[UUID] = ()
+        self.announced = False
+        self.replaces = False
+        if flow_run is not None:
+            self.root = flow_run.root
+            self.stream = flow_run.stream
+            self.number = flow_run.count(task.name)
+        else:
+            self.number = next(_strays)
+        self.name = f"{task.name}-{self.number}"
+        self._look_upstream(wait_for)
+
+    def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
+        """Find the futures in the arguments, and which task runs the arguments come from."""
+        parents: dict[UUID, None] = {}
+        if wait_for is not None or upstream.needed():
+            found: list[Future[Any]] = []
+            self.replaces = upstream.find((*self.args, *self.kwargs.values()), found)
+            if wait_for is not None:
+                upstream.find(list(wait_for), found)
+            self.upstream = found
+            for future in found:
+                parents[future.task_run_id] = None
+        if self.stream is not None and self.flow_run is not None:
+            values = (*self.args, *self.kwargs.values()) if self.kwargs else self.args
+            if values and not ATOMS.issuperset(map(type, values)):
+                upstream.trace(values, self.flow_run.lineage, parents)
+        if parents:
+            self.parents = list(parents)
+
+    def enter(self) -> None:
+        if self.definition.log_prints:
+            capture_prints()
+        self._token = task_run_here.set(self)
+        if flow_run_here.get() is None and self.flow_run is not None:
+            flow_run_here.set(self.flow_run)
+
+    def leave(self) -> None:
+        # What the arguments hold may be large, and futures live as long as their list.
+        self.args, self.kwargs, self.upstream = (), {}, ()
+        try:
+            task_run_here.reset(self._token)
+        except ValueError:
+            task_run_here.set(None)  # A generator that was finished by another thread or task.
+        self._token = None
+
+    def prepare(self) -> None:
+        if self.replaces:
+            self.args = tuple(upstream.replace(value) for value in self.args)
+            self.kwargs = {name: upstream.replace(value) for name, value in self.kwargs.items()}
+        for future in self.upstream:
+            if not self.replaces and not future.state.is_completed():
+                upstream.replace(future)
+        template = self.definition.run_name
+        if template is not None:
+            self.name = self.definition.name_for(self.args, self.kwargs)
+
+    def announce(self) -> None:
+        if self.stream is not None:
+            self.stream.opened(self)
+
+    def end(self) -> None:
+        if self.stream is not None:
+            self.stream.closed(self)
+            if type(self.value) not in ATOMS and self.flow_run is not None:
+                self.flow_run.lineage.note(self.value, self.id)
+        if self.error is not None and not is_silent(self.error):
+            self._tell_failure(self.error)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        told = self.told
+        self.log.error("Task run failed: %s\n%s", self.message, told.traceback if told else "")
+        try:
+            error._orchestrator_told = True  # pyright: ignore[reportAttributeAccessIssue]
+        except Exception:
+            return  # An exception with __slots__: the flow will tell it once more.
+
+
+_strays = itertools.count()

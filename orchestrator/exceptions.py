@@ -1,0 +1,267 @@
+"""Everything that Orchestrator raises.
+
+    Exception
+    └── OrchestratorError
+        ├── MissingContext               asked for the current run outside of one
+        ├── NotConfigured                an API is needed and none is known
+        ├── ParameterError
+        │   ├── ParameterBindError       the arguments don't fit the signature
+        │   └── ParameterTypeError       a value doesn't fit its annotation
+        ├── MappingError                 .map() got nothing to map, or unequal lengths
+        ├── EndedBadly                   the result of a run that has none was asked for
+        │   ├── UnfinishedRun
+        │   ├── FailedRun
+        │   ├── CrashedRun
+        │   ├── CancelledRun
+        │   └── UpstreamTaskError
+        ├── TimedOut (a TimeoutError)
+        │   ├── FlowRunTimeout
+        │   └── TaskRunTimeout
+        ├── LoadError                    a flow's code could not be loaded
+        ├── BundleError                  a flow's code could not be packed
+        ├── RecordError                  a journal on disk can't be used
+        └── ApiError                     the API refused, or could not be reached
+            ├── Unreachable
+            ├── Unauthorized    401
+            ├── Forbidden       403
+            ├── NotFound        404
+            ├── Invalid         400
+            ├── Conflict        409
+            ├── Gone            410
+            ├── TooLarge        413
+            ├── WireVersion     426
+            ├── RateLimited     429
+            └── Unavailable     503
+
+    BaseException
+    └── RunStopped                       not an Exception: `except Exception` in user code must not swallow it
+        ├── RunCancelled                 somebody asked this run to stop
+        ├── RunSuperseded                another attempt holds this run now
+        └── RunTerminated                the process was told to end
+
+The docstring of an exception is its message when it is raised without one.
+"""
+
+from __future__ import annotations
+
+
+def _default_message(error: BaseException) -> str:
+    return " ".join((type(error).__doc__ or type(error).__name__).split())
+
+
+class OrchestratorError(Exception):
+    """Something went wrong in Orchestrator."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or _default_message(self))
+
+
+class MissingContext(OrchestratorError, RuntimeError):
+    """There is no run here. Call this from inside a flow or a task."""
+
+
+class NotConfigured(OrchestratorError):
+    """No API is known. Run `orchestrator login`, or set ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY."""
+
+
+class ParameterError(OrchestratorError):
+    """The parameters are not the ones that the function takes.
+
+    `fields` maps each parameter to what is wrong with it.
+    """
+
+    def __init__(self, message: str | None = None, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = fields or {}
+
+
+class ParameterBindError(ParameterError, TypeError):
+    """The arguments do not fit the function's signature."""
+
+
+class ParameterTypeError(ParameterError):
+    """A parameter does not fit its annotation."""
+
+
+class MappingError(OrchestratorError, ValueError):
+    """Nothing to map over: pass at least one iterable, and iterables of one length."""
+
+
+class EndedBadly(OrchestratorError):
+    """The run has no result."""
+
+
+class UnfinishedRun(EndedBadly):
+    """The run is not finished: it has no result yet. Wait for it first."""
+
+
+class FailedRun(EndedBadly):
+    """The run failed. Its logs say why."""
+
+
+class CrashedRun(EndedBadly):
+    """The run crashed: its process, machine or network was lost."""
+
+
+class CancelledRun(EndedBadly):
+    """The run was cancelled."""
+
+
+class UpstreamTaskError(EndedBadly):
+    """A task run that this one depends on did not complete. Wrap the argument in allow_failure() to go on regardless."""
+
+
+class TimedOut(OrchestratorError, TimeoutError):
+    """It took longer than it was allowed to."""
+
+
+class FlowRunTimeout(TimedOut):
+    """The flow run took longer than its timeout_seconds."""
+
+
+class TaskRunTimeout(TimedOut):
+    """The task run took longer than its timeout_seconds."""
+
+
+class LoadError(OrchestratorError):
+    """The flow's code could not be loaded. Check the entrypoint and deploy again."""
+
+
+class BundleError(OrchestratorError):
+    """The flow's code could not be packed. Deploy with source="<directory>" instead."""
+
+
+class RecordError(OrchestratorError):
+    """The journal file can't be read."""
+
+
+class ApiError(OrchestratorError):
+    """The API refused the request.
+
+    Attributes:
+        code: The API's word for what is wrong, for programs.
+        status: The HTTP status, or None when no answer came.
+        fields: For `invalid`: a message for each field.
+        retry_after: Seconds to wait before asking again, if the server said.
+    """
+
+    code = "error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        fields: dict[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+        self.status = status
+        self.fields = fields or {}
+        self.retry_after = retry_after
+
+
+class Unreachable(ApiError):
+    """The API could not be reached. Check ORCHESTRATOR_API_URL, and that the server runs."""
+
+    code = "unreachable"
+
+
+class Unauthorized(ApiError):
+    """The API key is not known, or has expired. Make a new one in the portal and run `orchestrator login`."""
+
+    code = "unauthorized"
+
+
+class Forbidden(ApiError):
+    """This key may not do that. Ask an owner of the workspace for a role that may."""
+
+    code = "forbidden"
+
+
+class NotFound(ApiError):
+    """There is no such thing in this workspace."""
+
+    code = "not_found"
+
+
+class Invalid(ApiError):
+    """The request was not valid."""
+
+    code = "invalid"
+
+
+class Conflict(ApiError):
+    """The request contradicts what is there."""
+
+    code = "conflict"
+
+
+class Gone(ApiError):
+    """It was there, and is no more."""
+
+    code = "gone"
+
+
+class TooLarge(ApiError):
+    """The request is larger than the server takes."""
+
+    code = "too_large"
+
+
+class WireVersion(ApiError):
+    """The server no longer speaks this SDK's version of the protocol. Upgrade: pip install -U orchestrator."""
+
+    code = "wire_version"
+
+
+class RateLimited(ApiError):
+    """Too many requests. Wait a little."""
+
+    code = "rate_limited"
+
+
+class Unavailable(ApiError):
+    """The server can't answer just now. Try again in a moment."""
+
+    code = "unavailable"
+
+
+API_ERRORS: dict[str, type[ApiError]] = {
+    kind.code: kind
+    for kind in (
+        Unreachable,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        Invalid,
+        Conflict,
+        Gone,
+        TooLarge,
+        WireVersion,
+        RateLimited,
+        Unavailable,
+    )
+}
+"""The class for each `code` that the API answers with."""
+
+
+class RunStopped(BaseException):
+    """The run was told to stop."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or _default_message(self))
+
+
+class RunCancelled(RunStopped):
+    """The run was cancelled."""
+
+
+class RunSuperseded(RunStopped):
+    """Another attempt holds this run now; this one stops and reports no more."""
+
+
+class RunTerminated(RunStopped):
+    """The process was told to end (SIGTERM), or its agent was lost."""

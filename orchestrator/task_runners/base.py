@@ -1,0 +1,28 @@
+"""What every task runner can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+from orchestrator.engine.task_run import TaskRun
+from orchestrator.futures import Future
+
+End = Literal["wait", "drop", "stop"]
+"""How a runner is closed: `drop` what has not begun, `stop` what has as well, or wait for all of it."""
+
+
+class TaskRunner:
+    """Where `.submit` and `.map` run tasks. A flow run uses a duplicate of its own and closes it at its end."""
+
+    def duplicate(self) -> Self:
+        """A fresh runner with the same settings."""
+        raise NotImplementedError
+
+    def submit(self, run: TaskRun, execute: Callable[[TaskRun], Any]) -> Future[Any]:
+        """Take a task run; call `execute(run)` elsewhere, in a copy of the present context."""
+        raise NotImplementedError
+
+    def close(self, end: End = "wait") -> None:
+        """Wait for everything that was submitted, or bring it to its end."""
+        raise NotImplementedError

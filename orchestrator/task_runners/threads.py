@@ -1,0 +1,191 @@
+"""Tasks in threads.
+
+A worker that waits for a future which nobody has begun runs it itself, so a pool of one thread can't deadlock,
+however deep tasks submit tasks. A worker that waits with a timeout can't do that; for as long as it waits, one more
+thread may run.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any
+
+from orchestrator.engine.failures import is_silent
+from orchestrator.engine.interrupts import raise_in_thread
+from orchestrator.engine.task_run import TaskRun
+from orchestrator.exceptions import RunCancelled
+from orchestrator.futures import Future
+from orchestrator.task_runners.base import End, TaskRunner
+
+MAX_WORKERS = 32
+STOP_GRACE = 5.0
+"""Seconds that tasks which were told to stop are given before their threads are left behind."""
+
+
+class _Job:
+    """A task run that waits for a thread. Whoever claims it runs it."""
+
+    __slots__ = ("_claims", "_context", "_execute", "future", "run")
+
+    def __init__(self, run: TaskRun, execute: Callable[[TaskRun], Any], future: Future[Any] | None = None) -> None:
+        self.run = run
+        self.future = future
+        self._context: Context | None = copy_context()
+        self._execute = execute
+        self._claims = [True]
+
+    def claim(self) -> bool:
+        try:
+            self._claims.pop()  # Atomic: two threads can't both get it.
+        except IndexError:
+            return False
+        return True
+
+    def perform(self) -> None:
+        context, self._context = self._context, None
+        assert context is not None
+        assert self.future is not None
+        try:
+            context.run(self._execute, self.run)
+        finally:
+            self.future._settle()
+
+    def drop(self, reason: BaseException) -> None:
+        assert self.future is not None
+        self._context = None
+        self.run.fail(reason)
+        self.future._settle()
+
+
+class ThreadPoolTaskRunner(TaskRunner):
+    """Run submitted tasks in threads of this process, `max_workers` at a time.
+
+    Args:
+        max_workers: How many tasks run at once; 32 by default. Threads are made when needed.
+
+    >>> from orchestrator import flow, task
+    >>> from orchestrator.task_runners import ThreadPoolTaskRunner
+    >>> @task
+    ... def square(x):
+    ...     return x * x
+    >>> @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+    ... def squares():
+    ...     return square.map([1, 2, 3]).result()
+    >>> squares()
+    [1, 4, 9]
+    """
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        if max_workers is not None and max_workers < 1:
+            raise ValueError("max_workers must be 1 or more.")
+        self.max_workers = max_workers or MAX_WORKERS
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._unfinished = 0
+        self._waiting = 0
+        self._busy: dict[int, _Job] = {}
+
+    def duplicate(self) -> ThreadPoolTaskRunner:
+        return ThreadPoolTaskRunner(self.max_workers)
+
+    def submit(self, run: TaskRun, execute: Callable[[TaskRun], Any]) -> Future[Any]:
+        job = _Job(run, execute)
+        future: Future[Any] = Future(run, lambda future, timeout: self._help(job, timeout))
+        job.future = future
+        with self._changed:
+            self._unfinished += 1
+            self._ensure_thread()
+        self._jobs.put(job)
+        return future
+
+    def close(self, end: End = "wait") -> None:
+        if end != "wait":
+            self._drop_waiting()
+        if end == "stop":
+            self._interrupt_busy()
+        with self._changed:
+            done = self._changed.wait_for(lambda: self._unfinished == 0, STOP_GRACE if end == "stop" else None)
+        for _ in self._threads:
+            self._jobs.put(None)
+        if not done:
+            self._tell_abandoned()
+
+    # Threads.
+
+    def _ensure_thread(self) -> None:
+        """Have as many threads as there are jobs, within the bound. Called with the lock held."""
+        if len(self._threads) < min(self._unfinished, self.max_workers + self._waiting):
+            thread = threading.Thread(target=self._work, name=f"task-runner-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if job.claim():
+                self._perform(job)
+            del job
+
+    def _perform(self, job: _Job) -> None:
+        ident = threading.get_ident()
+        outer = self._busy.get(ident)
+        self._busy[ident] = job
+        try:
+            job.perform()
+        except BaseException as error:
+            # What ends a thread from outside; the run has taken note of it.
+            if not is_silent(error):
+                job.run.log.error("Task run %r was ended: %r", job.run.name, error)
+        finally:
+            if outer is None:
+                self._busy.pop(ident, None)
+            else:
+                self._busy[ident] = outer
+            self._finished()
+
+    def _finished(self) -> None:
+        with self._changed:
+            self._unfinished -= 1
+            if self._unfinished == 0:
+                self._changed.notify_all()
+
+    def _help(self, job: _Job, timeout: float | None) -> None:
+        """Called by a thread that is about to wait for `job`."""
+        if threading.get_ident() not in self._busy:
+            return
+        if timeout is None:
+            if job.claim():
+                self._perform(job)
+            return
+        with self._changed:
+            self._waiting += 1
+            self._ensure_thread()
+        try:
+            assert job.future is not None
+            job.future._wait(timeout)
+        finally:
+            with self._changed:
+                self._waiting -= 1
+
+    # The end.
+
+    def _drop_waiting(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is not None and job.claim():
+                job.drop(RunCancelled("The flow run ended before this task run began."))
+                self._finished()
+
+    def _interrupt_busy(self) -> None:
+        for ident in list(self._busy):
+            raise_in_thread(ident, RunCancelled)
+
+    def _tell_abandoned(self) -> None:
+        for job in list(self._busy.values()):
+            job.run.log.warning("Task run %r can't be interrupted; its thread is left behind.", job.run.name)

@@ -1,0 +1,283 @@
+"""Tasks: the steps of a flow, each recorded with its states, times, retries and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from orchestrator.engine.definition import Definition, refuse
+from orchestrator.engine.drivers import drive, drive_async
+from orchestrator.engine.hooks import NAMES
+from orchestrator.engine.life import live
+from orchestrator.engine.retries import Delays, exponential_backoff
+from orchestrator.engine.task_run import TaskRun
+from orchestrator.exceptions import MissingContext
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from orchestrator.futures import Future, FutureList
+    from orchestrator.states import State
+
+__all__ = ["Task", "exponential_backoff", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+
+
+class Task(Definition[P, R], Generic[P, R]):
+    """A function made a task by `@task`. Call it as before, or `.submit` it, or `.map` it."""
+
+    kind_of_run = "task"
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        task_run_name: str | Callable[..., str] | None = None,
+        retries: int | None = None,
+        retry_delay_seconds: Delays | None = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: Callable[..., bool] | None = None,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        timeout_seconds: float | None = None,
+        log_prints: bool | None = None,
+        **others: Any,
+    ) -> None:
+        hooks = {name: others.pop(name, None) for name in NAMES}
+        refuse("task", others)
+        super().__init__(
+            fn,
+            name=name,
+            description=description,
+            tags=tags,
+            version=version,
+            run_name=task_run_name,
+            retries=retries,
+            retry_delay_seconds=retry_delay_seconds,
+            retry_jitter_factor=retry_jitter_factor,
+            timeout_seconds=timeout_seconds,
+            log_prints=log_prints,
+            hooks=hooks,
+        )
+        if retry_condition_fn is not None and not callable(retry_condition_fn):
+            raise TypeError("retry_condition_fn is a function of (task, task_run, state) that says whether to retry.")
+        self.retry_condition_fn = retry_condition_fn
+        self.retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+
+    # A coroutine function is awaited, and `return_state` asks for the state in place of the value.
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Iterable[Any] | None, **kwargs: Any) -> R: ...
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the task here and now.
+
+        Args:
+            return_state: Return the final state instead of the value, and raise nothing.
+            wait_for: Futures that must have completed first, though no argument needs them.
+
+        >>> from orchestrator import flow, task
+        >>> @task(retries=2)
+        ... def add(a: int, b: int) -> int:
+        ...     return a + b
+        >>> @flow
+        ... def sums() -> int:
+        ...     return add(add(1, 2), 3)
+        >>> sums()
+        6
+        """
+        run = TaskRun(self, args, kwargs, wait_for)
+        if self.is_async or self.is_generator:
+            return _perform_otherwise(run, return_state)
+        drive(live(run))
+        if return_state or run.error is not None or run._manual is not None:
+            return run.outcome(return_state)
+        return run.value
+
+    @overload
+    def submit(
+        self: Task[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Future[R]: ...
+    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+        """Hand the task to the flow's task runner and return a future at once.
+
+        Args:
+            wait_for: Futures that must have completed first, though no argument needs them.
+
+        Raises:
+            MissingContext: Called outside of a flow, where there is no task runner.
+
+        >>> from orchestrator import flow, task
+        >>> @task
+        ... def shout(word: str) -> str:
+        ...     return word.upper()
+        >>> @flow
+        ... def shouting() -> list[str]:
+        ...     words = [shout.submit(word) for word in ("ready", "set")]
+        ...     return [word.result() for word in words]
+        >>> shouting()
+        ['READY', 'SET']
+        """
+        self._refuse_generator("submit")
+        run = TaskRun(self, args, kwargs, wait_for)
+        if run.flow_run is None:
+            raise MissingContext(f"{self.name}.submit() needs a flow around it. Call {self.name}() instead.")
+        return run.flow_run.task_runner().submit(run, _perform_elsewhere)
+
+    @overload
+    def map(
+        self: Task[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> FutureList[T]: ...
+    @overload
+    def map(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> FutureList[R]: ...
+    def map(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+        """Submit the task once for each item of the iterables among its arguments.
+
+        Texts and what is not iterable go to every call; wrap an iterable in `unmapped` for the same.
+
+        Args:
+            wait_for: Futures that must have completed first.
+
+        Raises:
+            MappingError: No argument is iterable, or they are not of one length.
+            MissingContext: Called outside of a flow.
+
+        >>> from orchestrator import flow, task
+        >>> @task
+        ... def power(base: int, exponent: int) -> int:
+        ...     return base**exponent
+        >>> @flow
+        ... def powers() -> list[int]:
+        ...     return power.map([1, 2, 3], 2).result()
+        >>> powers()
+        [1, 4, 9]
+        """
+        from orchestrator.engine.mapping import calls
+        from orchestrator.futures import FutureList
+
+        self._refuse_generator("map")
+        return FutureList(
+            self.submit(*each_args, wait_for=wait_for, **each_kwargs) for each_args, each_kwargs in calls(args, kwargs)
+        )
+
+    def with_options(self, **options: Any) -> Task[P, R]:
+        """A copy of this task with some options changed. Takes what `@task` takes.
+
+        >>> from orchestrator import task
+        >>> @task
+        ... def fetch():
+        ...     return 1
+        >>> fetch.with_options(name="patient", retries=5).retries
+        5
+        """
+        hooks = {name: self.hooks.get(name) for name in NAMES}
+        present: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "tags": self.tags,
+            "version": self.version,
+            "task_run_name": self.run_name,
+            "retries": self.retries,
+            "retry_delay_seconds": self.retry_delay_seconds,
+            "retry_jitter_factor": self.retry_jitter_factor,
+            "retry_condition_fn": self.retry_condition_fn,
+            "retry_on": self.retry_on,
+            "timeout_seconds": self.timeout_seconds,
+            "log_prints": self.log_prints,
+        }
+        return Task(self.fn, **{**present, **hooks, **options})
+
+    def _refuse_generator(self, how: str) -> None:
+        if self.is_generator:
+            raise TypeError(f"{self.name} is a generator: its items have nowhere to go from .{how}(). Call it instead.")
+
+
+def _perform_otherwise(run: TaskRun, return_state: bool) -> Any:
+    if run.definition.is_generator:
+        from orchestrator.engine.generators import items, items_async
+
+        return items_async(run) if run.definition.is_async else items(run)
+    return _perform_async(run, return_state)
+
+
+async def _perform_async(run: TaskRun, return_state: bool = False) -> Any:
+    await drive_async(live(run))
+    return run.outcome(return_state)
+
+
+def _perform_elsewhere(run: TaskRun) -> None:
+    """Run a submitted task in a worker thread. What it raised is told by its future, except what stops the thread."""
+    if run.definition.is_async:
+        import asyncio
+
+        asyncio.run(drive_async(live(run)))
+    else:
+        drive(live(run))
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    task_run_name: str | Callable[..., str] | None = None,
+    retries: int | None = None,
+    retry_delay_seconds: Delays | None = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: Callable[..., bool] | None = None,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    timeout_seconds: float | None = None,
+    log_prints: bool | None = None,
+    on_running: list[Callable[..., Any]] | None = None,
+    on_completion: list[Callable[..., Any]] | None = None,
+    on_failure: list[Callable[..., Any]] | None = None,
+    on_cancellation: list[Callable[..., Any]] | None = None,
+    on_crashed: list[Callable[..., Any]] | None = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task.
+
+    Args:
+        name: The function's name by default.
+        description: Its docstring by default.
+        tags: Given to every run of it, besides those of `tags(…)` around the call.
+        version: Whatever tells versions apart for you.
+        task_run_name: A template over the parameters (`"fetch-{day}"`), or a function without arguments.
+        retries: How often to execute again after a failure.
+        retry_delay_seconds: Seconds before each retry: a number, a list, or `exponential_backoff(10)`.
+        retry_jitter_factor: Make each delay up to this much longer, at random (0.5: up to half as long again).
+        retry_condition_fn: `fn(task, task_run, state)` says whether a failure is worth a retry.
+        retry_on: Retry after these exceptions only.
+        timeout_seconds: End an execution after this long.
+        log_prints: Send what it prints to the run's log; by default as the flow does.
+        on_running, on_completion, on_failure, on_cancellation, on_crashed: Lists of functions, each called with
+            (task, task_run, state).
+
+    >>> from orchestrator import task
+    >>> @task(retries=3, retry_delay_seconds=[1, 5, 25], retry_on=(ConnectionError,))
+    ... def fetch(url: str) -> bytes: ...
+    >>> fetch.name
+    'fetch'
+    """
+    if fn is None:
+        return lambda fn: Task(fn, **options)
+    return Task(fn, **options)
+
