@@ -99,8 +99,8 @@ def wanted(today: date) -> list[Leaf]:
 def existing(cursor: Any) -> list[Leaf]:
     """The partitions that are there, read from the catalogue."""
     cursor.execute(
-        "SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent"
-        " WHERE c.relkind = 'r' AND p.relkind = 'p' AND c.relname ~ '_r[0-9]+_[0-9]{8}$' AND NOT i.inhdetachpending"
+        "SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
+        " JOIN pg_class p ON p.oid = i.inhparent WHERE c.relkind = 'r' AND p.relkind = 'p' AND c.relname ~ '_r[0-9]+_[0-9]{8}$' AND NOT i.inhdetachpending"
     )
     return sorted(_leaf(name) for (name,) in cursor.fetchall())
 
@@ -142,7 +142,5 @@ def drop_expired(cursor: Any, today: date) -> list[str]:
 
 
 def _has_live_runs(cursor: Any, leaf: Leaf) -> bool:
-    cursor.execute(
-        "SELECT bucket_has_live_runs(%s::smallint, %s::date, %s::date)", [leaf.days, leaf.start, leaf.end]
-    )
+    cursor.execute("SELECT bucket_has_live_runs(%s::smallint, %s::date, %s::date)", [leaf.days, leaf.start, leaf.end])
     return cursor.fetchone()[0]

@@ -1,3 +1,7 @@
-"""Addresses."""
+"""Who am I?"""
 
-urlpatterns = []
+from django.urls import path
+
+from tenants.whoami import Me
+
+urlpatterns = [path("me", Me.as_view(), name="api-me")]

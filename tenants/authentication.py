@@ -89,5 +89,5 @@ def _run_actor(hash: bytes) -> Actor | None:
 
 def _call(function: str, hash: bytes) -> tuple | None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {function}(%s)", [hash])  # noqa: S608 - one of two names above
+        cursor.execute(f"SELECT * FROM {function}(%s)", [hash])
         return cursor.fetchone()

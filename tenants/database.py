@@ -25,17 +25,17 @@ class _Statements(Operation):
     reversible = False
     reduces_to_sql = True
 
-    def state_forwards(self, app_label, state):  # noqa: ANN001, ANN201
+    def state_forwards(self, app_label, state):
         """Nothing to do."""
 
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):  # noqa: ANN001, ANN201
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
         for statement in self.statements(app_label, to_state):
             schema_editor.execute(statement)
 
-    def database_backwards(self, app_label, schema_editor, from_state, to_state):  # noqa: ANN001, ANN201
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
         raise NotImplementedError("Restore a backup to go back.")
 
-    def statements(self, app_label, state) -> list[str]:  # noqa: ANN001
+    def statements(self, app_label, state) -> list[str]:
         raise NotImplementedError
 
 
@@ -45,7 +45,7 @@ class TenantTable(_Statements):
     def __init__(self, model: str) -> None:
         self.model = model
 
-    def statements(self, app_label, state) -> list[str]:  # noqa: ANN001
+    def statements(self, app_label, state) -> list[str]:
         table = state.apps.get_model(app_label, self.model)._meta.db_table
         return [
             f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey",
@@ -66,7 +66,7 @@ class CompositeForeignKey(_Statements):
     def __init__(self, model: str, field: str, *, on_delete: str = "RESTRICT") -> None:
         self.model, self.field, self.on_delete = model, field, on_delete
 
-    def statements(self, app_label, state) -> list[str]:  # noqa: ANN001
+    def statements(self, app_label, state) -> list[str]:
         model = state.apps.get_model(app_label, self.model)
         field = model._meta.get_field(self.field)
         table, column, target = model._meta.db_table, field.column, field.related_model._meta.db_table

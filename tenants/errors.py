@@ -122,5 +122,7 @@ def _message(error: Exception) -> str:
 def _fields(error: Exception) -> dict[str, str] | None:
     detail = getattr(error, "detail", None)
     if isinstance(error, drf.ValidationError) and isinstance(detail, dict):
-        return {name: " ".join(map(str, texts if isinstance(texts, list) else [texts])) for name, texts in detail.items()}
+        return {
+            name: " ".join(map(str, texts if isinstance(texts, list) else [texts])) for name, texts in detail.items()
+        }
     return None

@@ -14,11 +14,7 @@ from tenants.models import OrganizationRole, WorkspaceRole
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
-_DEVELOP = (
-    _RUN
-    | _AGENT
-    | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
-)
+_DEVELOP = _RUN | _AGENT | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
 
 WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     WorkspaceRole.VIEWER: _VIEW,
@@ -28,7 +24,15 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.edit"},
     # What a run's own token may do, while its lease lives. The journal alone outlives it.
     "run": frozenset(
-        {"journal.write", "variables.view", "variables.edit", "runs.view", "runs.trigger", "deployments.view", "bundles.read"}
+        {
+            "journal.write",
+            "variables.view",
+            "variables.edit",
+            "runs.view",
+            "runs.trigger",
+            "deployments.view",
+            "bundles.read",
+        }
     ),
     "run.over": frozenset({"journal.write"}),
 }

@@ -65,7 +65,7 @@ def _slug(name: str) -> str:
 
 
 def _free_slug(name: str) -> str:
-    """The name's slug, or with a number behind it. Whether a slug is taken is asked by a function that tells only that."""
+    """The name's slug, or with a number behind it. A function of the database tells whether one is taken, no more."""
     base = _slug(name)
     with connection.cursor() as cursor:
         for number in range(1, 1_000):

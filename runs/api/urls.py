@@ -1,3 +1,29 @@
-"""Addresses."""
+"""The API of flows, deployments, runs, agents and the journal."""
 
-urlpatterns = []
+from django.urls import path
+
+from runs.api import agents, deployments, flow_runs, journal
+
+urlpatterns = [
+    path("journal", journal.Journal.as_view(), name="api-journal"),
+    path("deployments", deployments.Deployments.as_view(), name="api-deployments"),
+    path(
+        "deployments/by-name/<path:flow>/<str:name>",
+        deployments.DeploymentByName.as_view(),
+        name="api-deployment-named",
+    ),
+    path("deployments/<uuid:id>", deployments.DeploymentById.as_view(), name="api-deployment"),
+    path("deployments/<uuid:id>/pause", deployments.Pause.as_view(), name="api-deployment-pause"),
+    path("deployments/<uuid:id>/resume", deployments.Resume.as_view(), name="api-deployment-resume"),
+    path("bundles/<str:sha256>", deployments.Bundles.as_view(), name="api-bundle"),
+    path("flow-runs", flow_runs.FlowRuns.as_view(), name="api-flow-runs"),
+    path("flow-runs/<uuid:id>", flow_runs.OneFlowRun.as_view(), name="api-flow-run"),
+    path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),
+    path("flow-runs/<uuid:id>/logs", flow_runs.Logs.as_view(), name="api-flow-run-logs"),
+    path("flow-runs/<uuid:id>/task-runs", flow_runs.TaskRuns.as_view(), name="api-flow-run-tasks"),
+    path("work-pools", agents.WorkPools.as_view(), name="api-work-pools"),
+    path("agents", agents.Agents.as_view(), name="api-agents"),
+    path("agents/<uuid:id>/claim", agents.Claim.as_view(), name="api-agent-claim"),
+    path("agents/<uuid:id>/heartbeat", agents.Heartbeat.as_view(), name="api-agent-heartbeat"),
+    path("agents/<uuid:id>/ended", agents.Ended.as_view(), name="api-agent-ended"),
+]

@@ -165,9 +165,7 @@ class Lease(TenantOwned):
     class Meta:
         db_table = "lease"
         constraints = [
-            models.UniqueConstraint(
-                fields=["organization", "run", "limit"], nulls_distinct=False, name="lease_once"
-            )
+            models.UniqueConstraint(fields=["organization", "run", "limit"], nulls_distinct=False, name="lease_once")
         ]
         indexes = [
             models.Index(fields=["organization", "limit"], condition=Q(limit__isnull=False), name="lease_slots"),

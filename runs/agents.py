@@ -1,0 +1,89 @@
+"""Work pools, their queues, and the agents that serve them."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+
+from orchestrator.wire import clean_text
+from runs import live
+from runs.models import Agent, WorkPool, WorkQueue
+from tenants.errors import Invalid, NotFound
+from tenants.models import Workspace
+from tenants.permissions import Actor
+
+DEFAULT = "default"
+MAX_SLOTS = 1_000
+MAX_QUEUES = 100
+
+
+def create_pool(*, workspace: Workspace, name: str) -> WorkPool:
+    """Make a pool and its default queue.
+
+    Raises:
+        Invalid: The name is empty, too long or taken.
+    """
+    name = clean_text(name.strip())
+    if not 0 < len(name) <= 200:
+        raise Invalid("A pool needs a name of 1 to 200 characters.", fields={"name": "1 to 200 characters."})
+    own = {"organization_id": workspace.organization_id, "workspace": workspace}
+    try:
+        with transaction.atomic():
+            pool = WorkPool.objects.create(**own, name=name)
+    except IntegrityError as error:
+        raise Invalid("A pool of this name exists.", fields={"name": "Choose another name."}) from error
+    WorkQueue.objects.create(**own, pool=pool, name=DEFAULT)
+    return pool
+
+
+def find_pool(workspace_id: object, name: str) -> WorkPool:
+    """The pool of this name.
+
+    Raises:
+        NotFound: With the names that there are.
+    """
+    pool = WorkPool.objects.filter(workspace_id=workspace_id, name=name).first()
+    if pool is None:
+        names = WorkPool.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:20]
+        raise NotFound(f"There is no work pool {name!r}. There is: {', '.join(names) or 'none yet'}.")
+    return pool
+
+
+def find_queue(pool: WorkPool, name: str | None) -> WorkQueue:
+    """The pool's queue of this name, or its default one.
+
+    Raises:
+        NotFound: There is none.
+    """
+    queue = WorkQueue.objects.filter(pool=pool, name=name or DEFAULT).first()
+    if queue is None:
+        raise NotFound(f"The pool {pool.name!r} has no queue {name!r}.")
+    return queue
+
+
+def register(
+    *, by: Actor, pool: str, name: str, slots: int, queues: list[str], version: str, python: str, host: str
+) -> Agent:
+    """Note that an agent has started. One that comes back under its name keeps its id, and so its leases."""
+    if not 0 < slots <= MAX_SLOTS:
+        raise Invalid(f"An agent has 1 to {MAX_SLOTS} slots.", fields={"slots": f"1 to {MAX_SLOTS}."})
+    name = clean_text(name.strip())
+    if not 0 < len(name) <= 200 or len(queues) > MAX_QUEUES:
+        raise Invalid("An agent needs a name of 1 to 200 characters.", fields={"name": "1 to 200 characters."})
+    found = find_pool(by.workspace_id, pool)
+    at = now()
+    facts = {
+        "slots": slots,
+        "queues": [clean_text(queue, 200) for queue in queues],
+        "version": clean_text(version, 40),
+        "python": clean_text(python, 20),
+        "host": clean_text(host, 255),
+        "started_at": at,
+        "last_seen_at": at,
+    }
+    agent, _ = Agent.objects.update_or_create(
+        organization_id=by.organization_id, pool=found, name=name,
+        defaults=facts, create_defaults={**facts, "workspace_id": by.workspace_id},
+    )  # fmt: skip
+    live.changed(workspace_id=by.workspace_id, what="agents")
+    return agent

@@ -1,0 +1,140 @@
+"""What agents ask: to be known, for work, for more time, and to be rid of what ended."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from orchestrator.wire import LeaseRef, clean_text
+from runs import agents, claims
+from runs.models import Agent, WorkPool
+from runs.waiting import WAIT_SECONDS
+from tenants.api import TenantView
+from tenants.errors import NotFound
+from tenants.messages import answer, read
+from tenants.models import Workspace
+
+
+class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
+    """A new pool."""
+
+    name: str
+
+
+class AgentInput(msgspec.Struct):
+    """An agent that has started."""
+
+    name: str
+    pool: str = agents.DEFAULT
+    slots: int = 1
+    queues: list[str] = []
+    version: str = ""
+    python: str = ""
+    host: str = ""
+
+
+class ClaimInput(msgspec.Struct):
+    """How many runs the agent can take."""
+
+    slots: int = 1
+
+
+class HeartbeatInput(msgspec.Struct):
+    """The leases that an agent believes to hold."""
+
+    leases: list[LeaseRef] = []
+
+
+class EndedInput(msgspec.Struct):
+    """A process that is gone. `reason` is `exited`, `killed` or `never_started`."""
+
+    run: UUID
+    attempt: int
+    exit: int | None = None
+    reason: str = "exited"
+    message: str = ""
+
+
+class WorkPools(TenantView):
+    """GET: the pools. POST: a new one."""
+
+    verbs = {"GET": "pools.view", "POST": "pools.edit"}
+
+    def get(self, request: Request) -> HttpResponse:
+        pools = WorkPool.objects.filter(workspace_id=self.actor.workspace_id).order_by("name")[:500]
+        return answer({"items": [_pool(pool) for pool in pools], "next": None})
+
+    def post(self, request: Request) -> HttpResponse:
+        workspace = Workspace.objects.get(id=self.actor.workspace_id)
+        return answer(_pool(agents.create_pool(workspace=workspace, name=read(request, PoolInput).name)), status=201)
+
+
+def _pool(pool: WorkPool) -> dict:
+    return {"id": pool.id, "name": pool.name, "type": pool.type, "paused": pool.paused}
+
+
+class Agents(TenantView):
+    """POST: an agent says that it is there."""
+
+    verbs = {"POST": "agents.work"}
+
+    def post(self, request: Request) -> HttpResponse:
+        told = read(request, AgentInput)
+        agent = agents.register(
+            by=self.actor, pool=told.pool, name=told.name, slots=told.slots, queues=told.queues,
+            version=told.version, python=told.python, host=told.host,
+        )  # fmt: skip
+        return answer(
+            {
+                "id": agent.id,
+                "name": agent.name,
+                "pool": told.pool,
+                "lease_seconds": settings.LEASE_SECONDS,
+                "heartbeat_seconds": settings.LEASE_SECONDS / 4,
+                "wait_seconds": WAIT_SECONDS,
+            }
+        )
+
+
+class AgentView(TenantView):
+    """The base of what one agent asks."""
+
+    verbs = {"POST": "agents.work"}
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of the address, in the key's workspace."""
+        found = Agent.objects.filter(id=self.kwargs["id"], workspace_id=self.actor.workspace_id).first()
+        if found is None:
+            raise NotFound("There is no such agent here. Register it again.")
+        return found
+
+
+class Claim(AgentView):
+    """POST: hand out due runs. Never waits."""
+
+    def post(self, request: Request, id: UUID) -> HttpResponse:
+        return answer({"runs": claims.claim(self.agent, slots=read(request, ClaimInput).slots)})
+
+
+class Heartbeat(AgentView):
+    """POST: renew all leases at once."""
+
+    def post(self, request: Request, id: UUID) -> HttpResponse:
+        lost, signals = claims.heartbeat(self.agent, read(request, HeartbeatInput).leases)
+        return answer({"lost": lost, "signals": signals})
+
+
+class Ended(AgentView):
+    """POST: the process of an attempt is gone."""
+
+    def post(self, request: Request, id: UUID) -> HttpResponse:
+        told = read(request, EndedInput)
+        message = clean_text(told.message, 4_000) or f"The process ended with exit code {told.exit}."
+        started = told.reason != "never_started"
+        claims.end_attempt(self.agent, run_id=told.run, attempt=told.attempt, started=started, message=message)
+        return answer({})

@@ -1,0 +1,320 @@
+"""Claims and leases: who holds a run, until when, and what happens when nobody is heard of.
+
+Slots and leases are rows with an expiry, never counters. Every claim raises `attempt` and issues a new token; whoever
+holds an older one is fenced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.utils.timezone import now
+
+from orchestrator.ids import uuid7
+from orchestrator.states import HELD, By, StateType
+from orchestrator.wire import ClaimedRun, LeaseRef, Signal
+from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
+from runs.transitions import COLUMNS, RunRow, lock_runs, move, save
+from tenants.errors import NotFound
+from tenants.keys import RUN_PREFIX, digest, new_secret
+
+MAX_CLAIM = 100  # runs at once
+MAX_LEASES = 10_000  # of one heartbeat
+MAX_ROUNDS = 10  # looks for runs that count against no full limit, in one claim
+CLAIMS_TO_LOSE = 3
+START_AGAIN_AFTER = timedelta(seconds=5)
+
+
+def lease_time() -> timedelta:
+    """For how long a holder may be silent."""
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
+# ── claim ────────────────────────────────────────────────────────────────────────────────────────
+
+_LOCK_LIMITS = """
+    SELECT id, kind, target_id, slots FROM concurrency_limit
+    WHERE (kind = 'pool' AND target_id = %(pool)s)
+        OR (kind = 'queue' AND target_id IN (SELECT id FROM work_queue WHERE pool_id = %(pool)s))
+        OR (kind = 'deployment' AND target_id IN (
+            SELECT deployment_id FROM flow_run
+            WHERE pool_id = %(pool)s AND state_type = 'SCHEDULED' AND due_at <= %(now)s))
+    ORDER BY id FOR UPDATE
+"""
+
+_LIVE_LEASES = """
+    SELECT limit_id, count(*) FROM lease WHERE limit_id = ANY(%s) AND expires_at > %s GROUP BY limit_id
+"""
+
+# Targets without a free slot are left out here, so that what waits for them hides nothing that stands behind.
+# Exactly as many are locked as may be taken, so that two claimers at once share the runs instead of the first few.
+_CANDIDATES = f"""
+    SELECT {COLUMNS} FROM flow_run r
+    JOIN work_pool p ON p.organization_id = r.organization_id AND p.id = r.pool_id
+    JOIN work_queue q ON q.organization_id = r.organization_id AND q.id = r.queue_id
+    JOIN deployment d ON d.organization_id = r.organization_id AND d.id = r.deployment_id
+    WHERE r.pool_id = %(pool)s AND r.state_type = 'SCHEDULED' AND r.due_at <= %(now)s
+        AND NOT p.paused AND NOT q.paused AND (%(queues)s::text[] = '{{}}' OR q.name = ANY(%(queues)s::text[]))
+        AND NOT r.id = ANY(%(seen)s::uuid[]) AND (d.python = '' OR d.python = %(python)s)
+        AND NOT (r.pool_id = ANY(%(full)s::uuid[]) OR r.queue_id = ANY(%(full)s::uuid[])
+            OR r.deployment_id = ANY(%(full)s::uuid[]))
+    ORDER BY q.priority, r.priority DESC, r.due_at, r.id
+    LIMIT %(limit)s FOR NO KEY UPDATE OF r SKIP LOCKED
+"""
+
+
+@dataclass(slots=True)
+class _Limit:
+    """A limit, locked, and how many of its slots are free."""
+
+    id: UUID
+    target_id: UUID
+    free: int
+
+
+def claim(agent: Agent, *, slots: int) -> list[ClaimedRun]:
+    """Hand up to `slots` due runs of the agent's pool to it. Never waits for other claims of runs.
+
+    The limits are locked before leases are counted: counted in one statement, or without the lock, eight claimers
+    were handed 22 slots of 10.
+    """
+    slots = min(slots, MAX_CLAIM)
+    if slots <= 0:
+        return []
+    at = now()
+    chosen = _choose(agent, slots, _lock_limits(agent.pool_id, at), at)
+    tokens = {row.id: new_secret(RUN_PREFIX) for row, _ in chosen}
+    for row, _ in chosen:
+        row.attempt += 1
+        move(row, StateType.PENDING, by=By.SERVER, message=f"Claimed by {agent.name}.", at=at)
+    save(row for row, _ in chosen)
+    _write_leases(agent, chosen, tokens, at)
+    return _told([row for row, _ in chosen], tokens)
+
+
+def _lock_limits(pool_id: UUID, at: datetime) -> dict[UUID, _Limit]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_LIMITS, {"pool": pool_id, "now": at})
+        limits = {target: _Limit(id, target, slots) for id, _, target, slots in cursor.fetchall()}
+        if limits:
+            cursor.execute(_LIVE_LEASES, [[limit.id for limit in limits.values()], at])
+            taken = dict(cursor.fetchall())
+            for limit in limits.values():
+                limit.free -= taken.get(limit.id, 0)
+    return limits
+
+
+def _choose(agent: Agent, slots: int, limits: dict[UUID, _Limit], at: datetime) -> list[tuple[RunRow, list[_Limit]]]:
+    """Take runs while slots are free, the agent's and those of every limit that they count against.
+
+    A limit that fills up on the way is left out of the next look, so that what it holds back hides nothing.
+    """
+    chosen: list[tuple[RunRow, list[_Limit]]] = []
+    seen: list[UUID] = []
+    for _ in range(MAX_ROUNDS):
+        rows = _candidates(agent, slots - len(chosen), limits, seen, at)
+        seen += [row.id for row in rows]
+        for row in rows:
+            own = [limits[id] for id in (row.pool_id, row.queue_id, row.deployment_id) if id in limits]
+            if all(limit.free > 0 for limit in own):
+                chosen.append((row, own))
+            for limit in own:
+                limit.free -= 1
+        if not rows or len(chosen) >= slots:
+            break
+    return chosen
+
+
+def _candidates(agent: Agent, number: int, limits: dict[UUID, _Limit], seen: list[UUID], at: datetime) -> list[RunRow]:
+    """The next due runs in the order of the queues, locked."""
+    full = [limit.target_id for limit in limits.values() if limit.free <= 0]
+    python = ".".join(agent.python.split(".")[:2])
+    values = {
+        "pool": agent.pool_id, "now": at, "queues": agent.queues, "python": python, "full": full, "seen": seen,
+        "limit": number,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_CANDIDATES, values)
+        return [RunRow(*row) for row in cursor.fetchall()]
+
+
+def _write_leases(
+    agent: Agent, chosen: Sequence[tuple[RunRow, list[_Limit]]], tokens: dict[UUID, str], at: datetime
+) -> None:
+    own = {"organization_id": agent.organization_id}
+    Attempt.objects.bulk_create(
+        Attempt(
+            **own, run_id=row.id, number=row.attempt, token_hash=digest(tokens[row.id]), agent_id=agent.id,
+            host=agent.host, sdk=agent.version, run_count=row.run_count, created_at=at,
+        )
+        for row, _ in chosen
+    )  # fmt: skip
+    Lease.objects.bulk_create(
+        Lease(
+            **own, id=uuid7(), run_id=row.id, attempt=row.attempt, agent_id=agent.id, limit_id=limit,
+            expires_at=at + lease_time(),
+        )
+        for row, limits in chosen
+        for limit in [None, *(each.id for each in limits)]
+    )  # fmt: skip
+
+
+def _told(rows: list[RunRow], tokens: dict[UUID, str]) -> list[ClaimedRun]:
+    deployments = Deployment.objects.select_related("flow").in_bulk({row.deployment_id for row in rows})
+    facts = _facts([row.id for row in rows])
+    told = []
+    for row in rows:
+        deployment = deployments[row.deployment_id]
+        parameters, tags = facts[row.id]
+        told.append(
+            ClaimedRun(
+                run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens[row.id], name=row.name,
+                flow=deployment.flow.name, deployment=deployment.name, deployment_id=deployment.id,
+                entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, tags=tags,
+                lease_seconds=settings.LEASE_SECONDS,
+            )
+        )  # fmt: skip
+    return told
+
+
+def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, list[str]]]:
+    found = FlowRun.objects.filter(id__in=ids).values_list("id", "parameters", "tags")
+    return {id: (parameters, tags) for id, parameters, tags in found}
+
+
+# ── heartbeat ────────────────────────────────────────────────────────────────────────────────────
+
+_RENEW = """
+    UPDATE lease l SET expires_at = %s
+    FROM unnest(%s::uuid[], %s::int[]) n (run_id, attempt)
+    WHERE l.run_id = n.run_id AND l.attempt = n.attempt AND l.agent_id = %s
+    RETURNING l.run_id
+"""
+
+
+def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> tuple[list[LeaseRef], list[Signal]]:
+    """Renew all leases of an agent in one statement; answer those that are lost, and what its runs have to know."""
+    at = now()
+    Agent.objects.filter(id=agent.id).update(last_seen_at=at)
+    held = leases[:MAX_LEASES]
+    if not held:
+        return [], []
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, [at + lease_time(), [ref.run for ref in held], [ref.attempt for ref in held], agent.id])
+        renewed = {run for (run,) in cursor.fetchall()}
+        cursor.execute(
+            "SELECT id, state_type, state_name FROM flow_run WHERE id = ANY(%s)"
+            " AND (state_type = 'CANCELLING' OR state_name = 'Unreachable')",
+            [list(renewed)],
+        )
+        notable = cursor.fetchall()
+    _welcome_back([id for id, _, name in notable if name == "Unreachable"])
+    signals = [Signal(id, "cancel") for id, type, _ in notable if type == StateType.CANCELLING]
+    return [ref for ref in held if ref.run not in renewed], signals
+
+
+def _welcome_back(ids: list[UUID]) -> None:
+    rows = lock_runs(ids) if ids else {}
+    for row in rows.values():
+        if row.state_type == StateType.RUNNING and row.state_name == "Unreachable":
+            move(row, StateType.RUNNING, by=By.SERVER, message="The agent was heard of again.")
+    save(rows.values())
+
+
+# ── the end of an attempt that did not tell its own ──────────────────────────────────────────────
+
+
+def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, message: str) -> None:
+    """The agent says that the process of an attempt is gone. What the process told of itself comes first.
+
+    Args:
+        started: False when user code was never reached: that uses no retry.
+
+    Raises:
+        NotFound: The agent never held this attempt.
+    """
+    if not Attempt.objects.filter(run_id=run_id, number=attempt, agent_id=agent.id).exists():
+        raise NotFound("This agent never held that attempt.")
+    rows = lock_runs([run_id])
+    row = rows[run_id]
+    if row.attempt == attempt and row.state_type in HELD:
+        if row.state_type == StateType.PENDING and not started:
+            _give_back(row, message)
+        else:
+            _attempt_is_lost(row, message)
+        save([row])
+
+
+def _attempt_is_lost(row: RunRow, message: str) -> None:
+    """The holder is gone for good: cancelled if that was wanted, else the next attempt, else CRASHED."""
+    if row.state_type == StateType.CANCELLING:
+        move(row, StateType.CANCELLED, by=By.SERVER, message=message)
+    elif row.state_type == StateType.PENDING:
+        _give_back(row, message)
+    elif may_go_on(row):
+        row.crashes += 1
+        due = now() + timedelta(seconds=row.retry_delay)
+        move(row, StateType.SCHEDULED, by=By.SERVER, name="AwaitingRetry", message=message, due_at=due)
+    else:
+        row.crashes += 1
+        move(row, StateType.CRASHED, by=By.SERVER, message=message)
+
+
+def may_go_on(row: RunRow) -> bool:
+    """Say whether another attempt may follow a crash: the flow's retries, or what the deployment grants for crashes."""
+    if row.is_local:
+        return False
+    return row.run_count <= row.retries or row.crashes < (row.crash_retries or 0)
+
+
+def _give_back(row: RunRow, message: str) -> None:
+    """User code was not reached: back to the queue, three times at most."""
+    row.claims_lost += 1
+    if row.claims_lost >= CLAIMS_TO_LOSE:
+        text = f"{message} Claimed {row.claims_lost} times, never started."
+        move(row, StateType.CRASHED, by=By.SERVER, message=text)
+    else:
+        due = now() + START_AGAIN_AFTER * row.claims_lost
+        move(row, StateType.SCHEDULED, by=By.SERVER, message=message, due_at=due)
+
+
+def expired(*, limit: int) -> list[tuple[UUID, UUID]]:
+    """(organization, run) of leases that nobody renewed. Asked in the system's scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT organization_id, run_id FROM lease WHERE limit_id IS NULL AND expires_at < %s"
+            " ORDER BY expires_at LIMIT %s",
+            [now(), limit],
+        )
+        return cursor.fetchall()
+
+
+def expire(run_ids: Collection[UUID]) -> list[UUID]:
+    """Judge runs of one organization whose lease ran out. Those that somebody works on are left for the next tick."""
+    rows = lock_runs(run_ids, skip_locked=True)
+    at = now()
+    still = set(
+        Lease.objects.filter(run_id__in=list(rows), limit=None, expires_at__lt=at).values_list("run_id", flat=True)
+    )
+    for row in rows.values():
+        if row.id in still:
+            _judge(row, at)
+    return [row.id for row in save(rows.values())]
+
+
+def _judge(row: RunRow, at: datetime) -> None:
+    silent = "Nothing was heard of its holder for the time of a lease."
+    if row.state_type not in HELD:
+        Lease.objects.filter(run_id=row.id).delete()
+    elif row.state_type == StateType.RUNNING and row.state_name != "Unreachable" and not may_go_on(row):
+        seconds = settings.LOST_AFTER_LOCAL_SECONDS if row.is_local else settings.LOST_AFTER_AGENT_SECONDS
+        Lease.objects.filter(run_id=row.id, limit=None).update(expires_at=at + timedelta(seconds=seconds))
+        move(row, StateType.RUNNING, by=By.SERVER, name="Unreachable", message=silent, at=at)
+    else:
+        _attempt_is_lost(row, silent)

@@ -1,0 +1,230 @@
+"""Make a flow ready to be run: its deployment, its code, its schedule."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.timezone import now
+
+from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, clean_text, json_value
+from runs import agents, live, scheduling
+from runs.models import Bundle, Deployment, Limit, Schedule
+from runs.schema import check_schema
+from runs.trigger import flow_ids
+from tenants.errors import Invalid, NotFound, TooLarge
+from tenants.permissions import Actor
+
+MAX_BUNDLE = 50 << 20  # bytes
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """What a deployment is to be. `schedule` is {"cron", "day_or"} or {"interval", "anchor"}, with "timezone"."""
+
+    flow: str
+    name: str
+    entrypoint: str
+    source: dict[str, Any]
+    parameter_schema: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    description: str = ""
+    tags: list[str] = field(default_factory=list)
+    version: str = ""
+    work_pool: str = agents.DEFAULT
+    work_queue: str | None = None
+    schedule: dict[str, Any] | None = None
+    retries: int = 0
+    retry_delay: float = 0
+    crash_retries: int | None = None
+    concurrency_limit: int | None = None
+    python: str = ""
+
+
+def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
+    """Make or change the deployment of this flow and name; answer it, and whether it is new.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+        NotFound: There is no such pool, queue or bundle.
+    """
+    _check(request)
+    pool = agents.find_pool(by.workspace_id, request.work_pool)
+    queue = agents.find_queue(pool, request.work_queue)
+    flow_id = flow_ids(by, {request.flow})[request.flow]
+    values = {
+        "description": clean_text(request.description, 10_000),
+        "version": clean_text(request.version, 200),
+        "tags": list(dict.fromkeys(clean_text(tag) for tag in request.tags)),
+        "entrypoint": clean_text(request.entrypoint),
+        "source": request.source,
+        "python": clean_text(request.python, 10),
+        "parameter_schema": json_value(request.parameter_schema or {"type": "object", "properties": {}}),
+        "parameters": json_value(request.parameters),
+        "pool": pool,
+        "queue": queue,
+        "retries": request.retries,
+        "retry_delay": request.retry_delay,
+        "crash_retries": request.crash_retries,
+        "updated_at": now(),
+    }
+    deployment, new = Deployment.objects.update_or_create(
+        organization_id=by.organization_id, flow_id=flow_id, name=clean_text(request.name),
+        defaults=values, create_defaults={**values, "workspace_id": by.workspace_id},
+    )  # fmt: skip
+    _set_schedule(deployment, request.schedule)
+    set_limit(deployment, request.concurrency_limit)
+    live.changed(workspace_id=by.workspace_id, what="deployments")
+    return deployment, new
+
+
+def _check(request: DeploymentRequest) -> None:
+    fields: dict[str, str] = {}
+    if not 0 < len(request.flow) <= MAX_NAME:
+        fields["flow"] = f"1 to {MAX_NAME} characters."
+    if not 0 < len(request.name) <= 200 or "/" in request.name:
+        fields["name"] = "1 to 200 characters without a slash."
+    if not 0 < len(request.entrypoint) <= 1_000:
+        fields["entrypoint"] = "Like `flows.py:main`."
+    if len(request.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in request.tags):
+        fields["tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
+    if not 0 <= request.retries <= 10_000 or not 0 <= request.retry_delay <= 366 * 86_400:
+        fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
+    if request.crash_retries is not None and not 0 <= request.crash_retries <= 10_000:
+        fields["crash_retries"] = "0 to 10,000."
+    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= 1_000_000:
+        fields["concurrency_limit"] = "1 or more."
+    if fields:
+        raise Invalid("The deployment can't be taken; see fields.", fields=fields)
+    check_schema(request.parameter_schema)
+    _check_source(request.source)
+
+
+def _check_source(source: dict[str, Any]) -> None:
+    kind = source.get("type")
+    if kind == "path" and isinstance(source.get("path"), str) and 0 < len(source["path"]) <= 4_096:
+        return
+    if kind == "bundle" and isinstance(source.get("sha256"), str):
+        if not Bundle.objects.filter(sha256=source["sha256"]).exists():
+            raise NotFound("This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
+        return
+    raise Invalid(
+        "A source is a bundle or a path.",
+        fields={"source": '{"type": "bundle", "sha256": …} or {"type": "path", "path": …}.'},
+    )
+
+
+def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None) -> None:
+    """Give the deployment this schedule, or none. What a person paused stays paused."""
+    present = Schedule.objects.filter(deployment=deployment).order_by("id").first()
+    if wanted is None:
+        if present:
+            scheduling.withdraw(present)
+            present.delete()
+        return
+    schedule = present or Schedule(
+        organization_id=deployment.organization_id, workspace_id=deployment.workspace_id, deployment=deployment
+    )
+    before = _times(schedule) if present else None
+    _read_schedule(schedule, wanted)
+    if schedule.paused_by:
+        scheduling.check(schedule)
+        schedule.save()
+    elif before != _times(schedule):
+        if present:
+            scheduling.withdraw(present)
+        scheduling.start(schedule)
+
+
+def _times(schedule: Schedule) -> tuple:
+    return (schedule.kind, schedule.cron, schedule.day_or, schedule.interval, schedule.anchor, schedule.timezone)
+
+
+def _read_schedule(schedule: Schedule, wanted: dict[str, Any]) -> None:
+    schedule.timezone = str(wanted.get("timezone") or "UTC")[:60]
+    if "cron" in wanted:
+        schedule.kind, schedule.interval, schedule.anchor = Schedule.Kind.CRON, None, None
+        schedule.cron, schedule.day_or = str(wanted["cron"]).strip()[:200], bool(wanted.get("day_or", True))
+    elif isinstance(wanted.get("interval"), int | float):
+        schedule.kind, schedule.cron = Schedule.Kind.INTERVAL, ""
+        schedule.interval, schedule.anchor = float(wanted["interval"]), _anchor(wanted.get("anchor"))
+    else:
+        raise Invalid("A schedule is a cron or an interval.", fields={"schedule": "Give `cron` or `interval`."})
+
+
+def _anchor(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise Invalid("The anchor is no time.", fields={"schedule.anchor": "ISO 8601 with a zone."}) from error
+    if moment.tzinfo is None:
+        raise Invalid("The anchor has no zone.", fields={"schedule.anchor": "ISO 8601 with a zone."})
+    return moment
+
+
+def set_limit(deployment: Deployment, slots: int | None) -> None:
+    """Let at most `slots` runs of the deployment run at once, or any number. Takes effect with the next claim."""
+    own = {"kind": Limit.Kind.DEPLOYMENT, "target_id": deployment.id}
+    if slots is None:
+        Limit.objects.filter(**own).delete()
+        return
+    Limit.objects.update_or_create(
+        organization_id=deployment.organization_id, **own,
+        defaults={"slots": slots}, create_defaults={"slots": slots, "workspace_id": deployment.workspace_id},
+    )  # fmt: skip
+
+
+def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
+    """A deployment by id or by `flow/name`.
+
+    Raises:
+        NotFound: There is none in the actor's workspace.
+    """
+    own = Deployment.objects.filter(workspace_id=by.workspace_id).select_related("flow", "pool", "queue")
+    flow, slash, name = str(reference).rpartition("/")
+    try:
+        found = own.filter(flow__name=flow, name=name) if slash else own.filter(id=UUID(str(reference)))
+    except ValueError:
+        found = own.none()
+    deployment = found.first()
+    if deployment is None:
+        raise NotFound(f"There is no deployment {reference!s:.200} in this workspace.")
+    return deployment
+
+
+def pause(deployment: Deployment, *, by: Actor) -> None:
+    """Stop the deployment's schedules until somebody resumes them."""
+    for schedule in Schedule.objects.filter(deployment=deployment, active=True):
+        scheduling.pause(schedule, by=by.label)
+    live.changed(workspace_id=deployment.workspace_id, what="deployments")
+
+
+def resume(deployment: Deployment) -> None:
+    """Start the deployment's schedules again, from now on."""
+    for schedule in Schedule.objects.filter(deployment=deployment, active=False):
+        scheduling.start(schedule)
+    live.changed(workspace_id=deployment.workspace_id, what="deployments")
+
+
+def store_bundle(content: bytes, sha256: str, *, by: Actor) -> bool:
+    """Keep a bundle; True when it is new.
+
+    Raises:
+        TooLarge: It has more than 50 MiB.
+        Invalid: The content does not have this hash.
+    """
+    if len(content) > MAX_BUNDLE:
+        raise TooLarge(f"A bundle has {MAX_BUNDLE >> 20} MiB at most. Leave data and environments out of it.")
+    if not _SHA256.fullmatch(sha256) or hashlib.sha256(content).hexdigest() != sha256:
+        raise Invalid("The content does not have this SHA-256.", fields={"sha256": "Hash of the bytes as sent."})
+    _, new = Bundle.objects.get_or_create(
+        organization_id=by.organization_id, sha256=sha256, defaults={"size": len(content), "content": content}
+    )
+    return new

@@ -1,0 +1,245 @@
+"""One transaction per batch, and the answer to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from django.db import DataError, connection, transaction
+from django.utils.timezone import now
+
+from orchestrator.states import HELD, TERMINAL, StateType
+from orchestrator.wire import (
+    Answer,
+    Artifact,
+    Dropped,
+    Event,
+    Log,
+    Rejected,
+    Result,
+    RunState,
+    Signal,
+    TaskState,
+    Usage,
+    clean_text,
+)
+from runs import live
+from runs.ingest import reading, run_states, streams, tall
+from runs.ingest.streams import OpenStream
+from runs.models import JournalQuarantine
+from runs.transitions import RunRow, save
+from tenants.errors import Invalid
+from tenants.permissions import Actor
+from tenants.scope import tenant_scope
+
+logger = logging.getLogger(__name__)
+MAX_QUARANTINED = 100  # entries of one batch
+QUARANTINED_TEXT = 8_192  # characters of one entry
+QUIET_REJECTIONS = {"refused", "superseded"}  # kept in the attempt's history instead
+
+DataErrors = (DataError, psycopg.DataError, OverflowError)
+
+
+def apply_batch(body: bytes, *, actor: Actor) -> Answer:
+    """Apply a journal batch (unpacked bytes of NDJSON) and say what was received.
+
+    Idempotent: what was applied before is skipped, so a lost answer costs nothing.
+
+    Raises:
+        Invalid: The bytes are not a batch. Single bad entries are quarantined instead.
+    """
+    batch, parts = reading.read_batch(body)
+    if not reading.EARLIEST <= batch.sent_at <= reading.LATEST:
+        raise Invalid("sent_at is not a time in microseconds UTC.")
+    try:
+        with tenant_scope(actor.organization_id):
+            return _Application(actor, careful=False).run(batch.sent_at, parts)
+    except DataErrors as error:
+        logger.info("a batch has content that the database refuses, looking for it: %s", error)
+    with tenant_scope(actor.organization_id):
+        return _Application(actor, careful=True).run(batch.sent_at, parts)
+
+
+class _Application:
+    """The steps of one batch, in order. `careful`: find the rows that the database refuses, in savepoints."""
+
+    def __init__(self, actor: Actor, *, careful: bool) -> None:
+        self.actor, self.careful = actor, careful
+        self.received = now()
+        self.answer = Answer()
+        self.rejected: list[tuple[OpenStream, int, str]] = []
+
+    def run(self, sent_at: int, parts: list[reading.Part]) -> Answer:
+        allowed = self._known_to_actor(parts)
+        roots = streams.lock_roots(allowed)
+        begun = [part for part in allowed if part.head.root not in roots and streams.begins_local_run(part)]
+        if self.actor.kind == "key":
+            roots |= run_states.create_local_roots(begun, self.actor, self.received)
+        opened = streams.open_streams(allowed, roots, sent_at, self.received)
+        self.answer.rejected += opened.refused
+        self.answer.expected |= opened.expected
+        self._apply(opened.streams)
+        self.answer.acked = streams.mark(opened.streams, self.actor.organization_id, self.received)
+        self.answer.expected |= {s.id: s.part.next_seq for s in opened.streams if s.part.broken}
+        self.answer.signals = [signal for stream in opened.streams for signal in _signals(stream)]
+        return self.answer
+
+    def _known_to_actor(self, parts: list[reading.Part]) -> list[reading.Part]:
+        """Streams that this credential can't open get the answer that an unknown one would get."""
+        allowed = [part for part in parts if streams.may_open(part, self.actor)]
+        refused = [part for part in parts if part not in allowed]
+        self.answer.rejected += [Rejected(part.head.id, 0, "unknown_run") for part in refused]
+        return allowed
+
+    def _apply(self, opened: list[OpenStream]) -> None:
+        subflows = run_states.load_subflows(opened, self.actor, self.received)
+        moved = run_states.welcome_back(opened, self.received)
+        for stream in opened:
+            before = {entry.run for entry in stream.entries if isinstance(entry, RunState)}
+            moved += run_states.apply_run_states(stream, subflows)
+            self._write_rows(stream, subflows)
+            _announce(stream, before)
+        save({row.id: row for row in moved}.values())
+        _renew(opened, self.received)
+        self._quarantine(opened)
+
+    def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
+        """Tasks, logs, events, artifacts and meters of one stream."""
+        rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": []}
+        used: list[Usage] = []
+        first_line = stream.root.lines
+        for entry in stream.entries:
+            run_id = tall.run_of(stream, entry, subflows)
+            if run_id is None:
+                if not isinstance(entry, RunState):
+                    stream.reject(entry.seq, "unknown_run")
+                continue
+            self._sort_in(stream, run_id, entry, rows, used)
+        organization_id = self.actor.organization_id
+        new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
+        self._write(tall.write_logs, rows["log"], stream)
+        self._write(tall.write_events, rows["event"], stream)
+        self._write(tall.write_artifacts, rows["artifact"], stream)
+        _count_lines(stream, first_line)
+        meters = {
+            "flow_runs": _runs_begun(stream),
+            "task_runs": len(new_tasks),
+            "log_bytes": sum(len(row[-2]) for row in rows["log"]),
+            "run_time": sum(e.duration or 0 for e in stream.entries if isinstance(e, RunState)),
+            "cpu": tall.note_process_usage(stream, used),
+        }
+        tall.write_usage(organization_id, stream, self.received, meters)
+
+    def _sort_in(self, stream: OpenStream, run_id: UUID, entry: Any, rows: dict[str, list], used: list) -> None:
+        match entry:
+            case TaskState():
+                rows["task"].append(tall.task_row(stream, run_id, entry))
+            case Log():
+                rows["log"].append(tall.log_row(stream, run_id, entry))
+            case Event():
+                rows["event"].append(tall.event_row(stream, run_id, entry))
+            case Artifact():
+                rows["artifact"].append(tall.artifact_row(stream, run_id, entry))
+            case Result():
+                rows["event"].append(tall.result_row(stream, run_id, entry))
+            case Dropped():
+                rows["log"].append(tall.dropped_row(stream, entry))
+            case Usage():
+                used.append(entry)
+
+    def _write(self, write: Callable[[UUID, list[tuple]], Any], rows: list[tuple], stream: OpenStream) -> Any:
+        """Write rows; in careful mode halve what the database refuses until the culprits are alone."""
+        if not rows:
+            return None
+        if not self.careful:
+            return write(self.actor.organization_id, rows)
+        try:
+            with transaction.atomic():
+                return write(self.actor.organization_id, rows)
+        except DataErrors as error:
+            if len(rows) == 1:
+                logger.info("an entry's content was refused: %s", error)
+                self.answer.rejected.append(Rejected(stream.id, 0, "data"))
+                self._keep(stream, 0, "data", repr(rows[0]))
+                return []
+        half = len(rows) // 2
+        first = self._write(write, rows[:half], stream) or []
+        return first + (self._write(write, rows[half:], stream) or [])
+
+    def _quarantine(self, opened: list[OpenStream]) -> None:
+        kept = 0
+        for stream in opened:
+            lines = {seq: line for seq, _, line in stream.part.bad if seq > stream.applied}
+            codes = [(seq, code) for seq, code, _ in stream.part.bad if seq > stream.applied]
+            codes += [(each.seq, each.code) for each in stream.rejected]
+            self.answer.rejected += [Rejected(stream.id, seq, code) for seq, code in codes]
+            for seq, code in codes:
+                if code not in QUIET_REJECTIONS and kept < MAX_QUARANTINED:
+                    kept += 1
+                    self._keep(stream, seq, code, lines.get(seq, b"")[:QUARANTINED_TEXT].decode("utf-8", "replace"))
+
+    def _keep(self, stream: OpenStream, seq: int, code: str, text: str) -> None:
+        JournalQuarantine.objects.create(
+            organization_id=self.actor.organization_id, root_id=stream.root.id, attempt=stream.attempt,
+            writer=stream.part.head.writer, seq=seq, code=code, entry=clean_text(text, QUARANTINED_TEXT),
+        )  # fmt: skip
+
+
+def _runs_begun(stream: OpenStream) -> int:
+    """Runs whose first execution this part tells of. A retry is no new run."""
+    return sum(
+        1
+        for entry in stream.entries
+        if isinstance(entry, RunState) and entry.state == StateType.RUNNING and entry.run_count <= 1
+        and entry.name != "Retrying"
+    )  # fmt: skip
+
+
+def _count_lines(stream: OpenStream, before: int) -> None:
+    if stream.root.lines > before:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE flow_run SET lines = %s WHERE id = %s", [stream.root.lines, stream.root.id])
+
+
+def _announce(stream: OpenStream, runs: set[UUID]) -> None:
+    kinds = {type(entry) for entry in stream.entries}
+    if kinds & {Log, Dropped, TaskState, Artifact}:
+        lines = stream.root.lines if kinds & {Log, Dropped} else None
+        tasks = TaskState in kinds
+        live.journal_grew(workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=tasks)
+
+
+_RENEW = """
+    UPDATE lease SET expires_at = %s
+    WHERE run_id = ANY(%s) AND attempt = 1 AND limit_id IS NULL AND (expires_at < %s OR expires_at > %s)
+"""
+
+
+def _renew(opened: list[OpenStream], received: Any) -> None:
+    """A local run's holder renews by speaking. (An agent renews for its processes, in its heartbeat.)"""
+    held = [
+        s.root.id for s in opened if s.root.is_local and s.part.head.writer == 0 and s.root.state_type in HELD
+    ]  # fmt: skip
+    if held:
+        lease = timedelta(seconds=settings.LEASE_SECONDS)
+        with connection.cursor() as cursor:
+            cursor.execute(_RENEW, [received + lease, held, received + lease * 2 / 3, received + lease])
+
+
+def _signals(stream: OpenStream) -> list[Signal]:
+    """What the holder has to know. Said again with every answer until it acts."""
+    root = stream.root
+    if stream.part.head.writer != 0:
+        return []
+    if stream.superseded:
+        return [Signal(root.id, "superseded")]
+    if root.state_type == StateType.CANCELLING:
+        return [Signal(root.id, "cancel")]
+    if root.state_type in TERMINAL:
+        return [Signal(root.id, "over")]
+    return []

@@ -1,0 +1,249 @@
+"""States of flow runs as their holder tells them, and the runs that a holder made: local roots and subflows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import connection
+
+from orchestrator.states import By, StateType
+from orchestrator.wire import (
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_PARAMETERS,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TRACEBACK,
+    About,
+    Error,
+    RunState,
+    clean_text,
+    json_value,
+)
+from runs.ingest.reading import Part
+from runs.ingest.streams import OpenStream
+from runs.models import Attempt, FlowRun, Lease
+from runs.transitions import RunRow, from_micros, lock_runs, move
+from runs.trigger import fix_partition, flow_ids, insert_runs
+from tenants.keys import digest
+from tenants.permissions import Actor
+
+
+def create_local_roots(parts: Iterable[Part], actor: Actor, received: datetime) -> dict[UUID, RunRow]:
+    """Make the runs that their clients began by themselves, each with its first attempt and lease.
+
+    Two clients that chose the same id: the first one's token counts, the other is answered like any wrong token.
+    """
+    made = [(part, part.entries[0].about) for part in parts]
+    if not made:
+        return {}
+    flows = flow_ids(actor, {_name(about.flow) for _, about in made})
+    retention, bucket = fix_partition(actor.organization_id, received)
+    rows = [
+        _new_run(part.entries[0], about, actor, flows, id=part.head.root, root_id=part.head.root,
+                 origin=FlowRun.Origin.LOCAL, retention=retention, bucket=bucket, at=received)
+        for part, about in made
+    ]  # fmt: skip
+    inserted = insert_runs(rows, ignore_known=True)
+    _hold([(part, about) for part, about in made if part.head.root in inserted], actor, received)
+    return lock_runs([part.head.root for part, _ in made])
+
+
+def _hold(made: list[tuple[Part, About]], actor: Actor, received: datetime) -> None:
+    expires_at = received + timedelta(seconds=settings.LEASE_SECONDS)
+    common = {"organization_id": actor.organization_id}
+    Attempt.objects.bulk_create(
+        Attempt(
+            **common, run_id=part.head.root, number=1, token_hash=digest(part.head.token), created_at=received,
+            host=clean_text(about.host, 255), sdk=clean_text(about.sdk, 40),
+        )
+        for part, about in made
+    )  # fmt: skip
+    Lease.objects.bulk_create(
+        Lease(**common, run_id=part.head.root, attempt=1, expires_at=expires_at) for part, _ in made
+    )
+
+
+def load_subflows(streams: list[OpenStream], actor: Actor, received: datetime) -> dict[UUID, RunRow]:
+    """The subflows that the batch speaks of: those that are there, and those that it begins."""
+    roots = {stream.root.id: stream.root for stream in streams}
+    named = {entry.run for stream in streams for entry in stream.entries} - roots.keys()
+    if not named:
+        return {}
+    rows = {id: row for id, row in _read(named).items() if row.root_id in roots}
+    begun: list[FlowRun] = []
+    flows = flow_ids(actor, {_name(entry.about.flow) for entry in _beginnings(streams, rows)})
+    for stream in streams:
+        for entry in _beginnings([stream], rows):
+            root = stream.root
+            begun.append(
+                _new_run(entry, entry.about, actor, flows, id=entry.run, root_id=root.id, origin=FlowRun.Origin.SUBFLOW,
+                         retention=root.retention, bucket=root.bucket, at=received, attempt=stream.attempt)
+            )  # fmt: skip
+    if begun:
+        inserted = insert_runs(list({run.id: run for run in begun}.values()), ignore_known=True)
+        rows |= {id: row for id, row in _read(inserted).items() if row.root_id in roots}
+    return rows
+
+
+def _beginnings(streams: list[OpenStream], known: dict[UUID, RunRow]) -> list[RunState]:
+    return [
+        entry
+        for stream in streams
+        if stream.part.head.writer == 0 and not stream.superseded
+        for entry in stream.entries
+        if isinstance(entry, RunState) and entry.about is not None and entry.run != stream.root.id
+        and entry.run not in known
+    ]  # fmt: skip
+
+
+def _read(ids: Iterable[UUID]) -> dict[UUID, RunRow]:
+    """Subflows need no lock of their own: whoever changes them holds their root's."""
+    return lock_runs(ids)
+
+
+def _new_run(
+    entry: RunState,
+    about: About,
+    actor: Actor,
+    flows: dict[str, UUID],
+    *,
+    id: UUID,
+    root_id: UUID,
+    origin: str,
+    retention: int,
+    bucket: Any,
+    at: datetime,
+    attempt: int = 1,
+) -> FlowRun:
+    """A run as its holder describes it, PENDING until the entry that began it is applied."""
+    return FlowRun(
+        id=id,
+        organization_id=actor.organization_id,
+        workspace_id=actor.workspace_id,
+        flow_id=flows[_name(about.flow)],
+        name=clean_text(about.name, MAX_NAME) or f"run-{str(id)[-6:]}",
+        origin=origin,
+        created_by=actor.label[:254],
+        parameters=_parameters(about),
+        tags=clean_tags(about.tags),
+        version=clean_text(about.version or "", 200),
+        state_type=StateType.PENDING,
+        state_name="Pending",
+        state_at=at,
+        root_id=root_id,
+        parent_id=(about.parent or root_id) if root_id != id else None,
+        parent_task_id=about.parent_task,
+        attempt=attempt,
+        retries=min(max(about.retries, 0), 10_000),
+        created_at=at,
+        scheduled_at=at,
+        retention=retention,
+        bucket=bucket,
+    )
+
+
+def _name(name: str) -> str:
+    return clean_text(name, MAX_NAME) or "flow"
+
+
+def clean_tags(tags: list[str]) -> list[str]:
+    """At most 100 different tags of at most 200 characters, in order."""
+    return list(dict.fromkeys(clean_text(tag, MAX_TAG) for tag in tags[:MAX_TAGS] if tag))
+
+
+def _parameters(about: About) -> Any:
+    raw = bytes(about.parameters)
+    if not raw:
+        return {}
+    if len(raw) > MAX_PARAMETERS:
+        return {"…": f"{len(raw):,} bytes of parameters: more than the {MAX_PARAMETERS:,} that are kept"}
+    value = json_value(msgspec.json.decode(raw))
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def apply_run_states(stream: OpenStream, subflows: dict[UUID, RunRow]) -> list[RunRow]:
+    """Move the runs as the holder says; answer the rows that moved."""
+    moved: list[RunRow] = []
+    late: list[list[Any]] = []
+    for entry in stream.entries:
+        if not isinstance(entry, RunState):
+            continue
+        row = stream.root if entry.run == stream.root.id else subflows.get(entry.run)
+        if stream.part.head.writer != 0:
+            stream.reject(entry.seq, "not_writer_0")
+        elif row is None:
+            stream.reject(entry.seq, "unknown_run")
+        elif stream.superseded:
+            late.append(_late(stream, entry))
+            stream.reject(entry.seq, "superseded")
+        elif _apply(stream, row, entry):
+            moved.append(row)
+        else:
+            late.append(_late(stream, entry))
+            stream.reject(entry.seq, "refused")
+    if late:
+        _note_in_attempt(stream, late)
+    return moved
+
+
+def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
+    if not row.is_root and row.attempt != stream.attempt:
+        return False
+    at = stream.at(entry.t)
+    return move(
+        row,
+        StateType(entry.state),
+        by=By.HOLDER,
+        name=clean_text(entry.name, 200) if entry.name else None,
+        message=clean_text(entry.message, MAX_MESSAGE) if entry.message else None,
+        at=from_micros(at),
+        due_at=from_micros(stream.at(entry.at)) if entry.at is not None else None,
+        run_count=entry.run_count,
+        duration=min(entry.duration or 0, 2**62),
+        error=error_json(entry.error),
+    )
+
+
+def error_json(error: Error | None) -> dict[str, str] | None:
+    """An exception as it is stored. Of a long traceback the end is kept: there it says what happened."""
+    if error is None:
+        return None
+    return {
+        "type": clean_text(error.type, 500),
+        "message": clean_text(error.message, 10_000),
+        "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
+    }
+
+
+def _late(stream: OpenStream, entry: RunState) -> list[Any]:
+    return [stream.at(entry.t), entry.state, entry.name, (entry.message or "")[:MAX_MESSAGE], str(entry.run)]
+
+
+def _note_in_attempt(stream: OpenStream, states: list[list[Any]]) -> None:
+    """Keep states that changed nothing in the history of their own attempt: the last 100."""
+    text = json.dumps(json_value(states[-100:]))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE attempt SET history = CASE WHEN jsonb_array_length(history) < 100 THEN history || %s::jsonb"
+            " ELSE history END WHERE run_id = %s AND number = %s",
+            [text, stream.root.id, stream.attempt],
+        )
+
+
+def welcome_back(streams: list[OpenStream], received: datetime) -> list[RunRow]:
+    """A holder that was thought lost speaks with its token: its run is RUNNING again."""
+    back = []
+    for stream in streams:
+        root = stream.root
+        if stream.superseded or root.state_name != "Unreachable" or root.state_type != StateType.RUNNING:
+            continue
+        move(root, StateType.RUNNING, by=By.SERVER, message="The holder was heard of again.", at=received)
+        back.append(root)
+    return back

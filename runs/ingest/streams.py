@@ -1,0 +1,171 @@
+"""Who may write: roots locked, tokens compared, marks and gaps.
+
+A stream is one writer within one attempt of one root run. What this module lets through, the rest of the ingest
+applies without asking again.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from orchestrator.wire import AnyEntry, Rejected, RunState
+from runs.ingest.reading import Part
+from runs.transitions import RunRow, lock_runs, micros
+from tenants.keys import digest
+from tenants.permissions import Actor
+
+CLOCK_TOLERANCE = 2_000_000  # µs: below, the difference is the way of the message
+MAX_TOKEN = 200
+
+
+@dataclass(slots=True)
+class OpenStream:
+    """A stream that may write, and what of its part is new."""
+
+    part: Part
+    root: RunRow
+    applied: int
+    offset: int  # µs to add to the writer's clock
+    known: bool
+    entries: list[AnyEntry] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.part.head.id
+
+    @property
+    def attempt(self) -> int:
+        return self.part.head.attempt
+
+    @property
+    def superseded(self) -> bool:
+        """True when a newer attempt holds the run: this one may tell about itself only."""
+        return self.attempt < self.root.attempt
+
+    def at(self, t: int) -> int:
+        """A time of the writer's clock, corrected (µs UTC)."""
+        return t + self.offset
+
+    def reject(self, seq: int, code: str) -> None:
+        self.rejected.append(Rejected(self.id, seq, code))
+
+
+def may_open(part: Part, actor: Actor) -> bool:
+    """A run's own token opens its own root only; a key opens what it has the attempt's token for."""
+    head = part.head
+    own = actor.run_id is None or head.root == actor.run_id
+    return own and 0 < head.attempt < 2**31 and 0 <= head.writer < 2**31 and 0 < len(head.token) <= MAX_TOKEN
+
+
+def begins_local_run(part: Part) -> bool:
+    """Say whether a part opens an execution that its client made by itself."""
+    head = part.head
+    first = part.entries[0] if part.entries else None
+    return (
+        (head.attempt, head.writer, head.from_seq) == (1, 0, 1)
+        and isinstance(first, RunState)
+        and first.about is not None
+        and first.run == head.root
+    )
+
+
+def lock_roots(parts: Iterable[Part]) -> dict[UUID, RunRow]:
+    """Lock the roots that a batch writes to. Whoever changes anything of an execution holds its root first."""
+    rows = lock_runs({part.head.root for part in parts})
+    return {id: row for id, row in rows.items() if row.is_root}
+
+
+def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, received: datetime) -> Opened:
+    """Compare tokens and marks; keep of each part what was not applied before."""
+    tokens = _tokens(roots)
+    marks = _marks(roots)
+    opened = Opened()
+    for part in parts:
+        head = part.head
+        root = roots.get(head.root)
+        token = tokens.get((head.root, head.attempt))
+        if root is None or token is None or not hmac.compare_digest(token[0], digest(head.token)):
+            opened.refused.append(Rejected(head.id, 0, "stale_token" if root and token else "unknown_run"))
+            continue
+        if token[1]:
+            opened.refused.append(Rejected(head.id, 0, "sealed"))
+            continue
+        mark = marks.get((head.root, head.attempt, head.writer))
+        applied, offset = mark or (0, _offset(sent_at, received))
+        if head.from_seq > applied + 1:
+            opened.expected[head.id] = applied + 1
+            continue
+        stream = OpenStream(part, root, applied, offset, known=mark is not None)
+        stream.entries = [entry for entry in part.entries if entry.seq > applied]
+        opened.streams.append(stream)
+    return opened
+
+
+@dataclass(slots=True)
+class Opened:
+    """The streams of a batch that may write, and the word for those that may not."""
+
+    streams: list[OpenStream] = field(default_factory=list)
+    expected: dict[str, int] = field(default_factory=dict)
+    refused: list[Rejected] = field(default_factory=list)
+
+
+def _tokens(roots: dict[UUID, RunRow]) -> dict[tuple[UUID, int], tuple[bytes, bool]]:
+    """Token hash of each attempt, and whether it ended more than 7 days ago: then nobody may write to it any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, number, token_hash, coalesce(ended_at < now() - interval '7 days', false)"
+            " FROM attempt WHERE run_id = ANY(%s)",
+            [list(roots)],
+        )
+        return {(run, number): (bytes(hash), sealed) for run, number, hash, sealed in cursor.fetchall()}
+
+
+def _marks(roots: dict[UUID, RunRow]) -> dict[tuple[UUID, int, int], tuple[int, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT root_id, attempt, writer, applied_seq, clock_offset FROM journal_stream WHERE root_id = ANY(%s)",
+            [list(roots)],
+        )
+        return {(root, attempt, writer): (seq, offset) for root, attempt, writer, seq, offset in cursor.fetchall()}
+
+
+def _offset(sent_at: int, received: datetime) -> int:
+    """How far the writer's clock is off, decided by a stream's first batch and kept, so that times stay in order."""
+    offset = micros(received) - sent_at
+    return offset if abs(offset) > CLOCK_TOLERANCE else 0
+
+
+_MARK = """
+    INSERT INTO journal_stream (organization_id, root_id, attempt, writer, applied_seq, clock_offset, last_at)
+    SELECT %s, n.root_id, n.attempt, n.writer, n.applied_seq, n.clock_offset, %s
+    FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::bigint[], %s::bigint[])
+        n (root_id, attempt, writer, applied_seq, clock_offset)
+    ON CONFLICT (organization_id, root_id, attempt, writer)
+    DO UPDATE SET applied_seq = excluded.applied_seq, last_at = excluded.last_at
+"""
+
+
+def mark(streams: list[OpenStream], organization_id: UUID, received: datetime) -> dict[str, int]:
+    """Remember how far each stream was applied; answer it."""
+    acked = {stream.id: max(stream.applied, stream.part.next_seq - 1) for stream in streams}
+    written = [stream for stream in streams if acked[stream.id] > stream.applied or not stream.known]
+    if written:
+        columns: list[list[Any]] = [
+            [stream.root.id for stream in written],
+            [stream.attempt for stream in written],
+            [stream.part.head.writer for stream in written],
+            [acked[stream.id] for stream in written],
+            [stream.offset for stream in written],
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(_MARK, [organization_id, received, *columns])
+    return acked

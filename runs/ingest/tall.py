@@ -1,0 +1,279 @@
+"""Task runs, log lines, events, artifacts and usage: set-based, into the partition of their run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from orchestrator.ids import uuid7
+from orchestrator.states import RANK, StateType
+from orchestrator.wire import (
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_PARENTS,
+    Artifact,
+    Dropped,
+    Event,
+    Log,
+    Result,
+    TaskState,
+    Usage,
+    clean_text,
+    json_value,
+)
+from runs.ingest.run_states import clean_tags, error_json
+from runs.ingest.staging import Staged, array_literal, raw_cursor
+from runs.ingest.streams import OpenStream
+from runs.transitions import RunRow
+
+_MICROS = "'epoch'::timestamptz + n.{0} * interval '1 microsecond'"
+MAX_TASK_HISTORY = 100
+
+
+def json_text(raw: msgspec.Raw) -> str | None:
+    """JSON as the client wrote it, made fit for jsonb only where that is needed."""
+    body = bytes(raw)
+    if not body or body == b"null":
+        return None
+    if b"\\u" in body:
+        return json.dumps(json_value(json.loads(body)))
+    return body.decode()
+
+
+def run_of(stream: OpenStream, entry: Any, subflows: dict[UUID, RunRow]) -> UUID | None:
+    """The run that an entry belongs to, or None when the stream may not write to it.
+
+    A superseded attempt may speak of subflows that were never made; its words go to the root, so that none is lost.
+    """
+    if entry.run == stream.root.id:
+        return entry.run
+    row = subflows.get(entry.run)
+    if row is not None and row.root_id == stream.root.id:
+        return entry.run
+    return stream.root.id if stream.superseded else None
+
+
+# ── task runs ────────────────────────────────────────────────────────────────────────────────────
+
+TASK_COLUMNS = {
+    "retention": "smallint", "bucket": "date", "attempt": "int", "run_count": "smallint", "rank": "smallint",
+    "run_id": "uuid", "id": "uuid", "seq": "bigint", "started": "bigint", "ended": "bigint", "duration": "bigint",
+    "parent_task_id": "uuid", "state_type": "text", "state_name": "text", "message": "text", "task": "text",
+    "label": "text", "parents": "text", "tags": "text", "history": "text", "error": "text",
+}  # fmt: skip
+_RUN, _ID, _ORDER = 5, 6, (3, 4, 7)  # places in a row; `_ORDER` is run_count, rank, seq
+
+_KNOWN_TASKS = """
+    SELECT t.run_id, t.id FROM {rows}
+    JOIN task_run t ON t.run_id = n.run_id AND t.id = n.id AND t.retention = n.retention AND t.bucket = n.bucket
+    WHERE t.retention = %s AND t.bucket = %s
+"""
+
+_UPSERT_TASKS = f"""
+    INSERT INTO task_run AS t (
+        organization_id, retention, bucket, attempt, run_count, rank, run_id, id, seq, started_at, ended_at, duration,
+        parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
+    SELECT %s::uuid, n.retention, n.bucket, n.attempt, n.run_count, n.rank, n.run_id, n.id, n.seq,
+        {_MICROS.format("started")}, {_MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
+        n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb
+    FROM {{rows}}
+    ON CONFLICT (run_id, id, retention, bucket) DO UPDATE SET
+        run_count = excluded.run_count, rank = excluded.rank, seq = excluded.seq,
+        started_at = coalesce(excluded.started_at, t.started_at), ended_at = excluded.ended_at,
+        duration = excluded.duration, state_type = excluded.state_type, state_name = excluded.state_name,
+        message = excluded.message, label = excluded.label, parents = coalesce(excluded.parents, t.parents),
+        tags = coalesce(excluded.tags, t.tags), history = coalesce(excluded.history, t.history), error = excluded.error
+    WHERE t.organization_id = excluded.organization_id AND t.attempt = excluded.attempt
+        AND (excluded.run_count, excluded.rank, excluded.seq) > (t.run_count, t.rank, t.seq)
+"""
+# The organization stands before the first array of `unnest`, so its parameter is the first one too.
+
+
+def task_row(stream: OpenStream, run_id: UUID, entry: TaskState) -> tuple:
+    """One task run as TASK_COLUMNS."""
+    error = error_json(entry.error)
+    history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-MAX_TASK_HISTORY:]]
+    return (
+        stream.root.retention, stream.root.bucket, stream.attempt, entry.run_count, RANK[StateType(entry.state)],
+        run_id, entry.id, entry.seq,
+        None if entry.started is None else stream.at(entry.started),
+        None if entry.ended is None else stream.at(entry.ended),
+        entry.duration, entry.parent_task, entry.state,
+        clean_text(entry.name, 200) if entry.name else None,
+        clean_text(entry.message, MAX_MESSAGE) if entry.message else None,
+        clean_text(entry.task, MAX_NAME), clean_text(entry.label, MAX_NAME),
+        array_literal(entry.parents[:MAX_PARENTS]), array_literal(clean_tags(entry.tags)),
+        json.dumps(json_value(history)) if history else None, json.dumps(error) if error else None,
+    )  # fmt: skip
+
+
+def newest(rows: list[tuple]) -> list[tuple]:
+    """Of several words about one task run the latest: a statement can't touch a row twice."""
+    best: dict[tuple, tuple] = {}
+    for row in rows:
+        key = (row[_RUN], row[_ID])
+        known = best.get(key)
+        if known is None or [row[i] for i in _ORDER] > [known[i] for i in _ORDER]:
+            best[key] = row
+    return list(best.values())
+
+
+def write_tasks(organization_id: UUID, rows: list[tuple]) -> list[UUID]:
+    """Write task runs; answer the run of each that was not known before, for the meters."""
+    rows = newest(rows)
+    cursor = raw_cursor()
+    staged = Staged("task_run", TASK_COLUMNS, rows)
+    known: set[tuple[UUID, UUID]] = set()
+    for retention, bucket in {(row[0], row[1]) for row in rows}:
+        known |= set(staged.run(cursor, _KNOWN_TASKS, retention, bucket).fetchall())
+    _run_with_organization(staged, cursor, _UPSERT_TASKS, organization_id)
+    return [row[_RUN] for row in rows if (row[_RUN], row[_ID]) not in known]
+
+
+def _run_with_organization(staged: Staged, cursor: Any, statement: str, organization_id: UUID) -> None:
+    """Put the organization in as text: its place is before the rows' parameters. A UUID needs no quoting."""
+    staged.run(cursor, statement.replace("%s::uuid", f"'{UUID(str(organization_id))}'::uuid", 1))
+
+
+# ── log lines ────────────────────────────────────────────────────────────────────────────────────
+
+LOG_COLUMNS = {
+    "retention": "smallint", "bucket": "date", "attempt": "int", "root_id": "uuid", "line_no": "bigint",
+    "run_id": "uuid", "task_id": "uuid", "t": "bigint", "level": "smallint", "logger": "text", "message": "text",
+    "extra": "text",
+}  # fmt: skip
+
+_INSERT_LOGS = f"""
+    INSERT INTO log_line (
+        organization_id, retention, bucket, attempt, root_id, line_no, run_id, task_id, t, level, logger, message, extra)
+    SELECT %s::uuid, n.retention, n.bucket, n.attempt, n.root_id, n.line_no, n.run_id, n.task_id,
+        {_MICROS.format("t")}, n.level, n.logger, n.message, n.extra::jsonb
+    FROM {{rows}}
+"""
+
+
+def log_row(stream: OpenStream, run_id: UUID, entry: Log) -> tuple:
+    """One log line as LOG_COLUMNS. Its number is the root's next one: commit order is number order."""
+    root = stream.root
+    root.lines += 1
+    return (
+        root.retention, root.bucket, stream.attempt, root.id, root.lines, run_id, entry.task, stream.at(entry.t),
+        entry.level, clean_text(entry.logger, 200), entry.message, json_text(entry.extra),
+    )  # fmt: skip
+
+
+def dropped_row(stream: OpenStream, entry: Dropped) -> tuple:
+    """What was given up stands in the log, where people look for it."""
+    count = ", ".join(f"{number} × {kind}" for kind, number in sorted(entry.count.items())) or "entries"
+    message = clean_text(f"Not recorded: {count} ({entry.why})", 1_000)
+    return log_row(stream, stream.root.id, Log(seq=entry.seq, run=entry.run, t=entry.t, level=30, message=message))
+
+
+def write_logs(organization_id: UUID, rows: list[tuple]) -> None:
+    """Write log lines."""
+    _run_with_organization(Staged("log_line", LOG_COLUMNS, rows), raw_cursor(), _INSERT_LOGS, organization_id)
+
+
+# ── events, artifacts ────────────────────────────────────────────────────────────────────────────
+
+EVENT_COLUMNS = {
+    "retention": "smallint", "bucket": "date", "id": "uuid", "workspace_id": "uuid", "run_id": "uuid", "t": "bigint",
+    "event": "text", "resource": "text", "payload": "text",
+}  # fmt: skip
+
+_INSERT_EVENTS = f"""
+    INSERT INTO event (organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, payload)
+    SELECT %s::uuid, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {_MICROS.format("t")},
+        n.event, n.resource::jsonb, n.payload::jsonb
+    FROM {{rows}} ON CONFLICT DO NOTHING
+"""
+
+
+def event_row(stream: OpenStream, run_id: UUID, entry: Event) -> tuple:
+    """One event as EVENT_COLUMNS."""
+    resource = json.dumps(json_value(entry.resource))
+    return (
+        stream.root.retention, stream.root.bucket, entry.id, stream.root.workspace_id, run_id, stream.at(entry.t),
+        clean_text(entry.event, MAX_NAME), resource, json_text(entry.payload),
+    )  # fmt: skip
+
+
+def result_row(stream: OpenStream, run_id: UUID, entry: Result) -> tuple:
+    """A stored result, kept as an event of its run until something reads it as more."""
+    known = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
+    told = Event(seq=entry.seq, run=entry.run, t=entry.t, id=uuid7(), event="result.stored",
+                 resource={"task": str(entry.task or "")})  # fmt: skip
+    row = event_row(stream, run_id, told)
+    return (*row[:-1], json.dumps(json_value(known)))
+
+
+def write_events(organization_id: UUID, rows: list[tuple]) -> None:
+    """Write events."""
+    _run_with_organization(Staged("event", EVENT_COLUMNS, rows), raw_cursor(), _INSERT_EVENTS, organization_id)
+
+
+ARTIFACT_COLUMNS = {
+    "id": "uuid", "workspace_id": "uuid", "run_id": "uuid", "task_id": "uuid", "type": "text", "key": "text",
+    "data": "text", "description": "text", "t": "bigint",
+}  # fmt: skip
+
+_INSERT_ARTIFACTS = f"""
+    INSERT INTO artifact (organization_id, id, workspace_id, run_id, task_id, type, key, data, description, created_at)
+    SELECT %s::uuid, n.id, n.workspace_id, n.run_id, n.task_id, n.type, n.key, n.data::jsonb, n.description,
+        {_MICROS.format("t")}
+    FROM {{rows}} ON CONFLICT DO NOTHING
+"""
+
+
+def artifact_row(stream: OpenStream, run_id: UUID, entry: Artifact) -> tuple:
+    """One artifact as ARTIFACT_COLUMNS."""
+    return (
+        entry.id, stream.root.workspace_id, run_id, entry.task, clean_text(entry.type, 40),
+        clean_text(entry.key or "", 200), json_text(entry.data), clean_text(entry.description or "", 10_000),
+        stream.at(entry.t),
+    )  # fmt: skip
+
+
+def write_artifacts(organization_id: UUID, rows: list[tuple]) -> None:
+    """Write artifacts."""
+    _run_with_organization(Staged("artifact", ARTIFACT_COLUMNS, rows), raw_cursor(), _INSERT_ARTIFACTS, organization_id)
+
+
+# ── usage ────────────────────────────────────────────────────────────────────────────────────────
+
+_INSERT_USAGE = """
+    INSERT INTO usage_delta (organization_id, retention, bucket, id, workspace_id, run_id, t,
+        flow_runs, task_runs, log_bytes, run_time, cpu)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+def write_usage(organization_id: UUID, stream: OpenStream, at: datetime, meters: dict[str, int]) -> None:
+    """Add what a stream's part of a batch used to the meters; nothing where nothing was used."""
+    if not any(meters.values()):
+        return
+    root = stream.root
+    values = [meters.get(name, 0) for name in ("flow_runs", "task_runs", "log_bytes", "run_time", "cpu")]
+    raw_cursor().execute(
+        _INSERT_USAGE, [organization_id, root.retention, root.bucket, uuid7(), root.workspace_id, root.id, at, *values]
+    )
+
+
+def note_process_usage(stream: OpenStream, entries: Sequence[Usage]) -> int:
+    """Add CPU time and peak memory to the root; answer the CPU time (µs)."""
+    cpu = sum(max(entry.cpu, 0) for entry in entries)
+    peak = max((entry.memory for entry in entries), default=0)
+    if entries:
+        raw_cursor().execute(
+            "UPDATE flow_run SET cpu = cpu + %s, memory = greatest(memory, %s) WHERE id = %s",
+            [min(cpu, 2**60), min(max(peak, 0), 2**60), stream.root.id],
+        )
+    return cpu
+
+
+Writer = Callable[[UUID, list[tuple]], Any]

@@ -1,0 +1,53 @@
+"""Say that something changed: ids only, after the commit. Who listens reads the rows; a lost word costs freshness.
+
+One Redis client per process publishes on `live:<organization>`; `runs/consumers.py` hands it to sockets.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from django.db import transaction
+
+from tenants.scope import current_scope
+
+if TYPE_CHECKING:
+    from runs.transitions import RunRow
+
+CHANNEL = "live:"
+
+
+@functools.cache
+def client() -> redis.Redis:
+    """This process's Redis client. Short timeouts: nobody may wait for an announcement."""
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+
+
+def runs_changed(rows: Iterable[RunRow]) -> None:
+    """Announce states of runs."""
+    say([{"w": str(row.workspace_id), "run": str(row.id), "root": str(row.root_id), "state": True} for row in rows])
+
+
+def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks: bool) -> None:
+    """Announce new log lines (`lines`: how many the root has now) or task runs of an execution."""
+    say([{"w": str(workspace_id), "run": str(root_id), "root": str(root_id), "lines": lines, "tasks": tasks}])
+
+
+def changed(*, workspace_id: UUID, what: str) -> None:
+    """Announce that a list of the workspace changed: `deployments`, `agents`, `variables`."""
+    say([{"w": str(workspace_id), "what": what}])
+
+
+def say(messages: list[dict]) -> None:
+    """Publish for the current organization once the transaction is committed."""
+    if not messages:
+        return
+    channel = f"{CHANNEL}{current_scope().organization_id}"
+    body = json.dumps(messages)
+    transaction.on_commit(lambda: client().publish(channel, body), robust=True)

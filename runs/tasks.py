@@ -1,0 +1,88 @@
+"""Ticks. Each takes a bounded share, selects (organization, id) as the system, then works tenant by tenant."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+from celery import shared_task
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils.timezone import now
+
+from orchestrator.states import By, StateType
+from runs import claims, partitions, scheduling
+from runs.transitions import lock_runs, move, save
+from tenants.scope import system_scope, tenant_scope
+
+logger = logging.getLogger(__name__)
+AT_ONCE = 500
+LATE_AFTER = timedelta(seconds=15)
+
+
+@shared_task
+def expire_leases() -> None:
+    """Judge runs whose holder has been silent for the time of a lease."""
+    with system_scope():
+        found = claims.expired(limit=AT_ONCE)
+    _by_tenant(found, lambda _, ids: claims.expire(ids))
+
+
+@shared_task
+def create_scheduled_runs() -> None:
+    """Make the runs that schedules want within the next minute."""
+    with system_scope():
+        found = scheduling.due(limit=AT_ONCE)
+    _by_tenant(found, scheduling.create_due_runs)
+
+
+@shared_task
+def mark_late_runs() -> None:
+    """Call runs Late that should have started a while ago."""
+    with system_scope(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT organization_id, id FROM flow_run WHERE state_type = 'SCHEDULED' AND state_name = 'Scheduled'"
+            " AND due_at < %s ORDER BY due_at LIMIT %s",
+            [now() - LATE_AFTER, AT_ONCE],
+        )
+        found = cursor.fetchall()
+    _by_tenant(found, lambda _, ids: mark_late(ids))
+
+
+def mark_late(ids: Collection[UUID]) -> None:
+    """Runs of one organization that no agent has taken in time."""
+    rows = lock_runs(ids, skip_locked=True)
+    for row in rows.values():
+        if row.state_type == StateType.SCHEDULED and row.due_at and row.due_at < now() - LATE_AFTER:
+            move(row, StateType.SCHEDULED, by=By.SERVER, name="Late", message="No agent has taken it in time.")
+    save(rows.values())
+
+
+@shared_task
+def keep_partitions() -> None:
+    """Make the partitions of the coming week and let go of those past their retention. The owner's only tick."""
+    today = datetime.now(UTC).date()
+    owner = psycopg.connect(settings.DATABASE_OWNER_URL, autocommit=True, connect_timeout=10)
+    with owner, owner.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '5s'")
+        made = partitions.ensure(cursor, today)
+        dropped = partitions.drop_expired(cursor, today)
+    if made or dropped:
+        logger.info("partitions made: %d, dropped: %d", len(made), len(dropped))
+
+
+def _by_tenant(found: Iterable[tuple[UUID, UUID]], work: Callable[[UUID, list[UUID]], object]) -> None:
+    """Do the work organization by organization; one that fails does not keep the others waiting."""
+    ids: dict[UUID, list[UUID]] = defaultdict(list)
+    for organization_id, id in found:
+        ids[organization_id].append(id)
+    for organization_id, some in ids.items():
+        try:
+            with tenant_scope(organization_id):
+                work(organization_id, some)
+        except DatabaseError:
+            logger.exception("a tick failed for organization %s; it comes again", organization_id)

@@ -1,0 +1,250 @@
+"""The one writer of run state: table-driven, over sets of runs that are locked first.
+
+    rows = lock_runs([…])            # inside the tenant's transaction, in id order
+    move(rows[id], CRASHED, by=By.SERVER, message="…")
+    save(rows.values())
+
+`move` changes the row in memory and says whether the table of `orchestrator.states` allows it; `save` writes all rows
+in one statement, ends what hangs on a run that ended (leases, attempts, subflows, open task runs), and announces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils.timezone import now
+
+from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
+from runs import live, waiting
+
+MAX_HISTORY = 200  # states kept of one run: the first half and the last half
+
+
+@dataclass(slots=True)
+class RunRow:
+    """A locked flow run: what decides about its state, and what has changed since it was read."""
+
+    id: UUID
+    workspace_id: UUID
+    root_id: UUID
+    parent_id: UUID | None
+    flow_id: UUID
+    deployment_id: UUID | None
+    pool_id: UUID | None
+    queue_id: UUID | None
+    origin: str
+    name: str
+    state_type: str
+    state_name: str
+    state_message: str
+    state_at: datetime
+    attempt: int
+    run_count: int
+    crashes: int
+    claims_lost: int
+    retries: int
+    retry_delay: float
+    crash_retries: int | None
+    due_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration: int
+    retention: int
+    bucket: date
+    lines: int
+    cpu: int
+    memory: int
+    error: Any = None
+    new_states: list[list] = field(default_factory=list)
+    let_go: str | None = None  # The type of the state in which the holder's part ended.
+    touched: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """True when no state can follow."""
+        return self.state_type in TERMINAL
+
+    @property
+    def is_root(self) -> bool:
+        """True for a run with a lease of its own."""
+        return self.id == self.root_id
+
+    @property
+    def is_local(self) -> bool:
+        """True for a run that no agent may take over."""
+        return self.pool_id is None
+
+
+_READ = [f.name for f in fields(RunRow) if f.name not in {"error", "new_states", "let_go", "touched"}]
+COLUMNS = ", ".join(f"r.{name}" for name in _READ)
+"""What a query has to select from `flow_run r` to make RunRows of."""
+
+
+def lock_runs(ids: Collection[UUID], *, skip_locked: bool = False) -> dict[UUID, RunRow]:
+    """Lock runs in id order, so that two of us can't wait for each other. Unknown ids are left out.
+
+    With `skip_locked`, so are those that somebody else works on: for ticks, which come again.
+    """
+    lock = "FOR NO KEY UPDATE SKIP LOCKED" if skip_locked else "FOR NO KEY UPDATE"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {COLUMNS} FROM flow_run r WHERE id = ANY(%s) ORDER BY id {lock}", [list(ids)])
+        rows = [RunRow(*values) for values in cursor.fetchall()]
+    return {row.id: row for row in rows}
+
+
+def move(
+    row: RunRow,
+    to: StateType,
+    *,
+    by: By,
+    name: str | None = None,
+    message: str | None = None,
+    at: datetime | None = None,
+    due_at: datetime | None = None,
+    run_count: int | None = None,
+    duration: int = 0,
+    error: Any = None,
+) -> bool:
+    """Move a locked run in memory. False when the table does not allow it; nothing has changed then.
+
+    Args:
+        at: When it happened, UTC; now by default.
+        due_at: For SCHEDULED: when the next execution may start.
+        run_count: How often the user's function has been executed, as its holder says.
+        duration: Microseconds in user code to add.
+    """
+    if not may_move(StateType(row.state_type), to, by):
+        return False
+    at = at or now()
+    was_held = row.state_type in HELD
+    row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
+    row.state_at = at
+    row.new_states.append([int(at.timestamp() * 1_000_000), to.value, row.state_name, message, row.attempt])
+    row.run_count = max(row.run_count, run_count or 0)
+    row.duration += max(duration, 0)
+    row.touched = True
+    if to is StateType.RUNNING and row.started_at is None:
+        row.started_at = at
+    if to is StateType.SCHEDULED:
+        row.due_at = due_at or row.due_at
+    if to in TERMINAL:
+        row.ended_at = max(at, row.started_at) if row.started_at else at
+    if error is not None or to is StateType.COMPLETED:
+        row.error = error or {}
+    if was_held and to not in HELD:
+        row.let_go = to.value
+    return True
+
+
+def save(rows: Iterable[RunRow]) -> list[RunRow]:
+    """Write every row that changed, end what hangs on those whose holder's part is over, announce on commit."""
+    changed = [row for row in rows if row.touched]
+    if not changed:
+        return []
+    _write(changed)
+    over = [row for row in changed if row.let_go and row.is_root]
+    if over:
+        _let_go(over)
+    live.runs_changed(changed)
+    waiting.wake_pools(
+        {row.pool_id for row in changed if row.pool_id and (row.let_go or row.state_type == "SCHEDULED")}
+    )
+    for row in changed:
+        row.new_states, row.touched, row.let_go, row.error = [], False, None, None
+    return changed
+
+
+_WRITE = f"""
+    UPDATE flow_run r SET
+        state_type = n.state_type, state_name = n.state_name, state_message = n.state_message, state_at = n.state_at,
+        attempt = n.attempt, run_count = n.run_count, crashes = n.crashes, claims_lost = n.claims_lost,
+        due_at = n.due_at, started_at = n.started_at, ended_at = n.ended_at, duration = n.duration,
+        error = CASE WHEN n.error = '{{}}'::jsonb THEN NULL ELSE coalesce(n.error, r.error) END,
+        history = CASE WHEN jsonb_array_length(r.history) < {MAX_HISTORY} THEN r.history || n.new_states
+            ELSE (r.history - ({MAX_HISTORY} / 2)) || n.new_states END
+    FROM unnest(
+        %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::int[], %s::int[], %s::int[],
+        %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::jsonb[], %s::jsonb[]
+    ) n (id, state_type, state_name, state_message, state_at, attempt, run_count, crashes, claims_lost,
+         due_at, started_at, ended_at, duration, error, new_states)
+    WHERE r.id = n.id
+"""
+_WRITTEN = (
+    "id", "state_type", "state_name", "state_message", "state_at", "attempt", "run_count", "crashes", "claims_lost",
+    "due_at", "started_at", "ended_at", "duration",
+)  # fmt: skip
+
+
+def _write(rows: list[RunRow]) -> None:
+    columns: list[list] = [[getattr(row, name) for row in rows] for name in _WRITTEN]
+    columns.append([None if row.error is None else json.dumps(row.error) for row in rows])
+    columns.append([json.dumps(row.new_states) for row in rows])
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, columns)
+
+
+_END_SUBFLOWS = """
+    UPDATE flow_run r SET
+        state_type = n.type, state_name = initcap(n.type), state_message = n.message, state_at = n.at,
+        ended_at = greatest(n.at, r.started_at),
+        history = r.history || jsonb_build_array(
+            jsonb_build_array(n.micros, n.type, initcap(n.type), n.message, n.attempt))
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::bigint[], %s::int[])
+        n (root_id, type, message, at, micros, attempt)
+    WHERE r.root_id = n.root_id AND r.id <> r.root_id
+        AND r.state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'PAUSED', 'CANCELLING')
+"""
+
+# Rank 3: what the task run itself has to tell (rank 4) still wins, should it arrive late.
+_END_TASKS = """
+    UPDATE task_run t SET state_type = n.type, state_name = NULL, message = n.message, ended_at = n.at, rank = 3
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::int[])
+        n (root_id, type, message, at, attempt)
+    WHERE t.retention = %s AND t.bucket = %s AND t.attempt = n.attempt AND t.rank < 3
+        AND t.run_id IN (SELECT id FROM flow_run r WHERE r.root_id = n.root_id)
+"""
+
+
+def _let_go(roots: list[RunRow]) -> None:
+    """End the attempt of roots whose holder's part is over, its leases, its subflows and its open task runs."""
+    ids = [row.id for row in roots]
+    types = ["CANCELLED" if row.let_go == "CANCELLED" else "CRASHED" for row in roots]
+    messages = [_reason(row) for row in roots]
+    times = [row.state_at for row in roots]
+    attempts = [row.attempt for row in roots]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM lease WHERE run_id = ANY(%s)", [ids])
+        cursor.execute(
+            "UPDATE attempt a SET ended_at = n.at, outcome = n.outcome"
+            " FROM unnest(%s::uuid[], %s::int[], %s::timestamptz[], %s::text[]) n (run_id, number, at, outcome)"
+            " WHERE a.run_id = n.run_id AND a.number = n.number AND a.ended_at IS NULL",
+            [ids, attempts, times, [row.state_name for row in roots]],
+        )
+        micros = [int(at.timestamp() * 1_000_000) for at in times]
+        cursor.execute(_END_SUBFLOWS, [ids, types, messages, times, micros, attempts])
+        for retention, bucket in {(row.retention, row.bucket) for row in roots}:
+            chosen = [i for i, row in enumerate(roots) if (row.retention, row.bucket) == (retention, bucket)]
+            columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]
+            cursor.execute(_END_TASKS, [*columns, retention, bucket])
+
+
+def _reason(row: RunRow) -> str:
+    if row.let_go == "CANCELLED":
+        return "The run was cancelled."
+    return f"Its run ended ({row.state_name}) before it did."
+
+
+def micros(at: datetime) -> int:
+    """A time as the journal writes it: microseconds UTC."""
+    return int(at.timestamp() * 1_000_000)
+
+
+def from_micros(value: int) -> datetime:
+    """A journal's time as PostgreSQL takes it."""
+    return datetime.fromtimestamp(value / 1_000_000, UTC)

@@ -1,0 +1,239 @@
+"""The one door for new runs: form, API, schedule, retry. The ingest makes the runs that their holders began, by the
+same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils.timezone import now
+
+from orchestrator.ids import uuid7
+from orchestrator.names import run_name
+from orchestrator.states import By, StateType
+from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from runs import live, waiting
+from runs.models import Deployment, Flow, FlowRun
+from runs.schema import check_parameters
+from runs.transitions import lock_runs, micros, move, save
+from tenants.errors import Invalid
+from tenants.models import Organization
+from tenants.permissions import Actor
+
+MAX_RUNS = 10_000  # at once
+ROWS_A_STATEMENT = 500
+FURTHEST = timedelta(days=3660)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What somebody wants to run.
+
+    Args:
+        parameters: JSON values by name; they go over the deployment's own.
+        scheduled_at: When it may start, UTC; now by default.
+        idempotency_key: Asked again with the same key, the same run is answered.
+    """
+
+    deployment: Deployment
+    parameters: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    tags: Sequence[str] = ()
+    scheduled_at: datetime | None = None
+    idempotency_key: str | None = None
+    priority: int = 0
+    parent_id: UUID | None = None
+    parent_task_id: UUID | None = None
+    schedule_id: UUID | None = None
+    retry_of: UUID | None = None
+
+
+def create_run(request: RunRequest, *, by: Actor, origin: str = FlowRun.Origin.API) -> tuple[FlowRun, bool]:
+    """One run: a set of one. Answers it, and whether it is new."""
+    runs, new = create_runs([request], by=by, origin=origin)
+    return runs[0], bool(new)
+
+
+def create_runs(
+    requests: Sequence[RunRequest], *, by: Actor, origin: str = FlowRun.Origin.API
+) -> tuple[list[FlowRun], set[UUID]]:
+    """Make runs, in the order of the requests; answer them and the ids of those that are new.
+
+    Raises:
+        Invalid: Parameters that the deployment's schema refuses, or a bound was passed; `fields` says where.
+    """
+    if len(requests) > MAX_RUNS:
+        raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
+    at = now()
+    retention, bucket = fix_partition(by.organization_id, at)
+    rows = [_row(request, by, origin, at, retention, bucket) for request in requests]
+    known = _known_by_key([row for row in rows if row.idempotency_key], by)
+    fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
+    inserted = insert_runs(fresh, ignore_known=True)
+    if len(inserted) < len(fresh):  # Somebody else used a key in this moment.
+        known |= _known_by_key([row for row in fresh if row.id not in inserted], by)
+    by_key = {row.idempotency_key: row for row in fresh if row.idempotency_key} | known
+    _announce([row for row in fresh if row.id in inserted])
+    return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
+
+
+def _row(request: RunRequest, by: Actor, origin: str, at: datetime, retention: int, bucket: date) -> FlowRun:
+    deployment = request.deployment
+    due = max(request.scheduled_at or at, at - FURTHEST)
+    if due > at + FURTHEST:
+        raise Invalid("That is more than ten years ahead.", fields={"scheduled_at": "Choose an earlier time."})
+    run_id = uuid7()
+    name = clean_text(request.name.strip(), MAX_NAME) or run_name()
+    return FlowRun(
+        id=run_id,
+        organization_id=deployment.organization_id,
+        workspace_id=deployment.workspace_id,
+        flow_id=deployment.flow_id,
+        deployment_id=deployment.id,
+        schedule_id=request.schedule_id,
+        name=name,
+        origin=origin,
+        created_by=by.label[:254],
+        parameters=_parameters(request),
+        tags=_tags([*deployment.tags, *request.tags]),
+        version=deployment.version,
+        idempotency_key=_key(request),
+        state_type=StateType.SCHEDULED,
+        state_name="Scheduled",
+        state_at=at,
+        history=[[micros(at), "SCHEDULED", "Scheduled", None, 0]],
+        root_id=run_id,
+        parent_id=request.parent_id,
+        parent_task_id=request.parent_task_id,
+        retry_of=request.retry_of,
+        pool_id=deployment.pool_id,
+        queue_id=deployment.queue_id,
+        priority=request.priority,
+        retries=deployment.retries,
+        retry_delay=deployment.retry_delay,
+        crash_retries=deployment.crash_retries,
+        created_at=at,
+        scheduled_at=due,
+        due_at=due,
+        retention=retention,
+        bucket=bucket,
+    )
+
+
+def _parameters(request: RunRequest) -> dict[str, Any]:
+    parameters = json_value({**request.deployment.parameters, **request.parameters})
+    if len(encode(parameters)) > MAX_PARAMETERS:
+        raise Invalid(
+            f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are.",
+            fields={"parameters": "Too large."},
+        )
+    check_parameters(request.deployment.parameter_schema, parameters)
+    return parameters
+
+
+def _tags(tags: Iterable[str]) -> list[str]:
+    distinct = list(dict.fromkeys(clean_text(str(tag).strip()) for tag in tags if str(tag).strip()))
+    if len(distinct) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in distinct):
+        raise Invalid(
+            "Too many or too long tags.", fields={"tags": f"{MAX_TAGS} tags of {MAX_TAG} characters at most."}
+        )
+    return distinct
+
+
+def _key(request: RunRequest) -> str | None:
+    key = request.idempotency_key
+    if key is not None and not 0 < len(key) <= 200:
+        raise Invalid("An idempotency key has 1 to 200 characters.", fields={"idempotency_key": "1 to 200 characters."})
+    return clean_text(key) if key is not None else None
+
+
+def _known_by_key(rows: list[FlowRun], by: Actor) -> dict[str | None, FlowRun]:
+    if not rows:
+        return {}
+    keys = [row.idempotency_key for row in rows]
+    found = FlowRun.objects.filter(workspace_id=by.workspace_id, idempotency_key__in=keys)
+    return {run.idempotency_key: run for run in found}
+
+
+def _first_of_each_key(rows: list[FlowRun]) -> list[FlowRun]:
+    return list({row.idempotency_key or row.id: row for row in reversed(rows)}.values())[::-1]
+
+
+def _announce(rows: list[FlowRun]) -> None:
+    live.runs_changed(rows)
+    soon = now() + timedelta(seconds=1)
+    waiting.wake_pools({row.pool_id for row in rows if row.pool_id and row.due_at and row.due_at <= soon})
+
+
+# ── rows, shared with the ingest ─────────────────────────────────────────────────────────────────
+
+
+def fix_partition(organization_id: UUID, at: datetime) -> tuple[int, date]:
+    """In which partition the rows of a run that is first seen at `at` lie: fixed now, whatever changes later."""
+    retention = Organization.objects.values_list("retention", flat=True).get(id=organization_id)
+    return retention, at.date()
+
+
+def flow_ids(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
+    """The flows of these names in the actor's workspace; those that are not there yet are made."""
+    if not names:
+        return {}
+    found = dict(Flow.objects.filter(workspace_id=actor.workspace_id, name__in=names).values_list("name", "id"))
+    missing = sorted(set(names) - found.keys())
+    if missing:
+        Flow.objects.bulk_create(
+            (
+                Flow(organization_id=actor.organization_id, workspace_id=actor.workspace_id, name=name)
+                for name in missing
+            ),
+            ignore_conflicts=True,
+        )
+        return flow_ids_known(actor, names)
+    return found
+
+
+def flow_ids_known(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
+    """The flows of these names, as somebody may have made them in this moment."""
+    return dict(Flow.objects.filter(workspace_id=actor.workspace_id, name__in=names).values_list("name", "id"))
+
+
+def insert_runs(rows: list[FlowRun], *, ignore_known: bool) -> set[UUID]:
+    """Insert run rows; answer the ids that are new. Ids and idempotency keys that are taken are left alone."""
+    if not rows:
+        return set()
+    columns = FlowRun._meta.concrete_fields
+    names = ", ".join(field.column for field in columns)
+    conflict = "ON CONFLICT DO NOTHING" if ignore_known else ""
+    inserted: set[UUID] = set()
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            some = rows[start : start + ROWS_A_STATEMENT]
+            values = [
+                field.get_db_prep_save(getattr(row, field.attname), connection) for row in some for field in columns
+            ]
+            places = ", ".join(["(" + ", ".join(["%s"] * len(columns)) + ")"] * len(some))
+            cursor.execute(f"INSERT INTO flow_run ({names}) VALUES {places} {conflict} RETURNING id", values)
+            inserted.update(id for (id,) in cursor.fetchall())
+    return inserted
+
+
+# ── cancelling, which ends what trigger began ────────────────────────────────────────────────────
+
+
+def cancel_runs(ids: Collection[UUID], *, by: Actor) -> list[UUID]:
+    """Ask runs to stop. Unclaimed ones are CANCELLED at once; for the others the holder is told.
+
+    Subflows are cancelled with their root: asking for one asks for the whole execution.
+    """
+    roots = set(FlowRun.objects.filter(id__in=ids, workspace_id=by.workspace_id).values_list("root_id", flat=True))
+    rows = lock_runs(roots)
+    message = f"Cancelled by {by.label}."
+    for row in rows.values():
+        to = StateType.CANCELLED if row.state_type in {"SCHEDULED", "PAUSED"} else StateType.CANCELLING
+        move(row, to, by=By.SERVER, message=message)
+    return [row.id for row in save(rows.values())]
