@@ -24,6 +24,7 @@ START_SECONDS = 60
 MIGRATE_SECONDS = 300
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 CELERY_NOISE = (
+    "_warn_or_raise_security_error",
     "SecurityWarning",  # Celery says on five lines that root runs it, which the person at the terminal knows
     "absolutely not recommended!",
     "Please specify a different user using the --uid option.",
