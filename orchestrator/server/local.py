@@ -81,7 +81,7 @@ def _migrate(stack: Stack) -> None:
     if not _migrations_missing(stack.addresses["DATABASE_OWNER_URL"]):
         return
     done = subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"],
         cwd=environment.BASE_DIR,
         env=dict(child_environment(stack.data_dir, login="owner")()),
         timeout=MIGRATE_SECONDS,
