@@ -146,4 +146,7 @@ def test_the_agent_gets_its_key_and_nothing_that_opens_the_stores(tmp_path: Path
     (tmp_path / "agent.json").write_text('{"api_url": "http://127.0.0.1:1", "api_key": "key"}')
     environment = agent_environment(tmp_path)
     assert environment["ORCHESTRATOR_API_KEY"] == "key"
+    assert environment["ORCHESTRATOR_API_URL"] == "http://127.0.0.1:1"
+    data_directory.write_stack(tmp_path, {"PUBLIC_URL": "http://127.0.0.1:2"})
+    assert agent_environment(tmp_path)["ORCHESTRATOR_API_URL"] == "http://127.0.0.1:2/api/v1"
     assert not {"DATABASE_OWNER_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} & set(environment)

@@ -104,13 +104,17 @@ def child_environment(data_dir: Path, *, login: str) -> Callable[[], Mapping[str
 def agent_environment(data_dir: Path) -> dict[str, str] | None:
     """The variables of the default pool's agent, once `manage.py bootstrap` has left a key for it in `agent.json`.
 
-    The agent runs its users' code, so nothing that opens the stores is handed on.
+    The agent runs its users' code, so nothing that opens the stores is handed on. It asks the address of this start: the
+    one in its file is as old as the key.
     """
     try:
         agent = json.loads((data_dir / AGENT_FILE).read_text(encoding="utf-8"))
-        named = {"ORCHESTRATOR_API_URL": agent["api_url"], "ORCHESTRATOR_API_KEY": agent["api_key"]}
+        api_url, api_key = agent["api_url"], agent["api_key"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
+    if public_url := read_stack(data_dir).get("PUBLIC_URL"):
+        api_url = f"{public_url}/api/v1"
+    named = {"ORCHESTRATOR_API_URL": api_url, "ORCHESTRATOR_API_KEY": api_key}
     secret = {*ADDRESS_NAMES, "ORCHESTRATOR_DATA_DIR", "ORCHESTRATOR_DATABASE_LOGIN", "DJANGO_SETTINGS_MODULE"}
     secret |= {f"{name}_FILE" for name in secret}
     rest = {name: value for name, value in os.environ.items() if name not in secret}
