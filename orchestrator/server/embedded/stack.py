@@ -104,8 +104,8 @@ def child_environment(data_dir: Path, *, login: str) -> Callable[[], Mapping[str
 def agent_environment(data_dir: Path) -> dict[str, str] | None:
     """The variables of the default pool's agent, once `manage.py bootstrap` has left a key for it in `agent.json`.
 
-    The agent runs its users' code, so nothing that opens the stores is handed on. It asks the address of this start: the
-    one in its file is as old as the key.
+    The agent runs its users' code, so nothing that opens the stores is handed on. It asks the address of this start:
+    the one in its file is as old as the key.
     """
     try:
         agent = json.loads((data_dir / AGENT_FILE).read_text(encoding="utf-8"))

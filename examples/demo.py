@@ -1,0 +1,139 @@
+"""`make demo`: the whole platform on this machine, with somebody in it who can log in.
+
+With `--once` it stops after it has proved that everything works, and the exit code says whether it does.
+"""
+
+import argparse
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from orchestrator.server import environment
+from orchestrator.server.embedded import StackError, data_directory
+
+EMAIL = "demo@example.com"
+ORGANIZATION = "Demo"
+WORKSPACE = "Flights"
+START_SECONDS = 90
+STOP_SECONDS = 60
+
+
+def main() -> int:
+    """Start, prove, and stay up; the exit code for the shell."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="stop when everything has been proved")
+    options = parser.parse_args()
+    data_dir = environment.data_dir().absolute()
+    with running_stack(data_dir) as up:
+        person = bootstrap(data_dir)
+        log_in(person)
+        print(welcome(person), flush=True)
+        if up and not options.once:
+            wait_for_end(up)
+    return 0
+
+
+@contextmanager
+def running_stack(data_dir: Path) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Start the stack and stop it in the end; one that runs already is used and left alone (None)."""
+    if already_runs(data_dir):
+        yield None
+        return
+    up = subprocess.Popen([sys.executable, "manage.py", "up"], cwd=environment.BASE_DIR)
+    try:
+        wait_until_ready(up, data_dir)
+        yield up
+    finally:
+        up.terminate()
+        up.wait(STOP_SECONDS)
+
+
+def already_runs(data_dir: Path) -> bool:
+    data_directory.prepare(data_dir)
+    try:
+        with data_directory.lock(data_dir):
+            return False
+    except StackError:
+        return True
+
+
+def wait_until_ready(up: subprocess.Popen[bytes], data_dir: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if up.poll() is not None:
+            sys.exit(up.returncode or 1)
+        stack = data_directory.read_stack(data_dir)
+        if stack.get("pid") == up.pid and is_ready(stack["PUBLIC_URL"]):
+            return
+        time.sleep(0.1)
+    sys.exit(f"The stack wasn't ready within {START_SECONDS} s. Its lines above say why.")
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def bootstrap(data_dir: Path) -> dict[str, Any]:
+    """Make or find the demo's person, organization and workspace; answer how to reach them."""
+    password = kept_password(data_dir)
+    command = [sys.executable, "manage.py", "bootstrap", "--email", EMAIL, "--organization", ORGANIZATION]
+    command += ["--workspace", WORKSPACE, "--password", password, "--json"]
+    done = subprocess.run(command, cwd=environment.BASE_DIR, stdout=subprocess.PIPE, check=True, timeout=60)
+    return {**json.loads(done.stdout), "password": password}
+
+
+def kept_password(data_dir: Path) -> str:
+    """One password for as long as the data directory lives, so that every start can print it."""
+    file = data_dir / "demo.password"
+    if not file.exists():
+        data_directory.write_private(file, secrets.token_urlsafe(9))
+    return file.read_text(encoding="utf-8")
+
+
+def log_in(person: dict[str, Any]) -> None:
+    """Log in as a browser does, and see the workspace's first page."""
+    portal = person["portal_url"]
+    base = portal.partition("/o/")[0]
+    with httpx.Client(
+        base_url=base, follow_redirects=True, timeout=20, headers={"Referer": f"{base}/login/"}
+    ) as browser:
+        form = browser.get("/login/").raise_for_status()
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form.text)
+        if token is None:
+            sys.exit("The log-in page has no form. Its template is broken.")
+        fields = {"login": person["email"], "password": person["password"], "csrfmiddlewaretoken": token[1]}
+        browser.post("/login/", data=fields).raise_for_status()
+        page = browser.get(portal).raise_for_status()
+        if "/login/" in str(page.url):
+            sys.exit(
+                f"{person['email']} couldn't log in. Remove the data directory's demo.password, or reset the password."
+            )
+
+
+def welcome(person: dict[str, Any]) -> str:
+    rows = [("portal", person["portal_url"]), ("e-mail", person["email"]), ("password", person["password"])]
+    return "\n" + "\n".join(f"  {name:9} {value}" for name, value in rows) + "\n"
+
+
+def wait_for_end(up: subprocess.Popen[bytes]) -> None:
+    """Stay until Ctrl-C, which reaches `up` as well: it stops by itself, and we wait for it."""
+    try:
+        up.wait()
+    except KeyboardInterrupt:
+        up.wait(STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
