@@ -66,7 +66,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
-    value = import_module(f"orchestrator.{name}") if home == "" else getattr(import_module(f"orchestrator.{home}"), name)
+    value = (
+        import_module(f"orchestrator.{name}") if home == "" else getattr(import_module(f"orchestrator.{home}"), name)
+    )
     globals()[name] = value
     return value
 

@@ -31,7 +31,7 @@ class Annotation(Generic[T]):
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-class unmapped(Annotation[T]):  # noqa: N801
+class unmapped(Annotation[T]):
     """Pass this argument whole to every call that `.map` makes.
 
     >>> from orchestrator import flow, task, unmapped
@@ -48,13 +48,13 @@ class unmapped(Annotation[T]):  # noqa: N801
     __slots__ = ()
 
 
-class allow_failure(Annotation[T]):  # noqa: N801
+class allow_failure(Annotation[T]):
     """Run the task even if this future fails: it is given the exception in place of the value."""
 
     __slots__ = ()
 
 
-class quote(Annotation[T]):  # noqa: N801
+class quote(Annotation[T]):
     """Pass this argument as it is: nobody looks for futures inside. Good for very large nested data."""
 
     __slots__ = ()

@@ -108,7 +108,7 @@ class CancelledRun(EndedBadly):
 
 
 class UpstreamTaskError(EndedBadly):
-    """A task run that this one depends on did not complete. Wrap the argument in allow_failure() to go on regardless."""
+    """A task run that this one depends on did not complete. Wrap the argument in allow_failure() to go on."""
 
 
 class TimedOut(OrchestratorError, TimeoutError):

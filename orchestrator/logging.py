@@ -71,7 +71,9 @@ class _JournalHandler(logging.Handler):
             message = record.getMessage()
             if record.exc_info and record.exc_info[0] is not None:
                 message = f"{message}\n{_formatter.formatException(record.exc_info)}"
-            run.stream.put(LogLine(run, int(record.created * 1_000_000), record.levelno, record.name, message, _extra(record)))
+            run.stream.put(
+                LogLine(run, int(record.created * 1_000_000), record.levelno, record.name, message, _extra(record))
+            )
         except Exception:
             self.handleError(record)
 
@@ -96,7 +98,7 @@ class _ConsoleHandler(logging.StreamHandler[Any]):
     def stream(self, value: Any) -> None:
         return
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, record: logging.LogRecord) -> None:
         # A closed terminal or pipe must not disturb the run: the journal has the line.
         return
 

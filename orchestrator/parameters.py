@@ -32,7 +32,7 @@ def coerce(fn: Callable[..., Any], parameters: dict[str, Any], signature: inspec
     kinds = hints(fn)
     unknown = [name for name in parameters if name not in signature.parameters]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-        raise _refusal(fn, {name: "There is no such parameter." for name in unknown})
+        raise _refusal(fn, dict.fromkeys(unknown, "There is no such parameter."))
     coerced: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name, parameter in signature.parameters.items():
@@ -42,7 +42,12 @@ def coerce(fn: Callable[..., Any], parameters: dict[str, Any], signature: inspec
             continue
         value = parameters[name]
         kind = kinds.get(name, Any)
-        if parameter.kind in _VARIADIC or kind is Any or (kind in _PLAIN and type(value) is kind) or value is parameter.default:
+        if (
+            parameter.kind in _VARIADIC
+            or kind is Any
+            or (kind in _PLAIN and type(value) is kind)
+            or value is parameter.default
+        ):
             coerced[name] = value
             continue
         coerced[name] = _coerce_one(fn, name, kind, value, wrong)
@@ -80,7 +85,9 @@ def _told(error: Any) -> str:
 
 def _refusal(fn: Callable[..., Any], wrong: dict[str, str]) -> ParameterTypeError:
     listed = "\n".join(f"  {name}: {message}" for name, message in wrong.items())
-    return ParameterTypeError(f"{getattr(fn, '__name__', fn)} was given parameters that it can't take:\n{listed}", wrong)
+    return ParameterTypeError(
+        f"{getattr(fn, '__name__', fn)} was given parameters that it can't take:\n{listed}", wrong
+    )
 
 
 def hints(fn: Callable[..., Any]) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class _Facts:
     def __getattr__(self, name: str) -> Any:
         fact = self.__dict__.get("_facts", {}).get(name)
         if fact is None:
-            raise AttributeError(f"runtime.{self.__dict__.get('_title')} has no {name!r}. It has: {', '.join(dir(self))}.")
+            raise AttributeError(
+                f"runtime.{self.__dict__.get('_title')} has no {name!r}. It has: {', '.join(dir(self))}."
+            )
         run = self._find()
         if run is None:
             return _EMPTY.get(name)
@@ -100,7 +102,7 @@ deployment = _Facts(
     _deployment_run,
     {
         "id": lambda execution: str(execution.deployment_id) if execution.deployment_id else None,
-        "name": lambda execution: execution.deployment.rpartition("/")[2] or None,
-        "flow_name": lambda execution: execution.deployment.partition("/")[0] or None,
+        "name": lambda execution: execution.deployment or None,
+        "flow_name": lambda execution: execution.flow or None,
     },
 )

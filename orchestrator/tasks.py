@@ -280,4 +280,3 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if fn is None:
         return lambda fn: Task(fn, **options)
     return Task(fn, **options)
-

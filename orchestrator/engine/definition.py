@@ -65,7 +65,7 @@ class Definition(Generic[P, R]):
     ) -> None:
         fn, self._wrapper = _plain_function(fn)
         if not callable(fn):
-            raise TypeError(f"@{self.kind_of_run} decorates a function, not {type(fn).__name__}. Was an option passed by position?")
+            raise TypeError(f"@{self.kind_of_run} decorates a function, not {type(fn).__name__}. Options go by name.")
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("<lambda>", "lambda")
@@ -128,9 +128,7 @@ class Definition(Generic[P, R]):
             if name not in parameters:
                 continue
             value = parameters[name]
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                args.append(value)
-            elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            if parameter.kind is parameter.POSITIONAL_ONLY or parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
                 args.append(value)
             elif parameter.kind is parameter.VAR_POSITIONAL:
                 args.extend(value)

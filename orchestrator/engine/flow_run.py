@@ -12,10 +12,11 @@ from orchestrator.context import current_flow_run, flow_run_here, tags_here, tas
 from orchestrator.engine import upstream
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.lineage import Lineage
-from orchestrator.names import run_name
 from orchestrator.engine.run import Run
 from orchestrator.engine.stopping import Stopping
 from orchestrator.logging import capture_prints
+from orchestrator.names import run_name
+from orchestrator.states import StateType
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
@@ -36,6 +37,7 @@ class Execution:
         self.run_count = int(claim.get("run_count") or 0)
         self.name = str(claim.get("name") or "")
         self.tags = frozenset(claim.get("tags") or ())
+        self.flow = str(claim.get("flow") or "")
         self.deployment = str(claim.get("deployment") or "")
         self.deployment_id = claim.get("deployment_id")
         self.scheduled_at: datetime | None = None
@@ -97,7 +99,7 @@ class FlowRun(Run):
         self.attempt = execution.attempt
         self.name = execution.name or self.name
         self.tags = self.tags | execution.tags
-        self.run_count = max(0, execution.run_count - 1)
+        self.run_count = execution.run_count
         self._introduced = True  # The server made this run: it knows who it is.
 
     def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
@@ -174,10 +176,17 @@ class FlowRun(Run):
     def end(self) -> None:
         if self.root.stopping_state.muted:
             return
-        if self.execution is not None and self.execution.handed_back:
+        if self.execution is not None and (self.execution.handed_back or self._is_lost()):
             return
         self._log_end()
         self._report(final=True)
+
+    def _is_lost(self) -> bool:
+        """True when the process was ended from outside: the server decides whether another attempt follows."""
+        if self.state_type is not StateType.CRASHED:
+            return False
+        self.log.error("Execution %d was ended: %s", self.run_count, self.message)
+        return True
 
     def _log_end(self) -> None:
         name = self.state_name or (self.state_type.capitalize() if self.state_type else "")
@@ -192,14 +201,16 @@ class FlowRun(Run):
     def hand_back(self, delay: float) -> bool:
         if delay <= LONG_WAIT or self.execution is None:
             return False
-        self.log.warning("Execution %d failed: %s. The run is handed back for %.3g s.", self.run_count, self.message, delay)
+        self.log.warning(
+            "Execution %d failed: %s. The run is handed back for %.3g s.", self.run_count, self.message, delay
+        )
         told, message = self.told, self.message
         self.execution.handed_back = True
         if self.stream is not None:
             from orchestrator.journal.records import RunReport
 
             report = RunReport(self, at=self.t + int(delay * 1_000_000), told=told, message=message)
-            self.stream.put_urgent(report)
+            self.stream.put(report)
         return True
 
     def _report(self, final: bool = False) -> None:
@@ -210,10 +221,7 @@ class FlowRun(Run):
 
         report = RunReport(self, introduce=not self._introduced, final=final)
         self._introduced = True
-        if self.root is self:
-            stream.put_urgent(report)
-        else:
-            stream.put(report)
+        stream.put(report)
 
     # Being told to stop.
 

@@ -48,5 +48,7 @@ def _length(columns: list[tuple[Sequence[Any] | None, Any]], names: list[str]) -
         raise MappingError("Nothing to map over: pass at least one iterable.")
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise MappingError(f"The iterables are not of one length ({told}). Wrap those that every call takes in unmapped().")
+        raise MappingError(
+            f"The iterables are not of one length ({told}). Wrap those that every call takes in unmapped()."
+        )
     return next(iter(lengths.values()))

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 # Where the main thread of an execution is in user code, or waits on its behalf.
 _INTERRUPTIBLE = tuple(
-    _PACKAGE + name for name in ("engine/effects.py", "engine/timeouts.py", "futures.py", "task_runners", "deployments.py")
+    _PACKAGE + name
+    for name in ("engine/effects.py", "engine/timeouts.py", "futures.py", "task_runners", "deployments.py")
 )
 
 

@@ -3,8 +3,8 @@
 | where the code runs | how | what can't be ended |
 |---|---|---|
 | coroutine | asyncio's own timeout, at the next await | code that never awaits |
-| sync code in the main thread | SIGALRM: also ends `time.sleep`, sockets and locks | C code that holds on to the interpreter |
-| sync code in a worker thread | an asynchronous exception at the next bytecode | a blocking call, until it returns |
+| main thread, sync | SIGALRM: also ends `time.sleep`, sockets and locks | C code that holds on to the interpreter |
+| worker thread, sync | an asynchronous exception at the next bytecode | a blocking call, until it returns |
 
 Inside user code the end is a BaseException, so that `except Exception` does not swallow it; outside it becomes
 FlowRunTimeout or TaskRunTimeout, which are ordinary exceptions.

@@ -1,0 +1,129 @@
+"""Which API this process talks to: from the environment, or from the profile that `orchestrator login` wrote.
+
+| setting | meaning |
+|---|---|
+| ORCHESTRATOR_API_URL | where the API is: `https://…/api/v1` |
+| ORCHESTRATOR_API_KEY | the key to it |
+| ORCHESTRATOR_HOME | where profiles, journals and bundles are kept; `~/.orchestrator` by default |
+| ORCHESTRATOR_PROFILE | the profile to use; the one that was logged in to last by default |
+| ORCHESTRATOR_EXIT_SECONDS | how long a process waits at its end for the server to receive the journal; 10 |
+| ORCHESTRATOR_JOURNAL_BYTES | how large the journal file of one execution may grow; 1 GiB |
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.exceptions import NotConfigured
+
+
+class Api(NamedTuple):
+    """Where the API is, and who asks."""
+
+    url: str
+    key: str
+
+
+_override: Api | None = None
+_profiles: tuple[tuple[str, int], dict[str, dict[str, str]]] | None = None
+
+
+def home() -> Path:
+    """The directory of profiles, journals and bundles."""
+    return Path(os.environ.get("ORCHESTRATOR_HOME") or Path.home() / ".orchestrator")
+
+
+def current_api() -> Api | None:
+    """The API of this process, or None: then flows are plain functions."""
+    if _override is not None:
+        return _override
+    url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
+    if url and key:
+        return Api(url.rstrip("/"), key)
+    profile = _active_profile()
+    if profile is None or not (profile.get("api_url") and profile.get("api_key")):
+        return None
+    return Api((url or profile["api_url"]).rstrip("/"), key or profile["api_key"])
+
+
+def require_api() -> Api:
+    """The API of this process.
+
+    Raises:
+        NotConfigured: None is known.
+    """
+    api = current_api()
+    if api is None:
+        raise NotConfigured
+    return api
+
+
+def use_api(api: Api | None) -> None:
+    """Talk to this API whatever the environment says. For processes of an agent, whose token comes by a pipe."""
+    global _override
+    _override = api
+
+
+# Profiles.
+
+
+def profiles_path() -> Path:
+    """The file of profiles."""
+    return home() / "profiles.toml"
+
+
+def profiles() -> dict[str, dict[str, str]]:
+    """All profiles by name. The one marked `active` counts."""
+    global _profiles
+    path = profiles_path()
+    try:
+        stamp = (str(path), path.stat().st_mtime_ns)
+    except OSError:
+        return {}
+    if _profiles is None or _profiles[0] != stamp:
+        import tomllib
+
+        try:
+            read = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise NotConfigured(
+                f"{path} can't be read ({error}). Mend it, or run `orchestrator login` again."
+            ) from None
+        _profiles = (stamp, {name: value for name, value in read.items() if isinstance(value, dict)})
+    return _profiles[1]
+
+
+def _active_profile() -> dict[str, str] | None:
+    known = profiles()
+    wanted = os.environ.get("ORCHESTRATOR_PROFILE")
+    if wanted:
+        if wanted not in known:
+            raise NotConfigured(f"There is no profile {wanted!r}. There are: {', '.join(known) or 'none'}.")
+        return known[wanted]
+    return next((profile for profile in known.values() if profile.get("active")), None)
+
+
+def save_profile(name: str, api: Api, facts: dict[str, str]) -> Path:
+    """Write a profile that only this user can read, and make it the active one."""
+    known = {each: {k: v for k, v in profile.items() if k != "active"} for each, profile in profiles().items()}
+    known[name] = {**facts, "api_url": api.url, "api_key": api.key, "active": "yes"}
+    path = profiles_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_suffix(f".{os.getpid()}.new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(_toml(known))
+    os.replace(fresh, path)
+    return path
+
+
+def _toml(profiles: dict[str, dict[str, str]]) -> str:
+    import json
+
+    # A JSON string is a TOML basic string.
+    tables = []
+    for name, profile in profiles.items():
+        lines = [f"{json.dumps(key)} = {json.dumps(str(value))}" for key, value in profile.items()]
+        tables.append("\n".join([f"[{json.dumps(name)}]", *lines]))
+    return "\n\n".join(tables) + "\n"

@@ -1,0 +1,191 @@
+"""Records made into lines of the wire format. Runs in the hub's thread, where time is not the user's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from orchestrator._version import __version__
+from orchestrator.engine.failures import Told
+from orchestrator.engine.task_run import TaskRun
+from orchestrator.journal.records import LogLine, RunReport, TaskSnapshot, now
+from orchestrator.states import StateType
+from orchestrator.wire import (
+    MAX_ENTRY,
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_PARAMETERS,
+    MAX_PARENTS,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TRACEBACK,
+    About,
+    Dropped,
+    Error,
+    Log,
+    RunState,
+    TaskState,
+    clean_text,
+    cut_log,
+    encode,
+    json_value,
+)
+
+_MAX_HISTORY = 200  # former states of one task run; the oldest go first
+_MAX_EXTRA = 32 << 10  # bytes
+
+
+def line_of(record: Any, seq: int, root: UUID) -> bytes:
+    """One record as one line, with its end. What can't be written is replaced by a word that something was."""
+    try:
+        line = encode(_MAKERS[type(record)](record, seq))
+        if len(line) < MAX_ENTRY:
+            return line + b"\n"
+        why = "too_large"
+    except Exception as error:
+        why = f"not encodable: {error!r}"[:200]
+    kind = {RunReport: "run.state", LogLine: "log"}.get(type(record), "task.state")
+    return dropped_line(seq, seq, root, why, {kind: 1})
+
+
+def dropped_line(seq: int, last: int, root: UUID, why: str, count: dict[str, int]) -> bytes:
+    """The line that stands in for entries which were given up."""
+    return encode(Dropped(seq=seq, run=root, t=now(), last=last, why=why, count=count)) + b"\n"
+
+
+def _run_state(report: RunReport, seq: int) -> RunState:
+    return RunState(
+        seq=seq,
+        run=report.run,
+        t=report.t,
+        state=report.state.value,
+        name=report.name,
+        message=_text(report.message, MAX_MESSAGE),
+        run_count=report.run_count,
+        duration=report.duration,
+        at=report.at,
+        error=_error(report.told),
+        about=_about(report.about) if report.about is not None else None,
+    )
+
+
+def _about(facts: dict[str, Any]) -> About:
+    parameters = encode(json_value(facts["parameters"]))
+    if len(parameters) > MAX_PARAMETERS:
+        parameters = encode({"…": f"{len(parameters):,} bytes of parameters are more than are kept"})
+    return About(
+        flow=clean_text(facts["flow"], MAX_NAME),
+        name=clean_text(facts["name"], MAX_NAME),
+        version=facts["version"],
+        parameters=msgspec.Raw(parameters),
+        tags=_tags(facts["tags"]),
+        parent=facts["parent"],
+        parent_task=facts["parent_task"],
+        retries=facts["retries"],
+        host=_host(),
+        sdk=__version__,
+    )
+
+
+@functools.cache
+def _host() -> str:
+    return clean_text(platform.node() or os.environ.get("HOSTNAME", ""), 200)
+
+
+def _task_state(run: TaskRun, seq: int) -> TaskState:
+    """The whole life of a task run, told once it is over."""
+    assert run.state_type is not None
+    return _told_task(run, seq, run.t, run.state_type, run.state_name, run.message, run.run_count, run.history)
+
+
+def _task_snapshot(taken: TaskSnapshot, seq: int) -> TaskState:
+    state = taken.state or StateType.RUNNING
+    return _told_task(taken.run, seq, taken.t, state, taken.name, taken.message, taken.run_count, taken.history)
+
+
+def _told_task(
+    run: TaskRun,
+    seq: int,
+    t: int,
+    state: StateType,
+    name: str | None,
+    message: str | None,
+    run_count: int,
+    history: list[tuple[int, str, str | None, str | None]],
+) -> TaskState:
+    assert run.flow_run is not None
+    final = state in _FINAL
+    label = run.name
+    return TaskState(
+        seq=seq,
+        run=run.flow_run.id,
+        t=t,
+        id=run.id,
+        task=run.definition.name,
+        state=state.value,
+        label=label if label.isascii() and len(label) <= MAX_NAME else clean_text(label, MAX_NAME),
+        name=name,
+        message=_text(message, MAX_MESSAGE),
+        run_count=max(1, run_count),
+        started=run.started,
+        ended=run.ended if final else None,
+        duration=run.duration if final else None,
+        parents=list(run.parents)[:MAX_PARENTS] if run.parents else _NONE,
+        tags=_tags(sorted(run.tags)) if run.tags else _NONE,
+        parent_task=run.parent_task,
+        history=[(at, kind, of, _text(why, MAX_MESSAGE)) for at, kind, of, why in history[-_MAX_HISTORY:]],
+        error=_error(run.told) if final else None,
+    )
+
+
+_NONE: list[Any] = []
+_FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
+
+
+def _log(line: LogLine, seq: int) -> Log:
+    entry = Log(
+        seq=seq,
+        run=line.run,
+        t=line.t,
+        message=cut_log(line.message),
+        level=line.level,
+        logger=clean_text(line.logger, MAX_NAME),
+        task=line.task,
+    )
+    if line.extra:
+        packed = encode(json_value(line.extra))
+        if len(packed) <= _MAX_EXTRA:
+            entry.extra = msgspec.Raw(packed)
+    return entry
+
+
+def _text(text: str | None, limit: int) -> str | None:
+    return None if text is None else clean_text(text, limit)
+
+
+def _tags(tags: list[str]) -> list[str]:
+    return [clean_text(str(tag), MAX_TAG) for tag in tags[:MAX_TAGS]]
+
+
+def _error(told: Told | None) -> Error | None:
+    if told is None:
+        return None
+    return Error(
+        type=clean_text(told.type, MAX_NAME),
+        message=clean_text(told.message, MAX_MESSAGE),
+        traceback=clean_text(told.traceback[-MAX_TRACEBACK:]),
+    )
+
+
+_MAKERS: dict[type, Callable[[Any, int], Any]] = {
+    RunReport: _run_state,
+    TaskRun: _task_state,
+    TaskSnapshot: _task_snapshot,
+    LogLine: _log,
+}

@@ -1,0 +1,95 @@
+"""What user threads append to the journal: taken now, made into entries later by the hub's thread."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.states import StateType
+
+if TYPE_CHECKING:
+    from orchestrator.engine.failures import Told
+    from orchestrator.engine.flow_run import FlowRun
+    from orchestrator.engine.run import Run
+    from orchestrator.engine.task_run import TaskRun
+
+
+class RunReport:
+    """A flow run entered a state."""
+
+    __slots__ = ("about", "at", "duration", "message", "name", "run", "run_count", "state", "t", "told")
+
+    def __init__(
+        self,
+        run: FlowRun,
+        *,
+        introduce: bool = False,
+        final: bool = False,
+        at: int | None = None,
+        told: Told | None = None,
+        message: str | None = None,
+    ) -> None:
+        assert run.state_type is not None
+        self.run = run.id
+        self.t = run.t
+        self.state = run.state_type if at is None else StateType.SCHEDULED
+        self.name = run.state_name if at is None else "AwaitingRetry"
+        self.message = run.message if at is None else message
+        self.run_count = max(1, run.run_count)
+        self.duration = run.duration if final or at is not None else None
+        self.at = at
+        self.told = run.told if at is None else told
+        self.about = _about(run) if introduce else None
+
+
+def _about(run: FlowRun) -> dict[str, Any]:
+    from orchestrator.parameters import snapshot
+
+    return {
+        "flow": run.definition.name,
+        "name": run.name,
+        "version": run.definition.version,
+        "parameters": snapshot(run.parameters),
+        "tags": sorted(run.tags),
+        "parent": run.parent.id if run.parent is not None else None,
+        "parent_task": run.parent_task,
+        "retries": run.definition.retries,
+    }
+
+
+class TaskSnapshot:
+    """A task run that is not at its end, as it is now."""
+
+    __slots__ = ("history", "message", "name", "run", "run_count", "state", "t")
+
+    def __init__(self, run: TaskRun) -> None:
+        self.run = run
+        self.state, self.name, self.message = run.state_type, run.state_name, run.message
+        self.t, self.run_count, self.history = run.t, run.run_count, list(run.history)
+
+
+class LogLine:
+    """A line for a run's log."""
+
+    __slots__ = ("extra", "level", "logger", "message", "run", "t", "task")
+
+    def __init__(self, run: Run, t: int, level: int, logger: str, message: str, extra: dict[str, Any] | None) -> None:
+        flow_run = getattr(run, "flow_run", None)
+        self.run = flow_run.id if flow_run is not None else run.id
+        self.task = run.id if flow_run is not None else None
+        self.t = t
+        self.level = level
+        self.logger = logger
+        self.message = message
+        self.extra = extra
+
+
+class Finish:
+    """The execution is over: once all is acked, its file may go."""
+
+    __slots__ = ()
+
+
+def now() -> int:
+    """Microseconds UTC."""
+    return time_ns() // 1000
