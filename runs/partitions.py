@@ -100,7 +100,8 @@ def existing(cursor: Any) -> list[Leaf]:
     """The partitions that are there, read from the catalogue."""
     cursor.execute(
         "SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
-        " JOIN pg_class p ON p.oid = i.inhparent WHERE c.relkind = 'r' AND p.relkind = 'p' AND c.relname ~ '_r[0-9]+_[0-9]{8}$' AND NOT i.inhdetachpending"
+        " JOIN pg_class p ON p.oid = i.inhparent"
+        " WHERE c.relkind = 'r' AND p.relkind = 'p' AND c.relname ~ '_r[0-9]+_[0-9]{8}$' AND NOT i.inhdetachpending"
     )
     return sorted(_leaf(name) for (name,) in cursor.fetchall())
 

@@ -152,12 +152,19 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     if over:
         _let_go(over)
     live.runs_changed(changed)
-    waiting.wake_pools(
-        {row.pool_id for row in changed if row.pool_id and (row.let_go or row.state_type == "SCHEDULED")}
-    )
+    _wake_agents(changed)
     for row in changed:
         row.new_states, row.touched, row.let_go, row.error = [], False, None, None
     return changed
+
+
+def _wake_agents(changed: list[RunRow]) -> None:
+    """A slot is free, or a run may be claimed: now, or at a time that is told ahead."""
+    at = now()
+    waits = [row for row in changed if row.pool_id and row.state_type == StateType.SCHEDULED and row.due_at]
+    freed = {row.pool_id for row in changed if row.pool_id and row.let_go}
+    waiting.wake_pools(freed | {row.pool_id for row in waits if row.due_at <= at})
+    waiting.wake_at((row.pool_id, row.due_at) for row in waits if row.due_at > at)
 
 
 _WRITE = f"""

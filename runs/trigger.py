@@ -166,8 +166,10 @@ def _first_of_each_key(rows: list[FlowRun]) -> list[FlowRun]:
 
 def _announce(rows: list[FlowRun]) -> None:
     live.runs_changed(rows)
-    soon = now() + timedelta(seconds=1)
-    waiting.wake_pools({row.pool_id for row in rows if row.pool_id and row.due_at and row.due_at <= soon})
+    at = now()
+    placed = [row for row in rows if row.pool_id and row.due_at]
+    waiting.wake_pools({row.pool_id for row in placed if row.due_at <= at})
+    waiting.wake_at((row.pool_id, row.due_at) for row in placed if row.due_at > at)
 
 
 # ── rows, shared with the ingest ─────────────────────────────────────────────────────────────────

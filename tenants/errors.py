@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
@@ -33,6 +33,12 @@ class NotFound(Problem):
     """There is no such thing here. Foreign things answer exactly so."""
 
     status, code = 404, "not_found"
+
+
+class Unauthorized(Problem):
+    """The credential is missing or good for nothing."""
+
+    status, code = 401, "unauthorized"
 
 
 class Forbidden(Problem):
@@ -75,6 +81,7 @@ _DRF_CODES: list[tuple[type[Exception], int, str]] = [
     (drf.MethodNotAllowed, 405, "method_not_allowed"),
     (drf.NotAcceptable, 406, "not_acceptable"),
     (drf.UnsupportedMediaType, 415, "unsupported_media_type"),
+    (RequestDataTooBig, 413, "too_large"),
     (drf.Throttled, 429, "rate_limited"),
     (drf.ParseError, 400, "invalid"),
     (drf.ValidationError, 400, "invalid"),

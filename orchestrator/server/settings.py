@@ -71,7 +71,7 @@ TEMPLATES = [
 # ── Stores ───────────────────────────────────────────────────────────────────────────────────────
 # A process logs in as one of three: `web` may become `app` only, `worker` may become `app` and `system`, `owner`
 # migrates. Serving processes start every connection as `app`, the role that row-level security binds.
-OWNER_COMMANDS = {"migrate", "makemigrations", "sqlmigrate", "showmigrations", "dbshell", "partitions"}
+OWNER_COMMANDS = {"migrate", "makemigrations", "sqlmigrate", "showmigrations", "dbshell"}
 DATABASE_LOGIN = env.text("ORCHESTRATOR_DATABASE_LOGIN") or (
     "owner" if len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS else "worker"
 )
@@ -84,6 +84,8 @@ DATABASES = {
         statement_timeout=0 if DATABASE_LOGIN == "owner" else env.number("STATEMENT_TIMEOUT", 30),
     )
 }
+# For the tick that makes and drops partitions.
+DATABASE_OWNER_URL = env.text("DATABASE_OWNER_URL") or STACK.get("DATABASE_OWNER_URL", "")
 REDIS_URL = env.text("REDIS_URL") or STACK.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
@@ -152,6 +154,9 @@ LEASE_SECONDS = env.number("LEASE_SECONDS", 60)
 LOST_AFTER_AGENT_SECONDS = env.number("LOST_AFTER_AGENT_SECONDS", 600)
 LOST_AFTER_LOCAL_SECONDS = env.number("LOST_AFTER_LOCAL_SECONDS", 86_400)
 TICK_SECONDS = env.number("TICK_SECONDS", 1)
+
+# A body as large as the bridge lets through; views bound what they take.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 << 20
 
 # ── Words, time, files ───────────────────────────────────────────────────────────────────────────
 USE_TZ = True

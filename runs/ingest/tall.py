@@ -150,7 +150,8 @@ LOG_COLUMNS = {
 
 _INSERT_LOGS = f"""
     INSERT INTO log_line (
-        organization_id, retention, bucket, attempt, root_id, line_no, run_id, task_id, t, level, logger, message, extra)
+        organization_id, retention, bucket, attempt, root_id, line_no, run_id, task_id, t, level, logger, message,
+        extra)
     SELECT %s::uuid, n.retention, n.bucket, n.attempt, n.root_id, n.line_no, n.run_id, n.task_id,
         {_MICROS.format("t")}, n.level, n.logger, n.message, n.extra::jsonb
     FROM {{rows}}

@@ -1,0 +1,68 @@
+"""JSON values under names: the one place that writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.timezone import now
+
+from blocks.models import Variable
+from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from tenants.errors import Invalid, NotFound
+from tenants.permissions import Actor
+
+MAX_VALUE = 64 << 10  # bytes of JSON
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,199}")
+
+
+def in_workspace(by: Actor) -> QuerySet[Variable]:
+    """The workspace's variables, by name."""
+    return Variable.objects.filter(workspace_id=by.workspace_id).order_by("name")
+
+
+def find_variable(by: Actor, name: str) -> Variable:
+    """The variable of this name.
+
+    Raises:
+        NotFound: There is none.
+    """
+    variable = in_workspace(by).filter(name=name).first()
+    if variable is None:
+        raise NotFound(f"There is no variable {name!r:.220} in this workspace.")
+    return variable
+
+
+def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = None) -> tuple[Variable, bool]:
+    """Make or change a variable; answer it, and whether it is new. Tags are left alone when none are given.
+
+    Raises:
+        Invalid: The name or the value can't be taken.
+    """
+    if not _NAME.fullmatch(name):
+        message = "Lower case letters, digits, _ and -; 200 characters at most."
+        raise Invalid(f"{name!r:.220} is no name for a variable.", fields={"name": message})
+    if tags is not None and (len(tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in tags)):
+        raise Invalid("Too many or too long tags.", fields={"tags": f"{MAX_TAGS} tags of {MAX_TAG} characters."})
+    value = json_value(value)
+    if len(encode(value)) > MAX_VALUE:
+        raise Invalid(f"A variable has {MAX_VALUE >> 10} KiB at most.", fields={"value": "Too large."})
+    values = {"value": value, "updated_at": now(), "updated_by": by.label[:254]}
+    if tags is not None:
+        values["tags"] = list(dict.fromkeys(clean_text(tag) for tag in tags))
+    return Variable.objects.update_or_create(
+        organization_id=by.organization_id,
+        workspace_id=by.workspace_id,
+        name=name,
+        defaults=values,
+    )
+
+
+def unset_variable(*, name: str, by: Actor) -> None:
+    """Remove a variable.
+
+    Raises:
+        NotFound: There is none of this name.
+    """
+    find_variable(by, name).delete()
