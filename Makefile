@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-ASSETS := .venv/.assets
-ASSET_SOURCES := $(shell find static package.json package-lock.json orchestrator/server/management/commands/assets.py -type f -not -path 'static/dist/*' 2>/dev/null)
+ASSETS := staticfiles/staticfiles.json
+ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -type f -not -path 'static/dist/*')
 ARGS :=
 
 .DEFAULT_GOAL := help
@@ -53,5 +53,5 @@ $(INSTALLED): requirements.lock pyproject.toml deploy/make-venv.sh | .venv/bin/p
 	@touch $@
 
 $(ASSETS): $(INSTALLED) $(ASSET_SOURCES)
-	@if [ -f orchestrator/server/management/commands/assets.py ]; then deploy/retry.sh $(PYTHON) manage.py assets; fi
+	$(PYTHON) manage.py assets
 	@touch $@
