@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.server import environment, local
 from orchestrator.server.embedded import ports
-from orchestrator.server.embedded.stack import ADDRESS_NAMES
+from orchestrator.server.embedded.stack import ADDRESS_NAMES, Stack
 
 START_SECONDS = 60
 pytestmark = pytest.mark.skipif(
@@ -40,12 +40,12 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def up(open_directory: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def up(open_directory: Path, log: Path, **given: str) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(open_directory),
             cwd=environment.BASE_DIR,
-            env=clean_environment(),
+            env=clean_environment() | given,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -95,6 +95,14 @@ def test_it_recovers_from_kill_9_of_everything(open_directory: Path, log: Path):
                 each.kill()
     with up(open_directory, log):
         assert answers(open_directory)
+
+
+def test_stores_that_are_given_are_used(open_directory: Path, log: Path, spare: Stack):
+    given = {name: value for name, value in spare.addresses.items() if name != "PUBLIC_URL"}
+    with up(open_directory, log, **given) as process:
+        assert answers(open_directory)
+        names = {child.name() for child in psutil.Process(process.pid).children()}
+    assert not names & {"postgres", "valkey-server"}
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(open_directory: Path, monkeypatch):
