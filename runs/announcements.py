@@ -61,16 +61,19 @@ class Announcements:
         layer = get_channel_layer()
         for told in json.loads(message["data"]):
             for group in groups_of(told):
-                await layer.group_send(group, {"type": "live.changed", "told": told})
+                await layer.group_send(group, {"type": "live.changed", "group": group, "told": told})
 
 
 def groups_of(told: dict[str, Any]) -> list[str]:
-    """The groups that a message concerns: the workspace's lists, the run, and the root whose page shows it."""
+    """The groups that a message concerns: the workspace's lists, the run, and the root whose page shows it too."""
     workspace = told["w"]
     if "run" not in told:
         return [f"{workspace}.{told['what']}"]
-    runs = [f"{workspace}.run.{id}" for id in {told["run"], told["root"]}]
-    return [*runs, f"{workspace}.runs"] if told.get("state") else runs
+    of_run = [f"{workspace}.run.{id}" for id in sorted({told["run"], told["root"]})]
+    groups = [*of_run, f"{workspace}.runs"] if told.get("state") else []
+    groups += [f"{group}.tasks" for group in of_run] if told.get("tasks") else []
+    groups += [f"{group}.log" for group in of_run] if told.get("lines") else []
+    return groups
 
 
 _of_loop: dict[int, tuple[asyncio.AbstractEventLoop, Announcements]] = {}

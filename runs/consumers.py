@@ -1,13 +1,16 @@
 """`/ws/live/`: what changed, for pages that are looked at.
 
-The browser sends `{"subscribe": [topic, …]}` and receives `{"topic", "version", …}`. Topics:
+The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [topic, …]}` and receives
+`{"subscribed": [topic, …]}`, then `{"topic", "version"}` for each change. Topics:
 
-    <organization>/<workspace>/runs            any run's state, or a new run
-    <organization>/<workspace>/run/<id>        one run: {"state": true}, {"tasks": true}, {"lines": how many there are}
-    <organization>/<workspace>/<list>          deployments, agents, variables
+    runs                    any run's state, or a new run
+    run/<id>                one run's state, or that of a run in its execution
+    run/<id>/tasks          its task runs
+    run/<id>/log            its log; `lines` is how many there are
+    deployments, agents, variables
 
 Messages carry ids and counts only. The page fetches what it shows with its own session, so that every right is asked
-where it always is. Later versions are larger; a page that was away reads once more after it has subscribed.
+where it always is. A page subscribes first and reads what is past then, so nothing falls between.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
-from runs.announcements import announcements, groups_of
+from runs.announcements import announcements
 from tenants.access import workspace_actor
 from tenants.errors import Problem
 from tenants.permissions import can
@@ -27,13 +30,14 @@ from tenants.permissions import can
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 LISTS = {"runs", "deployments", "agents", "variables"}
+RUN_PARTS = {"", "tasks", "log"}
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """One browser tab."""
 
     async def connect(self) -> None:
-        self.topics: dict[str, str] = {}  # topic by group
+        self.topics: dict[str, tuple[str, str]] = {}  # (workspace, topic) by group
         self.asked: dict[str, tuple[float, str | None]] = {}  # workspace id, or None for no access, by slugs
         if not self.scope["user"].is_authenticated:
             await self.close(code=4401)
@@ -42,7 +46,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self.accept()
 
     async def disconnect(self, code: int) -> None:
-        for group in self.topics:
+        for group in getattr(self, "topics", ()):
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive_json(self, content: Any, **_: Any) -> None:
@@ -50,40 +54,37 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         wanted = content.get("subscribe") if isinstance(content, dict) else None
         if not isinstance(wanted, list):
             return
-        for topic in wanted[:MAX_TOPICS]:
-            group = await self._group(str(topic))
-            if group is None:
-                await self.send_json({"topic": topic, "error": "not_found"})
-            elif group not in self.topics and len(self.topics) < MAX_TOPICS:
-                self.topics[group] = str(topic)
-                await self.channel_layer.group_add(group, self.channel_name)
-                await self.send_json({"topic": topic, "subscribed": True})
+        workspace, subscribed, refused = str(content.get("workspace")), [], []
+        for topic in [str(topic) for topic in wanted[:MAX_TOPICS]]:
+            group = await self._group(workspace, topic)
+            if group is None or len(self.topics) >= MAX_TOPICS:
+                refused.append(topic)
+                continue
+            self.topics[group] = (workspace, topic)
+            await self.channel_layer.group_add(group, self.channel_name)
+            subscribed.append(topic)
+        await self.send_json({"subscribed": subscribed, **({"not_found": refused} if refused else {})})
 
     async def live_changed(self, event: dict[str, Any]) -> None:
         """Hand a message on, unless the right to see it is gone."""
-        told = event["told"]
-        news = {name: told[name] for name in ("state", "tasks", "lines") if told.get(name)}
-        for group, topic in list(self.topics.items()):
-            if group in groups_of(told) and await self._group(topic) == group:
-                await self.send_json(
-                    {"topic": topic, "version": time.time_ns() // 1_000, "id": told.get("run"), **news}
-                )
+        group, told = event["group"], event["told"]
+        workspace, topic = self.topics.get(group, ("", ""))
+        if topic and await self._group(workspace, topic) == group:
+            lines = {"lines": told["lines"]} if told.get("lines") and topic.endswith("/log") else {}
+            await self.send_json({"topic": topic, "version": time.time_ns() // 1_000, **lines})
 
-    async def _group(self, topic: str) -> str | None:
+    async def _group(self, workspace: str, topic: str) -> str | None:
         """The group of a topic, or None when there is no such thing for this person."""
-        organization, _, rest = topic.partition("/")
-        workspace, _, what = rest.partition("/")
-        workspace_id = await self._workspace_id(organization, workspace)
-        kind, _, id = what.partition("/")
-        if workspace_id is None or not (what in LISTS or (kind == "run" and _is_uuid(id))):
-            return None
-        return f"{workspace_id}.run.{id}" if kind == "run" else f"{workspace_id}.{what}"
+        kind, _, rest = topic.partition("/")
+        id, _, part = rest.partition("/")
+        known = topic in LISTS or (kind == "run" and _is_uuid(id) and part in RUN_PARTS)
+        workspace_id = await self._workspace_id(workspace) if known else None
+        return f"{workspace_id}.{topic.replace('/', '.')}" if workspace_id else None
 
-    async def _workspace_id(self, organization: str, workspace: str) -> str | None:
-        slugs = f"{organization}/{workspace}"
+    async def _workspace_id(self, slugs: str) -> str | None:
         until, found = self.asked.get(slugs, (0.0, None))
-        if until < time.monotonic():
-            found = await sync_to_async(_visible_workspace)(self.scope["user"].id, organization, workspace)
+        if until < time.monotonic() and len(self.asked) < MAX_TOPICS:
+            found = await sync_to_async(_visible_workspace)(self.scope["user"].id, *slugs.partition("/")[::2])
             self.asked[slugs] = (time.monotonic() + TRUST_SECONDS, found)
         return found
 
