@@ -130,6 +130,17 @@ class Flow(Definition[P, R], Generic[P, R]):
         from orchestrator.context import adopt_strays
 
         adopt_strays(run)
+        if execution.on_start is not None:
+            execution.on_start(run)
+        try:
+            self._perform_to_the_end(run)
+        except BaseException:
+            # The run has taken note. What ended the process from outside is known by its state.
+            if run.error is None:
+                raise
+        return run
+
+    def _perform_to_the_end(self, run: FlowRun) -> None:
         outcome = self._perform(run, return_state=True)
         if self.is_async:
             import asyncio
@@ -138,7 +149,6 @@ class Flow(Definition[P, R], Generic[P, R]):
         elif self.is_generator:
             for _ in outcome:
                 pass
-        return run
 
     def _defaults(self) -> dict[str, Any]:
         parameters = self.signature.parameters.values()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -42,6 +42,7 @@ class Execution:
         self.deployment_id = claim.get("deployment_id")
         self.scheduled_at: datetime | None = None
         self.handed_back = False
+        self.on_start: Callable[[FlowRun], None] | None = None
 
 
 class FlowRun(Run):

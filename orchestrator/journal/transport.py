@@ -7,13 +7,12 @@ milliseconds belong to the user. Proxies and certificates are taken from the env
 from __future__ import annotations
 
 import http.client
-import json
 import urllib.parse
-from typing import Any
 
 from orchestrator._version import __version__
+from orchestrator.client import api_error
 from orchestrator.config import Api
-from orchestrator.exceptions import API_ERRORS, ApiError, Unreachable
+from orchestrator.exceptions import Unreachable
 from orchestrator.wire import WIRE
 
 TIMEOUT = 30.0
@@ -111,42 +110,3 @@ def _proxy_for(address: urllib.parse.SplitResult) -> urllib.parse.SplitResult | 
 
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-
-
-def api_error(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
-    """The exception for an answer that is none, by the one table of codes."""
-    told: Any = {}
-    try:
-        told = json.loads(body).get("error") or {}
-    except (ValueError, AttributeError):
-        told = {}
-    code = told.get("code") or _CODE_OF.get(status, "unavailable" if status >= 500 else "error")
-    kind = API_ERRORS.get(code, ApiError)
-    return kind(
-        told.get("message") or None,
-        code=code,
-        status=status,
-        fields=told.get("fields"),
-        retry_after=_seconds(retry_after),
-    )
-
-
-_CODE_OF = {
-    400: "invalid",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    409: "conflict",
-    410: "gone",
-    413: "too_large",
-    426: "wire_version",
-    429: "rate_limited",
-    503: "unavailable",
-}
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return None if text is None else max(0.0, float(text))
-    except ValueError:
-        return None

@@ -1,0 +1,42 @@
+"""What can be set about an agent, by options of `orchestrator agent start` or the environment.
+
+| setting | meaning | default |
+|---|---|---|
+| ORCHESTRATOR_AGENT_NAME | under which name it is shown; a restarted agent of the same name goes on as the same | host name |
+| ORCHESTRATOR_AGENT_LIMIT | how many runs it executes at once | 10 |
+| ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before its processes are killed | 10 |
+| ORCHESTRATOR_AGENT_DRAIN_SECONDS | how long an agent that was told to stop waits for its runs | 60 |
+| ORCHESTRATOR_AGENT_PYTHON | the interpreter for runs | the agent's own |
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+
+
+def _name() -> str:
+    return os.environ.get("ORCHESTRATOR_AGENT_NAME") or platform.node() or "agent"
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(f"ORCHESTRATOR_AGENT_{name}")
+    try:
+        return default if not text else float(text)
+    except ValueError:
+        raise ValueError(f"ORCHESTRATOR_AGENT_{name} is a number, not {text!r}.") from None
+
+
+@dataclass(slots=True)
+class Settings:
+    """An agent's settings. Times are in seconds."""
+
+    pool: str = "default"
+    queues: list[str] = field(default_factory=list)
+    name: str = field(default_factory=_name)
+    limit: int = field(default_factory=lambda: int(_number("LIMIT", 10)))
+    grace: float = field(default_factory=lambda: _number("GRACE_SECONDS", 10.0))
+    drain: float = field(default_factory=lambda: _number("DRAIN_SECONDS", 60.0))
+    python: str = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_PYTHON") or sys.executable)

@@ -1,0 +1,196 @@
+"""The API, for everything but the journal: one client, one table of errors, time-outs and retries everywhere.
+
+The HTTP library is imported when the first request is made.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from orchestrator._version import __version__
+from orchestrator.config import Api, require_api
+from orchestrator.exceptions import API_ERRORS, ApiError, RateLimited, Unavailable, Unreachable
+
+TIMEOUT = 30.0
+TRIES = 6
+SLOWEST = 10.0
+PAGE = 200
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks one API with one key. Good for several threads at once.
+
+    Args:
+        api: Where, and as whom; what `orchestrator.config` knows by default.
+        timeout: Seconds for one request.
+
+    Raises:
+        NotConfigured: No API is known.
+    """
+
+    def __init__(self, api: Api | None = None, timeout: float = TIMEOUT) -> None:
+        self.api = api or require_api()
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._http: Any = None
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET an answer. Tried again when the API is out of reach or busy."""
+        return self.request("GET", path, params=params, again=True)
+
+    def post(self, path: str, body: Any = None, *, again: bool = False, timeout: float | None = None) -> Any:
+        """POST a JSON body. Tried again only with `again`, for what may happen twice."""
+        return self.request("POST", path, body=body, again=again, timeout=timeout)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body, or bytes."""
+        return self.request("PUT", path, body=body, again=True)
+
+    def delete(self, path: str) -> Any:
+        """DELETE."""
+        return self.request("DELETE", path, again=True)
+
+    def pages(self, path: str, limit: int | None = None, **params: Any) -> Iterator[Any]:
+        """The items of a list, page by page, `limit` of them at most."""
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self.get(path, **params, limit=size, cursor=cursor)
+            for item in page["items"][:left]:
+                yield item
+            left = None if left is None else left - len(page["items"])
+            cursor = page.get("next")
+            if cursor is None or not page["items"]:
+                return
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: dict[str, Any] | None = None,
+        again: bool = False,
+        timeout: float | None = None,
+    ) -> Any:
+        """Make a request; the answer's JSON, its bytes, or None.
+
+        Raises:
+            ApiError: A subclass for each `code` of the API; Unreachable when no answer came.
+        """
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._once(method, path, body, params, timeout)
+            except (Unreachable, Unavailable, RateLimited) as error:
+                if not again or tried == TRIES:
+                    raise
+                time.sleep(_pause(tried, error))
+        raise AssertionError("unreachable")
+
+    def _once(self, method: str, path: str, body: Any, params: dict[str, Any] | None, timeout: float | None) -> Any:
+        import httpx
+
+        wanted = {name: value for name, value in (params or {}).items() if value is not None}
+        sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+        if body is None:
+            sent = {}
+        try:
+            answer = self._client().request(
+                method, self.api.url + path, params=wanted or None, timeout=timeout or self._timeout, **sent
+            )
+        except httpx.InvalidURL as error:
+            raise Unreachable(f"{self.api.url} is no address: {error}.") from None
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.api.url} could not be reached: {error or type(error).__name__}.") from error
+        if answer.status_code >= 300:
+            raise api_error(answer.status_code, answer.content, answer.headers.get("Retry-After"))
+        return _content(answer)
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._http is None:
+                import httpx
+
+                from orchestrator.wire import WIRE
+
+                headers = {
+                    "Authorization": f"Bearer {self.api.key}",
+                    "Orchestrator-Wire": str(WIRE),
+                    "User-Agent": f"orchestrator/{__version__}",
+                }
+                self._http = httpx.Client(headers=headers, timeout=self._timeout)
+            return self._http
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
+                self._http = None
+
+
+def _content(answer: Any) -> Any:
+    if answer.headers.get("Content-Type", "").startswith("application/octet-stream"):
+        return answer.content
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError:
+        raise Unavailable("What answered is not the API. Check ORCHESTRATOR_API_URL: it ends in /api/v1.") from None
+
+
+def _pause(tried: int, error: ApiError) -> float:
+    delay = min(SLOWEST, 0.2 * 2**tried) * (0.5 + random.random())  # noqa: S311
+    return max(delay, min(error.retry_after or 0.0, 30.0))
+
+
+def api_error(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
+    """The exception for an answer that refuses, by the one table of codes."""
+    try:
+        told = json.loads(body)["error"]
+        code, message, fields = told["code"], told.get("message"), told.get("fields")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code, message, fields = None, None, None
+    code = code or _CODE_OF.get(status, "unavailable" if status >= 500 else "error")
+    kind = API_ERRORS.get(code, ApiError)
+    return kind(message, code=code, status=status, fields=fields, retry_after=_seconds(retry_after))
+
+
+_CODE_OF = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    409: "conflict",
+    410: "gone",
+    413: "too_large",
+    426: "wire_version",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:
+        return None
+
+
+def in_context(fn: Callable[..., T], *args: Any, **kwargs: Any) -> Any:
+    """Call a blocking function: at once in sync code, as a coroutine to await where an event loop runs."""
+    import sys
+
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return asyncio.to_thread(fn, *args, **kwargs)
+    return fn(*args, **kwargs)

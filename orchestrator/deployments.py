@@ -1,0 +1,285 @@
+"""Deployments: a flow under a name that the server can trigger, and running them from code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orchestrator.client import Client, in_context
+from orchestrator.exceptions import NotFound
+from orchestrator.states import State, StateType
+
+if TYPE_CHECKING:
+    from orchestrator.flows import Flow
+    from orchestrator.schedules import Schedule
+
+FLUSH_SECONDS = 5.0
+
+__all__ = ["Deployment", "RemoteRun", "arun_deployment", "deploy", "run_deployment"]
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A deployment as it is to be. Made by `flow.to_deployment(…)`."""
+
+    flow: Flow[..., Any]
+    name: str
+    settings: dict[str, Any]
+    source: str | Path | None = None
+
+
+def describe(
+    flow: Flow[..., Any],
+    name: str,
+    *,
+    work_pool_name: str,
+    work_queue_name: str | None,
+    parameters: dict[str, Any] | None,
+    description: str | None,
+    tags: Iterable[str] | None,
+    version: str | None,
+    cron: str | None,
+    interval: float | timedelta | None,
+    schedule: Schedule | None,
+    concurrency_limit: int | None,
+    crash_retries: int | None,
+    source: str | Path | None,
+) -> Deployment:
+    """Check what a deployment is to be, and describe it. Nothing is sent yet.
+
+    Raises:
+        ValueError: The name or the schedule is none.
+        ParameterTypeError: A default does not fit its annotation.
+    """
+    from orchestrator.parameters import parameter_schema
+    from orchestrator.schedules import choose
+    from orchestrator.wire import json_value
+
+    if not name or "/" in name:
+        raise ValueError(f"A deployment's name is a text without '/', not {name!r}.")
+    chosen = choose(cron, interval, schedule)
+    delay = flow.retry_delays
+    settings = {
+        "flow": flow.name,
+        "name": name,
+        "parameter_schema": parameter_schema(flow),
+        "parameters": json_value(_checked(flow, parameters or {})),
+        "description": description if description is not None else flow.description or "",
+        "tags": sorted({*flow.tags, *(tags or ())}),
+        "version": version if version is not None else flow.version,
+        "work_pool": work_pool_name,
+        "work_queue": work_queue_name,
+        "schedule": chosen.to_json() if chosen is not None else None,
+        "retries": flow.retries,
+        "retry_delay": delay if isinstance(delay, float) else (delay or [0.0])[0],
+        "crash_retries": crash_retries,
+        "concurrency_limit": concurrency_limit,
+    }
+    return Deployment(flow, name, settings, source)
+
+
+def _checked(flow: Flow[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Defaults must be parameters, of the right type. Those that are missing are asked for at the trigger."""
+    if not parameters:
+        return {}
+    signature = flow.signature
+    given = {p.name: p for p in signature.parameters.values() if p.name in parameters or p.kind is p.VAR_KEYWORD}
+    from orchestrator.parameters import coerce
+
+    coerce(flow.fn, parameters, signature.replace(parameters=list(given.values())))
+    return parameters
+
+
+def deploy(*deployments: Deployment) -> list[UUID]:
+    """Make deployments known to the server; their ids, in order.
+
+    Raises:
+        NotConfigured: No API is known.
+        BundleError: Code can't be packed.
+        ApiError: The API refused.
+    """
+    client = Client()
+    try:
+        return [_deploy(client, deployment) for deployment in deployments]
+    finally:
+        client.close()
+
+
+def _deploy(client: Client, deployment: Deployment) -> UUID:
+    from orchestrator.sources import code_of
+
+    code = code_of(deployment.flow, deployment.source)
+    if code.bundle is None:
+        source = {"type": "path", "path": str(Path(str(deployment.source)).absolute())}
+    else:
+        source = {"type": "bundle", "sha256": code.sha256}
+        _upload(client, code.sha256, code.bundle)
+    body = {**deployment.settings, "entrypoint": code.entrypoint, "source": source, "python": code.python}
+    made = client.post("/deployments", body, again=True)
+    return UUID(made["id"])
+
+
+def _upload(client: Client, sha256: str, bundle: bytes) -> None:
+    try:
+        client.request("HEAD", f"/bundles/{sha256}", again=True)
+    except NotFound:
+        client.put(f"/bundles/{sha256}", bundle)
+
+
+# Running them.
+
+
+@dataclass(slots=True)
+class RemoteRun:
+    """A flow run that happens elsewhere, as the server told of it last."""
+
+    id: UUID
+    name: str
+    state: State
+    flow: str = ""
+    deployment: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    url: str = ""
+
+
+def remote_run(told: dict[str, Any]) -> RemoteRun:
+    """Read a run as the API writes it."""
+    state = told["state"]
+    stamp = state.get("timestamp")
+    return RemoteRun(
+        id=UUID(told["id"]),
+        name=told["name"],
+        state=State(
+            StateType(state["type"]),
+            state.get("name") or "",
+            state.get("message"),
+            **({"timestamp": datetime.fromisoformat(stamp)} if stamp else {}),
+        ),
+        flow=told.get("flow") or "",
+        deployment=told.get("deployment"),
+        parameters=told.get("parameters") or {},
+        url=told.get("url") or "",
+    )
+
+
+def run_deployment(
+    name: str | UUID,
+    parameters: dict[str, Any] | None = None,
+    *,
+    flow_run_name: str | None = None,
+    scheduled_time: datetime | None = None,
+    timeout: float | None = None,
+    poll_interval: float = 1.0,
+    tags: Iterable[str] | None = None,
+    idempotency_key: str | None = None,
+    as_subflow: bool = True,
+) -> Any:
+    """Trigger a deployment and wait for its end. In a coroutine: `await run_deployment(…)`.
+
+    Args:
+        name: "flow/deployment", or the deployment's id.
+        parameters: Over its defaults.
+        scheduled_time: When it is to run; now by default. Without a timezone it is UTC.
+        timeout: Seconds to wait for its end; 0 returns at once, None waits as long as it takes.
+        poll_interval: Seconds between two looks.
+        tags: For this run, besides those of the deployment.
+        idempotency_key: The same key triggers once, however often it is sent.
+        as_subflow: Called from a run, be its child; it has a lease and a page of its own all the same.
+
+    Returns:
+        A RemoteRun. Its `state` may not be final, if the timeout passed.
+
+    Raises:
+        Invalid: The parameters don't fit; `fields` says which.
+        NotFound: There is no such deployment.
+        ApiError: The API refused, or could not be reached.
+    """
+    return in_context(
+        _run_deployment,
+        name,
+        parameters,
+        flow_run_name,
+        scheduled_time,
+        timeout,
+        poll_interval,
+        tags,
+        idempotency_key,
+        as_subflow,
+    )
+
+
+async def arun_deployment(name: str | UUID, parameters: dict[str, Any] | None = None, **options: Any) -> RemoteRun:
+    """`run_deployment` for coroutines, whatever type-checkers make of the other one."""
+    return await run_deployment(name, parameters, **options)
+
+
+def _run_deployment(
+    name: str | UUID,
+    parameters: dict[str, Any] | None,
+    flow_run_name: str | None,
+    scheduled_time: datetime | None,
+    timeout: float | None,
+    poll_interval: float,
+    tags: Iterable[str] | None,
+    idempotency_key: str | None,
+    as_subflow: bool,
+) -> RemoteRun:
+    import os
+
+    from orchestrator.wire import json_value
+
+    client = Client()
+    body: dict[str, Any] = {
+        "deployment": str(name),
+        "parameters": json_value(parameters or {}),
+        # A lost answer must not trigger twice: without a key of the caller's we make one.
+        "idempotency_key": idempotency_key or f"call-{os.urandom(16).hex()}",
+        **({"name": flow_run_name} if flow_run_name else {}),
+        **({"tags": list(tags)} if tags else {}),
+        **({"scheduled_at": _utc(scheduled_time).isoformat()} if scheduled_time is not None else {}),
+        **(_parent() if as_subflow else {}),
+    }
+    try:
+        run = remote_run(client.post("/flow-runs", body, again=True))
+        return _watched(client, run, timeout, poll_interval)
+    finally:
+        client.close()
+
+
+def _utc(moment: datetime) -> datetime:
+    from datetime import UTC
+
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _parent() -> dict[str, Any]:
+    """Who calls, if it is a run that the server knows."""
+    from orchestrator.context import current_flow_run, current_task_run
+
+    run, task = current_flow_run(), current_task_run()
+    if run is None or run.stream is None:
+        return {}
+    # The server must have heard of the parent first.
+    run.stream.hub.flush(FLUSH_SECONDS)
+    return {"parent": str(run.id), **({"parent_task": str(task.id)} if task is not None else {})}
+
+
+def _watched(client: Client, run: RemoteRun, timeout: float | None, poll_interval: float) -> RemoteRun:
+    from orchestrator.context import current_flow_run
+
+    until = None if timeout is None else time.monotonic() + timeout
+    here = current_flow_run()
+    while not run.state.is_final():
+        left = poll_interval if until is None else min(poll_interval, until - time.monotonic())
+        if left <= 0:
+            break
+        time.sleep(left)
+        if here is not None:
+            here.check_stop()
+        run = remote_run(client.get(f"/flow-runs/{run.id}"))
+    return run

@@ -1,0 +1,87 @@
+"""Variables: small named JSON values of the workspace, for code, templates and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from orchestrator.client import Client, in_context
+from orchestrator.exceptions import NotFound
+
+
+class Variable:
+    """Read and write the workspace's variables.
+
+    In sync code the methods return what they say; in a coroutine they are awaited: `await Variable.get("limit")`.
+    """
+
+    @staticmethod
+    def get(name: str, default: Any = None) -> Any:
+        """The value of a variable, or `default` when there is none.
+
+        Raises:
+            NotConfigured: No API is known.
+            ApiError: The API refused, or could not be reached.
+        """
+        return in_context(_get, name, default)
+
+    @staticmethod
+    def set(name: str, value: Any, *, tags: Iterable[str] | None = None, overwrite: bool = True) -> Any:
+        """Give a variable a value: anything that JSON can hold.
+
+        Args:
+            tags: Words to find it by.
+            overwrite: With False an existing variable is an error.
+
+        Raises:
+            ValueError: It exists, and overwrite is False.
+            ApiError: The API refused, or could not be reached.
+        """
+        return in_context(_set, name, value, tags, overwrite)
+
+    @staticmethod
+    def unset(name: str) -> Any:
+        """Remove a variable; True when there was one.
+
+        Raises:
+            ApiError: The API refused, or could not be reached.
+        """
+        return in_context(_unset, name)
+
+
+def _path(name: str) -> str:
+    return f"/variables/{quote(name, safe='')}"
+
+
+def _get(name: str, default: Any) -> Any:
+    try:
+        return Client().get(_path(name))["value"]
+    except NotFound:
+        return default
+
+
+def _set(name: str, value: Any, tags: Iterable[str] | None, overwrite: bool) -> None:
+    client = Client()
+    if not overwrite and _exists(client, name):
+        raise ValueError(f"The variable {name!r} exists. Pass overwrite=True to replace it.")
+    body: dict[str, Any] = {"value": value}
+    if tags is not None:
+        body["tags"] = list(tags)
+    client.put(_path(name), body)
+
+
+def _exists(client: Client, name: str) -> bool:
+    try:
+        client.get(_path(name))
+    except NotFound:
+        return False
+    return True
+
+
+def _unset(name: str) -> bool:
+    try:
+        Client().delete(_path(name))
+    except NotFound:
+        return False
+    return True
