@@ -1,12 +1,18 @@
 """Every test runs on real PostgreSQL and Valkey, as the login `worker` in the role `app`."""
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from orchestrator.server.embedded import ports
+from orchestrator.server.embedded.children import Child
+from orchestrator.server.embedded.console import Console
+from orchestrator.server.embedded.processes import Supervisor
 from tests import stack
 
+START_SECONDS = 60
 SETTINGS = "orchestrator.server.settings"
 STACK_KEY = pytest.StashKey[stack.SessionStack]()
 
@@ -74,3 +80,17 @@ def _empty_valkey(request: pytest.FixtureRequest) -> None:
     """Wake counters and caches of one test are no business of the next; tests without a database use neither."""
     if request.node.get_closest_marker("django_db") or {"db", "transactional_db"} & set(request.fixturenames):
         request.getfixturevalue("_valkey").flushdb()
+
+
+@pytest.fixture
+def served(transactional_db: None) -> Iterator[str]:
+    """The address of a web server on this worker's database, which every test finds empty. Sockets work too."""
+    port = ports.any_free()
+    url = f"http://127.0.0.1:{port}"
+    variables = {**os.environ, "ORCHESTRATOR_DATABASE_LOGIN": "web", "PUBLIC_URL": url}
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", str(port), "--log-level", "warning"]
+    supervisor = Supervisor(Console(sys.stderr))
+    supervisor.add(Child("web", [*command, "orchestrator.server.asgi:application"], lambda: variables))
+    supervisor.wait_until(lambda: ports.accepts("127.0.0.1", port), "The web server", START_SECONDS)
+    yield url
+    supervisor.stop_all()

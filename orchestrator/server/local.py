@@ -47,9 +47,9 @@ def up(*, host: str, port: int | None, with_agent: bool, open_browser: bool) -> 
             stack.start_stores()
             stack.publish(stack.addresses.get("PUBLIC_URL") or f"http://{EVERYWHERE.get(host, host)}:{chosen}")
             _migrate(stack)
-            _start_serving(stack, host, chosen, with_agent)
+            web = _start_serving(stack, host, chosen, with_agent)
             local_url = f"http://{EVERYWHERE.get(host, host)}:{chosen}"
-            supervisor.wait_until(lambda: _answers(local_url), "The web server", START_SECONDS)
+            supervisor.wait_until(lambda: _serves(web, chosen) and _answers(local_url), "The web server", START_SECONDS)
             console.write(_welcome(stack, time.monotonic() - began, with_agent))
             if open_browser:
                 webbrowser.open(stack.addresses["PUBLIC_URL"])
@@ -99,7 +99,8 @@ def _migrations_missing(owner_url: str) -> bool:
     return bool(set(MigrationLoader(None).disk_migrations) - applied)
 
 
-def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> None:
+def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> Child:
+    """Start the processes that serve; return the web server's."""
     data_dir = stack.data_dir
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server"]
     celery += ["worker", "--loglevel", "WARNING"]
@@ -117,6 +118,7 @@ def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> None
         children.append(_agent(data_dir))
     for child in children:
         stack.supervisor.add(child)
+    return children[0]
 
 
 def _server(name: str, command: list[str], data_dir: Path, *, login: str) -> Child:
@@ -133,6 +135,11 @@ def _agent(data_dir: Path) -> Child:
         environment=lambda: agent_environment(data_dir),
         directory=str(environment.BASE_DIR),
     )
+
+
+def _serves(web: Child, port: int) -> bool:
+    """Two stacks that start at once may choose the same port: the other one's answer is not ours."""
+    return web.process is not None and ports.listens(web.process.pid, port)
 
 
 def _answers(url: str) -> bool:

@@ -33,6 +33,11 @@ stack.supervisor.watch()
 """
 
 
+def test_the_stack_needs_no_django():
+    code = "import sys, orchestrator.server.embedded.stack; sys.exit('django' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def remember(stack: Stack, what: str) -> None:
     with psycopg.connect(stack.addresses["DATABASE_OWNER_URL"]) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS memory (what text)")

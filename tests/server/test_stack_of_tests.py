@@ -1,6 +1,8 @@
 """The two ways in which tests use the database, and who they are in it."""
 
+import json
 import threading
+import urllib.request
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -57,3 +59,8 @@ def test_truncation_ends_a_thread_that_was_left_in_a_transaction():
     leave.set()
     holder.join(10)
     assert not Session.objects.exists()
+
+
+def test_a_served_address_shows_this_database(served: str):
+    with urllib.request.urlopen(f"{served}/health/ready", timeout=10) as answer:
+        assert json.load(answer) == {"status": "ok", "away": []}

@@ -2,6 +2,8 @@
 
 import socket
 
+import psutil
+
 from orchestrator.server.embedded import StackError
 
 TRIES = 100
@@ -43,3 +45,17 @@ def accepts(host: str, port: int, timeout: float = 0.5) -> bool:
     except OSError:
         return False
     return True
+
+
+def listens(pid: int, port: int) -> bool:
+    """Say whether the process, or one below it, listens on the port."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for each in family
+            for connection in each.net_connections(kind="tcp")
+        )
+    except psutil.Error:
+        return False
