@@ -1,0 +1,23 @@
+// Every page loads this one bundle. Behaviour is bound to data-* attributes, once, by delegation where that can be,
+// so that fragments which arrive later behave like what was there from the start.
+import "./theme.js";
+import "./times.js";
+import "./copy.js";
+import "./dialogs.js";
+import "./menus.js";
+import "./tabs.js";
+import "./keys.js";
+import "./palette.js";
+import "./selection.js";
+import "./filters.js";
+import "./forms.js";
+import "./drafts.js";
+import "./live/page.js";
+import { startCharts } from "./charts/charts.js";
+import { startLogs } from "./log/viewer.js";
+import { startTimelines } from "./timeline/timeline.js";
+import { whenAdded } from "./found.js";
+
+whenAdded("[data-chart]", startCharts);
+whenAdded("[data-log]", startLogs);
+whenAdded("[data-timeline]", startTimelines);

@@ -1,0 +1,53 @@
+// Lists that are read must not move: new rows wait behind "n new", and enter by themselves only while the list is at
+// its top and nobody points at it, has the focus in it or has selected something.
+import { on } from "../found.js";
+import { anySelected } from "../selection.js";
+import { refresh } from "./fragments.js";
+
+let letIn = false;
+
+function isRead(list) {
+  if (anySelected() || list.contains(document.activeElement)) return true;
+  return list.matches(":hover") || list.getBoundingClientRect().top < 0;
+}
+
+/** Takes from `next` the rows that have to wait, and keeps in it the old ones which those push off the page. */
+export function holdNewRows(element, next) {
+  const oldList = element.querySelector("[data-live-rows]");
+  const nextList = next.querySelector("[data-live-rows]");
+  if (!oldList?.children.length || !nextList || letIn || !isRead(oldList)) return;
+  const known = new Set([...oldList.children].map((row) => row.id));
+  const fresh = [...nextList.children].filter((row) => !known.has(row.id));
+  for (const row of fresh) row.remove();
+  keepWhatWent(oldList, nextList);
+  if (fresh.length) announce(next, fresh.length);
+}
+
+function keepWhatWent(oldList, nextList) {
+  const staying = new Set([...nextList.children].map((row) => row.id));
+  let before = null;
+  for (const row of oldList.children) {
+    if (staying.has(row.id)) {
+      before = nextList.querySelector(`#${CSS.escape(row.id)}`);
+    } else {
+      const copy = row.cloneNode(true);
+      if (before) before.after(copy);
+      else nextList.prepend(copy);
+      before = copy;
+    }
+  }
+}
+
+function announce(next, count) {
+  const box = next.querySelector("[data-new-rows]");
+  if (!box) return;
+  box.hidden = false;
+  box.querySelector("[data-count]").textContent = `${count} new ${box.dataset[count === 1 ? "one" : "many"]}`;
+}
+
+on("click", "[data-new-rows] button", () => {
+  letIn = true;
+  document.activeElement?.blur();
+  document.addEventListener("fragment:swapped", () => (letIn = false), { once: true });
+  refresh();
+});

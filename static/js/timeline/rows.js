@@ -1,0 +1,161 @@
+// Draws the rows in view: label, waiting, attempts, folded groups, the path. Nothing outside the view is touched.
+import { drawGlyph } from "./glyphs.js";
+import { FILLS } from "./model.js";
+import { HEAD, ROW, span } from "./scale.js";
+
+const BAR = 12;
+const MANY = 200; // members from which a fold is drawn as a silhouette
+
+export function drawRow(pen, entry, y, state) {
+  const middle = y + ROW / 2;
+  if (state.current) rectangle(pen, pen.colours.press, 0, y, pen.scale.width, ROW);
+  else if (state.hovered) rectangle(pen, pen.colours.hover, 0, y, pen.scale.width, ROW);
+  drawLabel(pen, entry, middle);
+  pen.context.save();
+  pen.context.beginPath();
+  pen.context.rect(pen.scale.labels, HEAD, pen.scale.width - pen.scale.labels, pen.scale.height);
+  pen.context.clip();
+  if (entry.members && !entry.open) drawFold(pen, entry, middle);
+  else if (!entry.members) drawLife(pen, entry.row, middle);
+  pen.context.restore();
+}
+
+function drawLabel(pen, { row, members, open, inner }, middle) {
+  const { context, colours, scale } = pen;
+  const left = 23 + (row.depth + (inner ? 1 : 0)) * 15;
+  drawGlyph(context, row.kind, colours[FILLS[row.kind] ?? "wait"], left, middle);
+  context.font = pen.font(12);
+  context.fillStyle = row.begin === null ? colours["ink-3"] : colours.ink;
+  const count = members ? `  × ${members.length.toLocaleString()}` : "";
+  const room = scale.labels - left - 22 - context.measureText(count).width;
+  const text = cut(context, row.label, room);
+  context.fillText(text, left + 12, middle + 0.5);
+  if (!members) return;
+  const at = left + 12 + context.measureText(text).width;
+  context.fillStyle = colours["ink-3"];
+  context.fillText(count, at, middle + 0.5);
+  line(pen, colours["ink-3"], open ? [[6, middle - 2], [9, middle + 1], [12, middle - 2]] : [[7, middle - 3], [10, middle], [7, middle + 3]]);
+}
+
+/** Shortens from the middle's end: what tells members apart is usually at the end of a label. */
+function cut(context, text, room) {
+  if (context.measureText(text).width <= room) return text;
+  const tail = /(\[[^\]]*\]|-[^-]{1,6})$/.exec(text)?.[0] ?? "";
+  let head = text.slice(0, text.length - tail.length);
+  while (head.length > 2 && context.measureText(`${head}…${tail}`).width > room) head = head.slice(0, -1);
+  return `${head}…${tail}`;
+}
+
+function drawLife(pen, row, middle) {
+  const { context, colours, scale } = pen;
+  const now = scale.whole;
+  if (row.queued !== null && row.begin !== null && row.begin - row.queued > 0) {
+    dashes(pen, colours["wait-fill"], scale.x(row.queued), scale.x(row.begin), middle, [1.5, 3]);
+  }
+  if (row.begin === null) {
+    if (row.queued !== null) dashes(pen, colours["wait-fill"], scale.x(row.queued), scale.x(now), middle, [1.5, 3]);
+    return;
+  }
+  const tries = row.attempts ?? [[row.begin, row.end, row.kind]];
+  tries.forEach(([begin, end, kind], index) => {
+    const x = scale.x(begin);
+    const width = Math.max(1.5, scale.x(end ?? now) - x);
+    if (index) dashes(pen, colours["warn-fill"], scale.x(tries[index - 1][1]) + 8, x - 2, middle, [3, 3]);
+    bar(pen, colours[`${FILLS[kind] ?? "wait"}-fill`], x, middle - BAR / 2, width, BAR);
+    if (["fail", "crash"].includes(FILLS[kind])) cross(pen, colours[`${FILLS[kind]}-fill`], x + width + 5, middle);
+    if (row.onPath && pen.showsPath) rectangle(pen, colours.ink, x, middle + 7.5, Math.max(width, 2), 1.75);
+  });
+  drawLength(pen, row, tries, middle);
+  context.globalAlpha = 1;
+}
+
+function drawLength(pen, row, tries, middle) {
+  const { context, colours, scale } = pen;
+  const [begin, end, kind] = tries.at(-1);
+  const text = span((end ?? scale.whole) - begin) + (tries.length > 1 ? `  attempt ${tries.length}` : "");
+  context.font = pen.font(11);
+  context.fillStyle = colours["ink-3"];
+  const right = scale.x(end ?? scale.whole) + (["fail", "crash"].includes(FILLS[kind]) ? 14 : 7);
+  const width = context.measureText(text).width;
+  if (right + width < scale.width - 6) context.fillText(text, right, middle + 0.5);
+  else if (scale.x(row.begin) - 8 - width > scale.labels) context.fillText(text, scale.x(row.begin) - 8 - width, middle + 0.5);
+}
+
+function drawFold(pen, { row, members }, middle) {
+  if (members.length > MANY) silhouette(pen, members, middle);
+  else thinBars(pen, members, middle);
+  if (row.begin === null) return;
+  pen.context.font = pen.font(11);
+  pen.context.fillStyle = pen.colours["ink-3"];
+  const end = row.end ?? pen.scale.whole;
+  pen.context.fillText(span(end - row.begin), pen.scale.x(end) + 7, middle + 0.5);
+}
+
+function thinBars({ context, colours, scale }, members, middle) {
+  const height = BAR / members.length;
+  members.forEach((row, index) => {
+    if (row.begin === null) return;
+    context.fillStyle = colours[`${FILLS[row.kind] ?? "wait"}-fill`];
+    const x = scale.x(row.begin);
+    const width = Math.max(1, scale.x(row.end ?? scale.whole) - x);
+    context.fillRect(x, middle - BAR / 2 + index * height, width, Math.max(0.6, height));
+  });
+}
+
+/** How many ran at once, by pixel; failures are marks on top. */
+function silhouette({ context, colours, scale }, members, middle) {
+  const width = Math.ceil(scale.plot) + 2;
+  const change = new Int32Array(width + 1);
+  const failed = new Uint8Array(width + 1);
+  const pixel = (moment) => Math.max(0, Math.min(width, Math.round(scale.x(moment) - scale.labels)));
+  for (const row of members) {
+    if (row.begin === null) continue;
+    const from = pixel(row.begin);
+    const to = Math.max(from + 1, pixel(row.end ?? scale.whole));
+    if (to <= 0 || from >= width) continue;
+    change[from] += 1;
+    change[Math.min(to, width)] -= 1;
+    if (FILLS[row.kind] === "fail" || FILLS[row.kind] === "crash") failed[Math.min(to, width)] = 1;
+  }
+  let running = 0;
+  const level = Array.from({ length: width }, (_, x) => (running += change[x]));
+  const most = Math.max(...level, 1);
+  context.fillStyle = colours["ok-fill"];
+  level.forEach((count, x) => {
+    const height = count ? 2 + (count / most) * (BAR - 2) : 0;
+    if (height) context.fillRect(scale.labels + x, middle + BAR / 2 - height, 1, height);
+  });
+  context.fillStyle = colours["fail-fill"];
+  failed.forEach((bad, x) => bad && context.fillRect(scale.labels + x - 1, middle - BAR / 2, 2, BAR));
+}
+
+function bar({ context }, colour, x, y, width, height) {
+  context.fillStyle = colour;
+  context.beginPath();
+  context.roundRect(x, y, width, height, Math.min(2.5, width / 2));
+  context.fill();
+}
+
+function rectangle({ context }, colour, x, y, width, height) {
+  context.fillStyle = colour;
+  context.fillRect(x, y, width, height);
+}
+
+export function line({ context }, colour, points, width = 1.25, dash = []) {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.setLineDash(dash);
+  context.beginPath();
+  points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function dashes(pen, colour, from, to, y, dash) {
+  if (to - from > 3) line(pen, colour, [[from, y], [to, y]], 1.25, dash);
+}
+
+function cross(pen, colour, x, y) {
+  line(pen, colour, [[x - 2.5, y - 2.5], [x + 2.5, y + 2.5]], 1.75);
+  line(pen, colour, [[x + 2.5, y - 2.5], [x - 2.5, y + 2.5]], 1.75);
+}
