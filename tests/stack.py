@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.server import database_roles
-from orchestrator.server.embedded import data_directory
+from orchestrator.server.embedded import StackError, data_directory
 from orchestrator.server.embedded.console import Console
 from orchestrator.server.embedded.processes import Supervisor
 from orchestrator.server.embedded.stack import DATABASE_URL_NAMES, Stack
@@ -36,11 +36,16 @@ class SessionStack:
         data_directory.prepare(self.directory)
         self._lock = data_directory.lock(self.directory)
         self._lock.__enter__()
-        self._supervisor = Supervisor(Console(sys.stderr))
+        self._log = (self.directory / "stack.log").open("w+")
+        self._supervisor = Supervisor(Console(self._log))
 
     def start(self) -> None:
         stack = Stack(self.directory, self._supervisor, {}, durable=False)
-        stack.start_stores(may_create_databases=True)
+        try:
+            stack.start_stores(may_create_databases=True)
+        except StackError:
+            sys.stderr.write((self.directory / "stack.log").read_text())
+            raise
         os.environ.update(stack.addresses)
         with psycopg.connect(stack.postgres.admin_url, autocommit=True) as connection:
             connection.execute("GRANT pg_signal_backend TO owner")
@@ -49,6 +54,7 @@ class SessionStack:
 
     def stop(self) -> None:
         self._supervisor.stop_all()
+        self._log.close()
         self._lock.__exit__(None, None, None)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -163,5 +169,5 @@ def _remove_left_behind() -> None:
         try:
             with data_directory.lock(directory):
                 shutil.rmtree(directory, ignore_errors=True)
-        except (data_directory.StackError, OSError):
+        except (StackError, OSError):
             continue

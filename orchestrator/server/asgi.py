@@ -14,11 +14,11 @@ django_application = get_wsgi_application()  # sets Django up, which the imports
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from runs.routing import websocket_urlpatterns  # noqa: E402
-from runs.waiting import wait_app  # noqa: E402
 
 from orchestrator.server import environment  # noqa: E402
 from orchestrator.server.bridge import Bodies, Message, Receive, Send, WsgiBridge  # noqa: E402
+from runs.routing import websocket_urlpatterns  # noqa: E402
+from runs.waiting import wait_app  # noqa: E402
 
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
 NO_SUCH_SOCKET = 4404
