@@ -87,6 +87,7 @@ def workspace_page(verb: str | dict[str, str]) -> Callable[[Callable[..., HttpRe
 
 
 def _serve(view: Any, verb: Any, request: Any, organization: str, workspace: str, rest: dict[str, Any]) -> HttpResponse:
+    request.workspaces = workspaces_of(request.user.id)
     wanted = verb if isinstance(verb, str) else verb.get(request.method, "")
     actor = workspace_actor(request.user.id, organization, workspace)
     if not wanted:

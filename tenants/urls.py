@@ -1,3 +1,7 @@
-"""Addresses."""
+"""The way in."""
 
-urlpatterns = []
+from django.urls import path
+
+from tenants import views
+
+urlpatterns = [path("", views.home, name="home")]

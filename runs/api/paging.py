@@ -23,7 +23,7 @@ def page(request: Request, rows: QuerySet, by: str) -> tuple[list[Any], str | No
     limit = page_size(request)
     cursor = request.query_params.get("cursor")
     if cursor:
-        at, id = _read(cursor)
+        at, id = read_cursor(cursor)
         # One side bound first: the row comparison alone would not use the index's order.
         rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": id})
     items = list(rows.order_by(f"-{by}", "-id")[: limit + 1])
@@ -38,7 +38,12 @@ def write(at: datetime, id: UUID) -> str:
     return base64.urlsafe_b64encode(f"{at.isoformat()}|{id}".encode()).decode().rstrip("=")
 
 
-def _read(cursor: str) -> tuple[datetime, UUID]:
+def read_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """The place that a cursor names.
+
+    Raises:
+        Invalid: It is none of ours.
+    """
     try:
         text = base64.urlsafe_b64decode(cursor[:200] + "=" * (-len(cursor[:200]) % 4)).decode()
         at, _, id = text.partition("|")

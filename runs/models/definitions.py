@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
 from tenants.owned import TenantOwned, same_tenant
+
+CONNECTED_WITHIN = timedelta(seconds=90)
 
 
 class InWorkspace(TenantOwned):
@@ -106,6 +110,11 @@ class Agent(InWorkspace):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_connected(self) -> bool:
+        """True while it is heard of: agents speak at least every half minute."""
+        return now() - self.last_seen_at < CONNECTED_WITHIN
 
 
 class Bundle(TenantOwned):

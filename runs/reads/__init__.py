@@ -1,0 +1,1 @@
+"""What pages and lists show: reads only, each bounded, each in a fixed number of queries."""

@@ -1,0 +1,130 @@
+"""Deployments with what their list shows: the last states, the schedule, the next time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from runs import scheduling
+from runs.models import Agent, Deployment, FlowRun, Limit, Schedule, WorkPool
+from tenants.errors import NotFound
+
+LAST_RUNS = 12
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRow:
+    """A line of the list. `last` holds its newest runs, oldest first: (id, type, name, seconds)."""
+
+    deployment: Deployment
+    schedule: Schedule | None
+    next_at: datetime | None
+    last: list[tuple[UUID, str, str, float]]
+
+
+_LAST = """
+    SELECT d.id, r.id, r.state_type, r.state_name, r.duration FROM unnest(%s::uuid[]) d (id)
+    CROSS JOIN LATERAL (
+        SELECT id, state_type, state_name, duration, created_at FROM flow_run r
+        WHERE r.deployment_id = d.id ORDER BY r.created_at DESC, r.id DESC LIMIT %s
+    ) r ORDER BY d.id, r.created_at
+"""
+
+
+def rows(workspace_id: UUID, *, text: str = "") -> list[DeploymentRow]:
+    """The workspace's deployments, last changed first."""
+    found = Deployment.objects.filter(workspace_id=workspace_id).select_related("flow", "pool", "queue")
+    if text:
+        found = found.filter(name__icontains=text) | found.filter(flow__name__icontains=text)
+    deployments = list(found.prefetch_related("schedules").order_by("-updated_at", "-id")[:PAGE])
+    last = last_runs([deployment.id for deployment in deployments])
+    return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
+
+
+def _row(deployment: Deployment, last: list[tuple[UUID, str, str, float]]) -> DeploymentRow:
+    schedule = next(iter(deployment.schedules.all()), None)
+    times = scheduling.upcoming(schedule, 1) if schedule else []
+    return DeploymentRow(deployment, schedule, times[0] if times else None, last)
+
+
+def last_runs(ids: list[UUID]) -> dict[UUID, list[tuple[UUID, str, str, float]]]:
+    """The newest runs of each deployment, oldest first, in one query."""
+    found: dict[UUID, list[tuple[UUID, str, str, float]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST, [ids, LAST_RUNS])
+        for deployment_id, run_id, state_type, state_name, micros in cursor.fetchall():
+            found.setdefault(deployment_id, []).append((run_id, state_type, state_name, micros / 1e6))
+    return found
+
+
+def find(workspace_id: UUID, id: UUID) -> DeploymentRow:
+    """One deployment.
+
+    Raises:
+        NotFound: There is none.
+    """
+    own = Deployment.objects.filter(workspace_id=workspace_id).select_related("flow", "pool", "queue")
+    deployment = own.prefetch_related("schedules").filter(id=id).first()
+    if deployment is None:
+        raise NotFound("There is no such deployment here.")
+    return _row(deployment, last_runs([deployment.id]).get(deployment.id, []))
+
+
+def history(deployment: Deployment, number: int = 25) -> list[FlowRun]:
+    """Its newest runs."""
+    own = FlowRun.objects.filter(deployment_id=deployment.id).select_related("flow", "deployment")
+    return list(own.defer("history", "error").order_by("-created_at", "-id")[:number])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool, its agents, and what waits and runs in it."""
+
+    pool: WorkPool
+    agents: list[Agent]
+    slots: int
+    waiting: int
+    running: int
+    limit: int | None
+
+
+def pools(workspace_id: UUID) -> list[PoolRow]:
+    """The workspace's pools by name, each with its agents."""
+    found = list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:200])
+    agents: dict[UUID, list[Agent]] = {pool.id: [] for pool in found}
+    for agent in Agent.objects.filter(workspace_id=workspace_id).order_by("-last_seen_at", "name")[:1_000]:
+        agents[agent.pool_id].append(agent)
+    limits = dict(Limit.objects.filter(kind="pool", workspace_id=workspace_id).values_list("target_id", "slots"))
+    waiting = _count_by_pool(_WAITING, [pool.id for pool in found])
+    running = _count_by_pool(_RUNNING, workspace_id)
+    return [
+        PoolRow(
+            pool=pool,
+            agents=agents[pool.id],
+            slots=sum(agent.slots for agent in agents[pool.id] if agent.is_connected),
+            waiting=waiting.get(pool.id, 0),
+            running=running.get(pool.id, 0),
+            limit=limits.get(pool.id),
+        )
+        for pool in found
+    ]
+
+
+_WAITING = """
+    SELECT pool_id, count(*) FROM flow_run
+    WHERE pool_id = ANY(%s) AND state_type = 'SCHEDULED' AND due_at <= now() GROUP BY 1
+"""
+_RUNNING = """
+    SELECT pool_id, count(*) FROM flow_run
+    WHERE workspace_id = %s AND state_type IN ('PENDING', 'RUNNING', 'CANCELLING') AND pool_id IS NOT NULL GROUP BY 1
+"""
+
+
+def _count_by_pool(statement: str, value: UUID | list[UUID]) -> dict[UUID, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [value])
+        return dict(cursor.fetchall())

@@ -1,0 +1,253 @@
+"""What the page of one run shows: its story, its task runs, its timeline, its log."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count
+
+from runs.models import Attempt, FlowRun, LogLine, TaskRun
+from tenants.errors import NotFound
+
+TASKS_A_PAGE = 100
+MAX_BARS = 100_000  # task runs on one timeline
+MAX_SUBFLOWS = 1_000
+MAX_LINES = 1_000  # log lines in one answer
+
+
+def find_run(workspace_id: UUID, id: UUID) -> FlowRun:
+    """A run of the workspace, with what it belongs to.
+
+    Raises:
+        NotFound: There is none.
+    """
+    own = FlowRun.objects.filter(workspace_id=workspace_id)
+    run = own.select_related("flow", "deployment__flow", "pool", "queue", "schedule").filter(id=id).first()
+    if run is None:
+        raise NotFound("There is no such flow run here.")
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One state in a run's story. `lasted` is in seconds, None for the one it is in."""
+
+    at: datetime
+    state_type: str
+    state_name: str
+    message: str
+    attempt: int
+    lasted: float | None
+
+
+def story(run: FlowRun) -> list[Step]:
+    """The states of a run, oldest first, with how long each lasted."""
+    times = [state[0] for state in run.history]
+    ends = [*times[1:], None]
+    return [
+        Step(
+            at=datetime.fromtimestamp(at / 1e6, UTC),
+            state_type=state_type,
+            state_name=name,
+            message=message or "",
+            attempt=attempt,
+            lasted=None if end is None else max(end - at, 0) / 1e6,
+        )
+        for (at, state_type, name, message, attempt), end in zip(run.history, ends, strict=True)
+    ]
+
+
+def attempts(run: FlowRun) -> list[Attempt]:
+    """Who held the run, newest first."""
+    return list(Attempt.objects.filter(run_id=run.root_id).select_related("agent").order_by("-number")[:100])
+
+
+def subflows(run: FlowRun) -> list[FlowRun]:
+    """The runs that it called, in order."""
+    rows = FlowRun.objects.filter(root_id=run.root_id, parent_id=run.id).exclude(id=run.id)
+    return list(rows.select_related("flow").order_by("created_at", "id")[:MAX_SUBFLOWS])
+
+
+def relatives(run: FlowRun) -> dict[str, FlowRun]:
+    """The run that called it, and the one that it retries, where there are such."""
+    ids = {name: id for name, id in (("parent", run.parent_id), ("retry_of", run.retry_of)) if id}
+    found = FlowRun.objects.filter(workspace_id=run.workspace_id).select_related("flow").in_bulk(ids.values())
+    return {name: found[id] for name, id in ids.items() if id in found}
+
+
+def count_tasks(run: FlowRun) -> dict[str, int]:
+    """How many of its task runs are in which state type."""
+    counted = TaskRun.objects.of_run(run).values_list("state_type").annotate(number=Count("run_id")).order_by()
+    return dict(counted)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some task runs in the order in which they were made, and where the next ones begin."""
+
+    tasks: list[TaskRun]
+    next_cursor: str
+
+
+def tasks(run: FlowRun, *, state: str = "", text: str = "", after: str = "") -> TaskPage:
+    """A page of task runs, of one state or with a text in their name where asked."""
+    rows = TaskRun.objects.of_run(run)
+    if state:
+        rows = rows.filter(state_type=state)
+    if text:
+        rows = rows.filter(label__icontains=text[:200])
+    if after:
+        rows = rows.filter(id__gt=_id(after))
+    found = list(rows.order_by("id")[: TASKS_A_PAGE + 1])
+    more = len(found) > TASKS_A_PAGE
+    return TaskPage(found[:TASKS_A_PAGE], str(found[TASKS_A_PAGE - 1].id) if more else "")
+
+
+def find_task(run: FlowRun, id: UUID) -> TaskRun:
+    """One task run.
+
+    Raises:
+        NotFound: There is none.
+    """
+    task = TaskRun.objects.of_run(run).filter(id=id).first()
+    if task is None:
+        raise NotFound("There is no such task run here.")
+    return task
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFound("There is no such page.") from error
+
+
+_TIMELINE = """
+    SELECT id, label, task, state_type, state_name, run_count,
+        (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch FROM ended_at) * 1000000)::bigint, seq,
+        history
+    FROM task_run
+    WHERE retention = %s AND bucket = %s AND run_id = %s AND seq > %s
+    ORDER BY id LIMIT %s
+"""
+
+
+def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
+    """The bars of a run's timeline, compact: names are told once, times are µs after `from`.
+
+    {"from": µs UTC, "to": µs or None while it runs, "now": µs, "seq": the newest entry that is in it,
+     "names": […], "states": [[type, name or None], …], "more": whether there are more task runs than are told,
+     "tasks": [[id, name, state, start or None, end or None, executions, [ends of failed executions]], …],
+     "subflows": [[id, label, flow, state type, state name, start, end], …]}
+
+    With `since`, only what changed after that entry: a page that stays open asks for the difference.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TIMELINE, [run.retention, run.bucket, run.id, since, MAX_BARS + 1])
+        rows = cursor.fetchall()
+    start = _micros(run.started_at or run.created_at)
+    names: dict[str, int] = {}
+    states: dict[tuple[str, str | None], int] = {}
+    bars = []
+    for id, label, task, state_type, state_name, count, began, ended, _, history in rows[:MAX_BARS]:
+        name = names.setdefault(label or task, len(names))
+        state = states.setdefault((state_type, state_name), len(states))
+        bar = [
+            str(id),
+            name,
+            state,
+            _after(began, start),
+            _after(ended, start),
+            count,
+            _failures(history, count, start),
+        ]
+        bars.append(bar)
+    return {
+        "from": start,
+        "to": _micros(run.ended_at) if run.ended_at else None,
+        "now": _micros(datetime.now(UTC)),
+        "seq": max((row[8] for row in rows), default=since),
+        "names": list(names),
+        "states": [list(state) for state in states],
+        "more": len(rows) > MAX_BARS,
+        "tasks": bars,
+        "subflows": [_subflow_bar(each, start) for each in subflows(run)],
+    }
+
+
+def _failures(history: str | list | None, count: int, start: int) -> list[int]:
+    """When executions before the last one failed: marks on the bar."""
+    if count <= 1 or not history:
+        return []
+    states = history if isinstance(history, list) else json.loads(history)
+    return [state[0] - start for state in states if state[1] in {"FAILED", "CRASHED"} or state[2] == "AwaitingRetry"]
+
+
+def _subflow_bar(run: FlowRun, start: int) -> list[Any]:
+    began, ended = (_micros(at) if at else None for at in (run.started_at, run.ended_at))
+    times = [_after(began, start), _after(ended, start)]
+    return [str(run.id), run.name, run.flow.name, run.state_type, run.state_name, *times]
+
+
+def _after(micros: int | None, start: int) -> int | None:
+    return None if micros is None else micros - start
+
+
+def _micros(at: datetime) -> int:
+    return int(at.timestamp() * 1_000_000)
+
+
+def log(
+    run: FlowRun,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int = 500,
+    level: int = 0,
+    text: str = "",
+    task: UUID | None = None,
+) -> dict[str, Any]:
+    """A window of the log: upwards from a line, downwards from one, or its end.
+
+    {"lines": [[number, µs, level, source, message], …], "total": how many lines the execution has,
+     "more": whether there are more on that side}
+    """
+    rows = LogLine.objects.of_root(run)
+    if not run.is_root:
+        rows = rows.filter(run_id=run.id)
+    if level:
+        rows = rows.filter(level__gte=level)
+    if task:
+        rows = rows.filter(task_id=task)
+    if text:
+        rows = rows.filter(message__icontains=text[:200])
+    limit = min(max(limit, 1), MAX_LINES)
+    if after is not None:
+        found = list(rows.filter(line_no__gt=after).order_by("line_no")[: limit + 1])
+        lines, more = found[:limit], len(found) > limit
+    else:
+        rows = rows.filter(line_no__lt=before) if before is not None else rows
+        found = list(rows.order_by("-line_no")[: limit + 1])
+        lines, more = found[:limit][::-1], len(found) > limit
+    sources = _sources(run, lines)
+    told = [[line.line_no, _micros(line.t), line.level, sources.get(line.task_id, ""), line.message] for line in lines]
+    return {"lines": told, "total": _lines(run), "more": more}
+
+
+def _sources(run: FlowRun, lines: list[LogLine]) -> dict[UUID | None, str]:
+    """The names of the task runs that wrote the lines."""
+    ids = {line.task_id for line in lines if line.task_id}
+    runs = {line.run_id for line in lines}
+    if not ids:
+        return {}
+    found = TaskRun.objects.filter(retention=run.retention, bucket=run.bucket, run_id__in=runs, id__in=ids)
+    return {id: label or task for id, label, task in found.values_list("id", "label", "task")}
+
+
+def _lines(run: FlowRun) -> int:
+    return FlowRun.objects.values_list("lines", flat=True).get(id=run.root_id)

@@ -1,0 +1,1 @@
+"""Pages of runs, deployments, pools. A view reads input, calls one operation, renders."""

@@ -1,0 +1,150 @@
+"""The list of runs, and one run."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from orchestrator.states import StateType
+from runs import trigger
+from runs.models import Deployment, Flow, FlowRun
+from runs.reads import run_list, run_page
+from tenants.access import workspace_page
+
+LOG_NUMBERS = {"after", "before", "limit", "level"}
+
+
+@workspace_page("runs.view")
+def index(request: HttpRequest) -> HttpResponse:
+    """The list, with its filter, its counts and the states over time."""
+    return TemplateResponse(request, "runs/list.html", _list(request))
+
+
+@workspace_page("runs.view")
+def rows(request: HttpRequest) -> HttpResponse:
+    """The part of the list that lives: its rows and counts."""
+    return TemplateResponse(request, "runs/_list.html", _list(request))
+
+
+def _list(request: Any) -> dict[str, Any]:
+    workspace_id, asked = request.workspace.id, run_list.RunFilter.read(request.GET)
+    page = run_list.page(workspace_id, asked)
+    return {
+        "section": "runs",
+        "filter": asked,
+        "page": page,
+        "next_query": asked.query(cursor=page.next_cursor) if page.next_cursor else "",
+        "counts": run_list.counts(workspace_id, asked),
+        "over_time": run_list.over_time(workspace_id, asked),
+        "ever_ran": bool(page.runs) or run_list.ever_ran(workspace_id),
+        "state_types": list(StateType),
+        "ranges": list(run_list.RANGES),
+        "flows": list(
+            Flow.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:500]
+        ),
+        "deployments": Deployment.objects.filter(workspace_id=workspace_id)
+        .select_related("flow")
+        .order_by("name")[:500],
+    }
+
+
+@workspace_page("runs.view")
+def detail(request: HttpRequest, id: UUID) -> HttpResponse:
+    """One run: its head, timeline, task runs, log and parameters."""
+    return TemplateResponse(request, "runs/run.html", _run(request, id))
+
+
+@workspace_page("runs.view")
+def head(request: HttpRequest, id: UUID) -> HttpResponse:
+    """The part of a run's page that lives by its state: story, progress, facts, actions."""
+    return TemplateResponse(request, "runs/_run.html", _run(request, id))
+
+
+def _run(request: Any, id: UUID) -> dict[str, Any]:
+    run = run_page.find_run(request.workspace.id, id)
+    counts = run_page.count_tasks(run)
+    return {
+        "section": "runs",
+        "run": run,
+        "story": run_page.story(run),
+        "attempts": run_page.attempts(run),
+        "subflows": run_page.subflows(run),
+        "relatives": run_page.relatives(run),
+        "task_counts": counts,
+        "task_total": sum(counts.values()),
+    }
+
+
+@workspace_page("runs.view")
+def tasks(request: HttpRequest, id: UUID) -> HttpResponse:
+    """A page of a run's task runs."""
+    run = run_page.find_run(request.workspace.id, id)
+    state, text = request.GET.get("state", ""), request.GET.get("q", "")
+    page = run_page.tasks(run, state=state, text=text, after=request.GET.get("after", ""))
+    context = {"section": "runs", "run": run, "page": page, "state": state, "text": text}
+    return TemplateResponse(request, "runs/_tasks.html", {**context, "task_counts": run_page.count_tasks(run)})
+
+
+@workspace_page("runs.view")
+def task(request: HttpRequest, id: UUID, task_id: UUID) -> HttpResponse:
+    """One task run: its states, its error, what it waited for."""
+    run = run_page.find_run(request.workspace.id, id)
+    found = run_page.find_task(run, task_id)
+    return TemplateResponse(request, "runs/_task.html", {"section": "runs", "run": run, "task": found})
+
+
+@workspace_page("runs.view")
+def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
+    """The bars of the timeline, or what changed since."""
+    since = request.GET.get("since", "")
+    run = run_page.find_run(request.workspace.id, id)
+    return JsonResponse(run_page.timeline(run, since=int(since) if since.isdecimal() else -1))
+
+
+@workspace_page("runs.view")
+def log(request: HttpRequest, id: UUID) -> HttpResponse:
+    """A window of the log."""
+    asked = request.GET
+    numbers = {name: int(asked[name][:18]) for name in LOG_NUMBERS if asked.get(name, "").isdecimal()}
+    task = _uuid(asked.get("task", ""))
+    run = run_page.find_run(request.workspace.id, id)
+    return JsonResponse(run_page.log(run, text=asked.get("q", ""), task=task, **numbers))
+
+
+@workspace_page({"POST": "runs.cancel"})
+def cancel(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Ask the run to stop."""
+    run = run_page.find_run(request.workspace.id, id)
+    if run.is_final:
+        messages.info(request, f"The run had ended already ({run.state_name}).")
+    else:
+        trigger.cancel_runs([run.id], by=request.actor)
+        messages.success(request, "Cancelling. The flow's process is told to stop.")
+    return redirect("run", request.organization.slug, request.workspace.slug, run.id)
+
+
+@workspace_page({"POST": "runs.trigger"})
+def again(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Run the same deployment once more with the same parameters: a new run that names the old one."""
+    run = run_page.find_run(request.workspace.id, id)
+    where = (request.organization.slug, request.workspace.slug)
+    if run.deployment is None:
+        messages.error(request, "This run had no deployment. Start it again where it was started.")
+        return redirect("run", *where, run.id)
+    asked = trigger.RunRequest(
+        deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None
+    )
+    new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.RETRY)
+    return redirect("run", *where, new.id)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,20 @@
+"""The way in: from the bare address to a workspace."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from tenants.access import LAST_WORKSPACE, workspaces_of
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Go to the workspace that was looked at last, or to the first one; without any, say so."""
+    found = [(organization.slug, workspace.slug) for organization, workspace in workspaces_of(request.user.id)]
+    last = tuple(request.session.get(LAST_WORKSPACE, ()))
+    if last in found:
+        return redirect("runs", *last)
+    if found:
+        return redirect("runs", *found[0])
+    return TemplateResponse(request, "tenants/no_workspace.html")
