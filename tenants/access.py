@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.response import SimpleTemplateResponse
 
-from tenants.errors import NotFound
+from tenants.errors import Forbidden, NotFound, Problem
 from tenants.models import Membership, Organization, Workspace, WorkspaceMembership, WorkspaceRole
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
 from tenants.scope import tenant_scope, user_scope
@@ -80,6 +82,11 @@ def workspace_page(verb: str | dict[str, str]) -> Callable[[Callable[..., HttpRe
                 return _serve(view, verb, request, organization, workspace, rest)
             except NotFound as problem:
                 raise Http404(problem.message) from problem
+            except Forbidden as problem:
+                raise PermissionDenied(problem.message) from problem
+            except Problem as problem:
+                context = {"problem": problem, "status": problem.status}
+                return render(request, "problem.html", context, status=problem.status)
 
         return login_required(page)
 
