@@ -5,6 +5,7 @@ Programs hold keys: `api` a developer's, `agent_api` an agent's, `eve_api` one o
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +49,28 @@ class Company:
             return create_key(workspace=self.workspace, name=name, role=role)[1]
 
 
+@functools.cache
+def _hashed_password() -> str:
+    """Argon2 is slow on purpose; everybody of the cast has the same password."""
+    from django.contrib.auth.hashers import make_password
+
+    return make_password(PASSWORD)
+
+
+def person(email: str) -> Any:
+    """Somebody who may log in with PASSWORD."""
+    from tenants.models import User
+
+    return User.objects.create(email=email, password=_hashed_password())
+
+
 def found_company(name: str, email: str) -> Company:
     """Make an organization, its workspace `main` and its default pool."""
     from runs.agents import create_pool
-    from tenants.provisioning import create_organization, create_workspace, find_or_create_user
+    from tenants.provisioning import create_organization, create_workspace
     from tenants.scope import tenant_scope
 
-    owner, _ = find_or_create_user(email=email, password=PASSWORD)
+    owner = person(email)
     organization = create_organization(name=name, owner=owner)
     with tenant_scope(organization.id):
         workspace = create_workspace(organization=organization, name="Main")
@@ -112,9 +128,8 @@ def globex(db: None) -> Company:
 
 def _member(company: Company, email: str, role: str) -> Any:
     from tenants.models import Membership, WorkspaceMembership
-    from tenants.provisioning import find_or_create_user
 
-    user, _ = find_or_create_user(email=email, password=PASSWORD)
+    user = person(email)
     own = {"organization": company.organization, "user": user}
     with company.scope():
         Membership.objects.create(**own, role="member")
