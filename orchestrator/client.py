@@ -64,8 +64,7 @@ class Client:
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             page = self.get(path, **params, limit=size, cursor=cursor)
-            for item in page["items"][:left]:
-                yield item
+            yield from page["items"][:left]
             left = None if left is None else left - len(page["items"])
             cursor = page.get("next")
             if cursor is None or not page["items"]:

@@ -122,8 +122,8 @@ def choose(cron: str | None, interval: float | timedelta | None, schedule: Sched
 
 # Checks, without a cron library.
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_DAYS = "sun mon tue wed thu fri sat".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _FIELDS: list[tuple[str, int, int, list[str]]] = [
     ("minute", 0, 59, []),
     ("hour", 0, 23, []),

@@ -18,7 +18,7 @@ from orchestrator.agent.process import ProcessLauncher
 from orchestrator.agent.settings import Settings
 from orchestrator.client import Client
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError, Forbidden, NotFound, OrchestratorError, Unauthorized
+from orchestrator.exceptions import ApiError, Forbidden, NotFound, OrchestratorError, Unauthorized, Unavailable
 
 WAIT_TIMEOUT = 40.0  # of the request that waits up to 25 s
 LOOK_EVERY = 30.0  # claim at least this often, whatever the wake-ups say
@@ -36,6 +36,7 @@ class Agent:
         self.client = Client(api)
         self.launcher: Launcher = launcher or ProcessLauncher(api, self.settings)
         self.id = ""
+        self.heartbeat_seconds = self.lease_seconds = 0.0
         self.held: dict[str, Claimed] = {}  # run id → what we hold a lease on
         self.executions: dict[str, Execution] = {}
         self._lock = threading.Lock()
@@ -89,9 +90,7 @@ class Agent:
             except ApiError as error:
                 self._pause(error)
             else:
-                say(
-                    f"agent {self.settings.name!r} works for the pool {self.settings.pool!r}, {self.settings.limit} at once"
-                )
+                say(f"{self.settings.name!r} works for the pool {self.settings.pool!r}, {self.settings.limit} at once")
                 return True
         return False
 
@@ -203,8 +202,8 @@ class Agent:
     def _report(self, claimed: Claimed, ending: Ending, started: bool) -> None:
         while True:
             try:
-                if not leftovers.ship_journal(self.client, claimed.run, claimed.attempt) and self._give_up():
-                    return
+                if not leftovers.ship_journal(self.client, claimed.run, claimed.attempt):
+                    raise Unavailable("The journal is being sent by another thread.")
                 if ending.exit != 0:
                     leftovers.tell_end(self.client, self.id, claimed.run, claimed.attempt, ending, started)
                 return

@@ -2,9 +2,9 @@
 
 | setting | meaning | default |
 |---|---|---|
-| ORCHESTRATOR_AGENT_NAME | under which name it is shown; a restarted agent of the same name goes on as the same | host name |
+| ORCHESTRATOR_AGENT_NAME | its name; restarted under the same one it goes on as the same agent | host name |
 | ORCHESTRATOR_AGENT_LIMIT | how many runs it executes at once | 10 |
-| ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before its processes are killed | 10 |
+| ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before it is killed | 10 |
 | ORCHESTRATOR_AGENT_DRAIN_SECONDS | how long an agent that was told to stop waits for its runs | 60 |
 | ORCHESTRATOR_AGENT_PYTHON | the interpreter for runs | the agent's own |
 """

@@ -92,7 +92,8 @@ class Definition(Generic[P, R]):
     def _refuse_what_generators_cannot(self) -> None:
         if self.is_generator and (self.retries or self.timeout_seconds):
             raise TypeError(
-                f"{self.name} is a generator: retries and timeout_seconds would start over with items already handed out."
+                f"{self.name} is a generator: it takes neither retries nor timeout_seconds, since what was handed out "
+                "can't be taken back."
             )
 
     @property

@@ -1,0 +1,77 @@
+"""`orchestrator deploy path/to/file.py:flow`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.output import output_option, print_json
+from orchestrator.cli.parameters import read_parameters
+from orchestrator.client import Client
+from orchestrator.deployments import deploy as deploy_all
+from orchestrator.schedules import Cron, Interval
+
+
+@click.command()
+@click.argument("entrypoint")
+@click.option("--name", default="default", show_default=True, help="The deployment's name.")
+@click.option("--pool", default="default", show_default=True, help="The work pool.")
+@click.option("--queue", help="A queue of the pool.")
+@click.option("--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
+@click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
+@click.option("--cron", help="Five fields.")
+@click.option("--interval", type=float, help="Seconds.")
+@click.option("--timezone", default="UTC", show_default=True, help="Of the schedule.")
+@click.option("--from-path", is_flag=True, help="Run from the file's directory, which agents must have, not a bundle.")
+@output_option
+def deploy(
+    entrypoint: str,
+    name: str,
+    pool: str,
+    queue: str | None,
+    params: tuple[str, ...],
+    tags: tuple[str, ...],
+    cron: str | None,
+    interval: float | None,
+    timezone: str,
+    from_path: bool,
+    output: str,
+) -> None:
+    """Make the flow ENTRYPOINT (`file.py:name`) known to the server."""
+    directory, flow = _load(entrypoint)
+    if cron and interval:
+        raise click.UsageError("Give --cron or --interval, not both.")
+    schedule = Cron(cron, timezone) if cron else Interval(interval, timezone=timezone) if interval else None
+    deployment = flow.to_deployment(
+        name,
+        work_pool_name=pool,
+        work_queue_name=queue,
+        parameters=read_parameters(params),
+        tags=tags,
+        schedule=schedule,
+        source=directory if from_path else None,
+    )
+    made = deploy_all(deployment)[0]
+    told = Client().get(f"/deployments/{made}")
+    if output == "json":
+        print_json(told)
+    else:
+        click.echo(f"Deployed {told['flow']}/{told['name']}: {told.get('url') or made}")
+        click.echo(f"Run it: orchestrator deployment run {json.dumps(told['flow'] + '/' + told['name'])} --watch")
+
+
+def _load(entrypoint: str) -> tuple[Path, Any]:
+    from orchestrator.sources import load_flow
+
+    path, colon, name = entrypoint.rpartition(":")
+    if not colon:
+        raise click.UsageError("ENTRYPOINT is a file and a name: path/to/file.py:flow.")
+    file = Path(path).resolve()
+    root = file.parent
+    # In a package the dotted name counts from outside of it.
+    while (root / "__init__.py").exists():
+        root = root.parent
+    return root, load_flow(f"{file.relative_to(root).as_posix()}:{name}", root)

@@ -1,0 +1,116 @@
+"""`orchestrator deployment …`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from orchestrator.cli.output import limit_option, output_option, print_facts, print_items, print_json, short_time
+from orchestrator.cli.parameters import read_parameters
+from orchestrator.cli.watching import watch_run
+from orchestrator.client import Client
+
+
+@click.group()
+def deployment() -> None:
+    """List, run, pause and resume deployments."""
+
+
+@deployment.command()
+@limit_option
+@output_option
+def ls(limit: int, output: str) -> None:
+    """List deployments, the last changed first."""
+    items = Client().pages("/deployments", limit)
+    heads = ("DEPLOYMENT", "POOL", "SCHEDULE", "ID")
+    print_items(items, output, heads, lambda d: (f"{d['flow']}/{d['name']}", d["work_pool"], _schedule(d), d["id"]))
+
+
+def _schedule(told: dict[str, Any]) -> str:
+    texts = []
+    for each in told.get("schedules") or ():
+        text = each.get("cron") or f"every {each.get('interval')} s"
+        texts.append(text if each.get("active", True) else f"{text} (paused)")
+    return ", ".join(texts)
+
+
+@deployment.command()
+@click.argument("name")
+@output_option
+def inspect(name: str, output: str) -> None:
+    """Show one deployment: its id, or flow/name."""
+    told = find(Client(), name)
+    if output == "json":
+        print_json(told)
+    else:
+        print_facts({key: value for key, value in told.items() if key != "parameter_schema"})
+
+
+@deployment.command()
+@click.argument("name")
+@click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter; V is JSON, or else a text.")
+@click.option("--run-name", help="The run's name.")
+@click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
+@click.option("--at", help="When, in ISO 8601 with a zone; now by default.")
+@click.option("--idempotency-key", help="The same key triggers once.")
+@click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
+@output_option
+def run(
+    name: str,
+    params: tuple[str, ...],
+    run_name: str | None,
+    tags: tuple[str, ...],
+    at: str | None,
+    idempotency_key: str | None,
+    watch: bool,
+    output: str,
+) -> None:
+    """Trigger a run of a deployment: its id, or flow/name."""
+    client = Client()
+    body: dict[str, Any] = {
+        "deployment": name,
+        "parameters": read_parameters(params),
+        "idempotency_key": idempotency_key or f"cli-{os.urandom(16).hex()}",
+    }
+    body.update({"name": run_name} if run_name else {})
+    body.update({"tags": list(tags)} if tags else {})
+    body.update({"scheduled_at": at} if at else {})
+    made = client.post("/flow-runs", body, again=True)
+    if watch:
+        if output == "table":
+            click.echo(f"{made['name']} {made['url']}")
+        raise SystemExit(watch_run(client, made["id"], output))
+    if output == "json":
+        print_json(made)
+    else:
+        due = short_time(made.get("scheduled_at"))
+        click.echo(f"{made['name']}  {made['id']}  {due}\n{made.get('url') or ''}".rstrip())
+
+
+@deployment.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Stop the schedules of a deployment."""
+    client = Client()
+    told = client.post(f"/deployments/{find(client, name)['id']}/pause", again=True)
+    click.echo(f"The schedules of {told['flow']}/{told['name']} are paused.")
+
+
+@deployment.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Start the schedules of a deployment again."""
+    client = Client()
+    told = client.post(f"/deployments/{find(client, name)['id']}/resume", again=True)
+    click.echo(f"The schedules of {told['flow']}/{told['name']} run again.")
+
+
+def find(client: Client, name: str) -> dict[str, Any]:
+    """A deployment by its id or by flow/name."""
+    flow, slash, own = name.partition("/")
+    if not slash:
+        return client.get(f"/deployments/{quote(name, safe='')}")
+    return client.get(f"/deployments/by-name/{quote(flow, safe='')}/{quote(own, safe='')}")

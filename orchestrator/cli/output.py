@@ -1,0 +1,97 @@
+"""What commands print: tables for people, JSON for programs. Colours only on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+_COLOURS = {
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CRASHED": "red",
+    "CANCELLED": "yellow",
+    "CANCELLING": "yellow",
+    "RUNNING": "blue",
+    "SCHEDULED": "cyan",
+    "PENDING": "cyan",
+}
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print it."
+)
+limit_option = click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many at most.")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_items(items: Iterable[Any], output: str, heads: Sequence[str], row: Callable[[Any], Sequence[Any]]) -> None:
+    """Print a list, as a table or as JSON."""
+    items = list(items)
+    if output == "json":
+        print_json(items)
+    else:
+        print_table(heads, [row(item) for item in items])
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print columns as wide as they need to be."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    widths = [max(len(text) for text in column) for column in zip(heads, *texts, strict=True)]
+    click.secho("  ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip(), bold=True)
+    for row in texts:
+        cells = [_coloured(text, width) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print names and values, one a line."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else _text(value)
+        click.echo(f"{click.style(name.ljust(width), bold=True)}  {_coloured(text, 0)}".rstrip())
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _coloured(text: str, width: int) -> str:
+    padded = text.ljust(width)
+    colour = _COLOURS.get(text.partition(" ")[0].upper())
+    return click.style(padded, fg=colour) if colour else padded
+
+
+def short_time(text: str | None) -> str:
+    """A moment of the API as local time to the second."""
+    if not text:
+        return ""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_duration(seconds: float | None) -> str:
+    """Seconds as people say them.
+
+    >>> short_duration(3725.2)
+    '1 h 2 min'
+    """
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
+
+
+def state_of(run: dict[str, Any]) -> str:
+    """A run's state: the type, and its name when that says more."""
+    state = run["state"]
+    name = state.get("name") or ""
+    return state["type"] if name.upper() in ("", state["type"]) else f"{state['type']} ({name})"

@@ -1,0 +1,64 @@
+"""The command `orchestrator`, and how its errors are told."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from orchestrator._version import __version__
+from orchestrator.exceptions import OrchestratorError
+
+_COMMANDS = {
+    "agent": ("agent", "Execute runs on this machine."),
+    "config": ("login", "Show which API is used, and why."),
+    "deploy": ("deploy", "Make a flow known to the server."),
+    "deployment": ("deployments", "List, run, pause and resume deployments."),
+    "flow-run": ("flow_runs", "List, watch and cancel runs, read their logs."),
+    "journal": ("journal", "Journals that are still on this machine."),
+    "login": ("login", "Keep an API key in a profile."),
+    "variable": ("variables", "Read and write variables."),
+    "whoami": ("login", "Show whom the API takes you for."),
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is called: `orchestrator --help` shall not wait for all of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"orchestrator.cli.{_COMMANDS[cmd_name][0]}")
+        return getattr(module, cmd_name.replace("-", "_"))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in sorted(_COMMANDS.items())])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="orchestrator")
+def cli() -> None:
+    """Workflows as plain Python functions.
+
+    The API is the one of ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY, or of the profile of `orchestrator login`.
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; errors of ours are one line on standard error."""
+    try:
+        return cli.main(args, prog_name="orchestrator", standalone_mode=True)
+    except OrchestratorError as error:
+        click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
+        for name, message in (getattr(error, "fields", None) or {}).items():
+            click.echo(f"  {name}: {message}", err=True)
+        sys.exit(1)
+    except (ValueError, OSError) as error:
+        click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,67 @@
+"""Following a run: its log lines as they come, its state at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from orchestrator.cli.output import print_json, short_duration, state_of
+from orchestrator.client import Client
+from orchestrator.states import TERMINAL, StateType
+
+LOOK_EVERY = 0.5
+LINES = 1_000
+NOT_COMPLETED = 3
+
+_COLOURS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
+
+
+def watch_run(client: Client, run_id: str, output: str = "table") -> int:
+    """Follow a run to its end; the exit code that fits it."""
+    print_line = print_log_line if output == "table" else _say_nothing
+    run = follow_logs(client, run_id, print_line)
+    if output == "json":
+        print_json(run)
+    else:
+        click.echo(f"{run['name']} ended {state_of(run)} after {short_duration(run.get('duration') or 0.0)}.")
+        if run["state"].get("message"):
+            click.echo(run["state"]["message"])
+    return 0 if run["state"]["type"] == StateType.COMPLETED else NOT_COMPLETED
+
+
+def follow_logs(client: Client, run_id: str, print_line: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Print a run's log as it grows, until the run has ended; the run."""
+    after = 0
+    while True:
+        # The state first: what is logged before a final state is in the log by then.
+        run = client.get(f"/flow-runs/{run_id}")
+        after = print_logs(client, run_id, after, print_line)
+        if StateType(run["state"]["type"]) in TERMINAL:
+            return run
+        time.sleep(LOOK_EVERY)
+
+
+def print_logs(client: Client, run_id: str, after: int, print_line: Callable[[dict[str, Any]], None]) -> int:
+    """Print the lines behind `after`; the number of the last one."""
+    while True:
+        page = client.get(f"/flow-runs/{run_id}/logs", after=after, limit=LINES)
+        for line in page["items"]:
+            print_line(line)
+            after = line["line"]
+        if len(page["items"]) < LINES:
+            return after
+
+
+def print_log_line(line: dict[str, Any]) -> None:
+    """Print one line of a log."""
+    level = int(line["level"])
+    head = f"{line['t'][11:23]} {logging.getLevelName(level):<8}"
+    click.echo(f"{click.style(head, fg=_COLOURS.get(level), dim=level <= logging.DEBUG)} {line['message']}")
+
+
+def _say_nothing(line: dict[str, Any]) -> None:
+    return
