@@ -85,6 +85,7 @@ def _migrate(stack: Stack) -> None:
         cwd=environment.BASE_DIR,
         env=dict(child_environment(stack.data_dir, login="owner")()),
         timeout=MIGRATE_SECONDS,
+        start_new_session=True,  # Ctrl-C is ours to handle
         check=False,
     )
     if done.returncode != 0:

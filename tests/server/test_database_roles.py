@@ -4,12 +4,17 @@ import json
 import os
 from contextlib import closing
 from io import StringIO
+from pathlib import Path
 
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
 from orchestrator.server import database_roles
+from orchestrator.server.embedded import data_directory, ports
+from orchestrator.server.embedded.console import Console
+from orchestrator.server.embedded.postgres import Postgres
+from orchestrator.server.embedded.processes import Supervisor
 from orchestrator.server.embedded.stack import Stack
 
 URLS = database_roles.URL_NAMES
@@ -124,3 +129,23 @@ def init(stack: Stack, *options: str, database: str) -> dict[str, str]:
     arguments = ["init", f"--admin-url={stack.postgres.admin_url}", f"--database={database}", "--json", *options]
     call_command("db", *arguments, stdout=output, stderr=StringIO())
     return json.loads(output.getvalue())
+
+
+def test_an_administrator_of_a_managed_server_needs_no_superuser(open_directory: Path):
+    supervisor = Supervisor(Console())
+    data_directory.prepare(open_directory / "managed")
+    postgres = Postgres(open_directory / "managed", ports.any_free(), durable=False)
+    postgres.initialize()
+    supervisor.add(postgres.child())
+    try:
+        supervisor.wait_until(postgres.ready, "PostgreSQL", 30)
+        with closing(psycopg.connect(postgres.admin_url, autocommit=True)) as superuser:
+            superuser.execute("CREATE ROLE chief LOGIN CREATEDB CREATEROLE PASSWORD 'chief'")
+        admin_url = postgres.admin_url.replace(f"postgres:{postgres.password}", "chief:chief")
+        first = database_roles.prepare(admin_url=admin_url, database="orchestrator")
+        again = database_roles.prepare(admin_url=admin_url, database="orchestrator", new_passwords=True)
+        assert first.urls != again.urls
+        with closing(psycopg.connect(again.urls["DATABASE_WORKER_URL"])) as worker:
+            worker.execute("SET ROLE system")
+    finally:
+        supervisor.stop_all()

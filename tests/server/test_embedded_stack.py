@@ -155,3 +155,12 @@ def test_the_agent_gets_its_key_and_nothing_that_opens_the_stores(tmp_path: Path
     data_directory.write_stack(tmp_path, {"PUBLIC_URL": "http://127.0.0.1:2"})
     assert agent_environment(tmp_path)["ORCHESTRATOR_API_URL"] == "http://127.0.0.1:2/api/v1"
     assert not {"DATABASE_OWNER_URL", "DATABASE_URL", "REDIS_URL", "SECRET_KEY"} & set(environment)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_somebody_else_is_refused(open_directory: Path):
+    directory = open_directory / "theirs"
+    directory.mkdir()
+    os.chown(directory, 65534, 65534)
+    with pytest.raises(StackError, match="belongs to nobody"):
+        data_directory.prepare(directory)

@@ -32,6 +32,10 @@ def prepare(directory: Path) -> None:
             f"The database runs as user {unprivileged.NAME}, who can't reach {directory}. "
             f"Choose a directory below {SYSTEM_STATE_DIR} by --data-dir, or start as an ordinary user."
         )
+    if directory.exists() and directory.stat().st_uid != os.geteuid():
+        raise StackError(
+            f"{directory} belongs to {directory.owner()}. Start as that user, or choose another --data-dir."
+        )
     missing = [each for each in directory.parents if not each.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     for each in missing:

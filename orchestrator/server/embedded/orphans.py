@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 MARK = "ORCHESTRATOR_STACK"
+SERVER_HOMES = ("postgres", "postgres/cluster", "valkey")
 PATIENCE_SECONDS = 5.0
 
 
@@ -19,7 +20,7 @@ def end_orphans(data_dir: Path) -> int:
     """
     found = list(_orphans(data_dir))
     for process in found:
-        _send(process, signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM)
+        _send(process, _stop_signal(process))
     _, stubborn = psutil.wait_procs(found, timeout=PATIENCE_SECONDS)
     for process in stubborn:
         _send(process, signal.SIGKILL)
@@ -46,10 +47,8 @@ def _carries_mark(process: psutil.Process, data_dir: Path) -> bool:
 
 
 def _serves_from(process: psutil.Process, data_dir: Path) -> bool:
-    directory = _working_directory(process)
-    if not directory or not Path(directory).is_relative_to(data_dir.resolve()):
-        return False
-    return process.name().startswith(("postgres", "valkey-server"))
+    homes = {str(data_dir.resolve() / home) for home in SERVER_HOMES}
+    return _working_directory(process) in homes and process.name().startswith(("postgres", "valkey-server"))
 
 
 def _working_directory(process: psutil.Process) -> str:
@@ -64,6 +63,14 @@ def _alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _stop_signal(process: psutil.Process) -> signal.Signals:
+    """SIGTERM would let PostgreSQL wait for its clients."""
+    try:
+        return signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM
+    except psutil.Error:
+        return signal.SIGTERM
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
