@@ -105,7 +105,7 @@ def test_numbers():
 
 
 def test_with_query_keeps_filters_and_drops_the_page():
-    request = RequestFactory().get("/runs", {"state": "FAILED", "after": "x", "q": 'a"b'})
+    request = RequestFactory().get("/runs", {"state": "FAILED", "cursor": "x", "q": 'a"b'})
     html = render("{% with_query state='' flow='etl' %}", request=request)
     assert html == "?q=a%22b&amp;flow=etl"
 

@@ -285,6 +285,6 @@ def with_query(context: Any, **changes: Any) -> str:
         query.pop(name, None)
         if value not in (None, ""):
             query[name] = value
-    query.pop("after", None) if "after" not in changes else None
+    query.pop("cursor", None) if "cursor" not in changes else None
     query.pop("fragment", None)
     return mark_safe("?" + query.urlencode().replace("&", "&amp;"))  # noqa: S308 - urlencode leaves nothing to escape

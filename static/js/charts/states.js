@@ -1,24 +1,28 @@
-// Runs by state over time: stacked bars, failures at the baseline so that they can be compared. Dragging over the
-// bars, or clicking one, sets the range of the page.
+// Runs by state over time: stacked bars, failures at the baseline so that they can be compared.
 import { axisLabel, element, frame, horizontal, timeAxis } from "./svg.js";
 import { hideTip, showTip } from "./tip.js";
 
 const ORDER = [
-  ["fail", "Failed"],
-  ["crash", "Crashed"],
-  ["warn", "Late, retrying"],
-  ["end", "Cancelled"],
-  ["hold", "Paused"],
-  ["wait", "Waiting"],
-  ["run", "Running"],
-  ["ok", "Completed"],
+  ["FAILED", "Failed", "fail"],
+  ["CRASHED", "Crashed", "crash"],
+  ["CANCELLED", "Cancelled", "end"],
+  ["CANCELLING", "Cancelling", "end"],
+  ["PAUSED", "Paused", "hold"],
+  ["SCHEDULED", "Scheduled", "wait"],
+  ["PENDING", "Pending", "wait"],
+  ["RUNNING", "Running", "run"],
+  ["COMPLETED", "Completed", "ok"],
 ];
 
-export function drawStates(box, { from, to, bars }) {
+/** `from` and `step` in µs; `bars` hold counts by state type. */
+export function drawStates(box, data) {
+  const { bars } = data;
+  const from = data.from / 1000;
+  const to = from + (data.step / 1000) * bars.length;
   const place = frame(box, [8, 2, 20, 30]);
   const step = (to - from) / bars.length;
   const width = (place.right - place.left) / bars.length;
-  const most = niceTop(Math.max(1, ...bars.map((bar) => ORDER.reduce((sum, [tone]) => sum + (bar[tone] ?? 0), 0))));
+  const most = niceTop(Math.max(1, ...bars.map((bar) => ORDER.reduce((sum, [type]) => sum + (bar[type] ?? 0), 0))));
   const y = (count) => place.bottom - (count / most) * (place.bottom - place.top);
   for (const count of [0, most / 2, most]) {
     if (Number.isInteger(count)) horizontal(place, y(count), count.toLocaleString(), count === 0);
@@ -29,12 +33,11 @@ export function drawStates(box, { from, to, bars }) {
     stack(place.svg, bar, x + (width > 5 ? 1 : 0.25), Math.max(1, width - (width > 5 ? 2 : 0.5)), y);
     const hit = element("rect", { x, width, y: place.top, height: place.bottom - place.top, class: "hit" });
     const title = `${axisLabel(from + index * step, to - from)} to ${axisLabel(from + (index + 1) * step, to - from)}`;
-    const rows = ORDER.filter(([tone]) => bar[tone]).map(([tone, word]) => [word, bar[tone].toLocaleString()]);
+    const rows = ORDER.filter(([type]) => bar[type]).map(([type, word]) => [word, bar[type].toLocaleString()]);
     hit.addEventListener("pointermove", (event) => showTip(event, [title, ...rows]));
     hit.addEventListener("pointerleave", hideTip);
     place.svg.append(hit);
   });
-  brush(place, (left, right) => choose(from, to, left, right));
 }
 
 function niceTop(most) {
@@ -45,42 +48,10 @@ function niceTop(most) {
 
 function stack(svg, bar, x, width, y) {
   let at = 0;
-  for (const [tone] of ORDER) {
-    if (!bar[tone]) continue;
-    const height = Math.max(1, y(at) - y(at + bar[tone]) - 0.75);
-    svg.append(element("rect", { x, width, y: y(at + bar[tone]), height, rx: Math.min(1.5, width / 3), class: `fill-${tone}` }));
-    at += bar[tone];
+  for (const [type, , tone] of ORDER) {
+    if (!bar[type]) continue;
+    const height = Math.max(1, y(at) - y(at + bar[type]) - 0.75);
+    svg.append(element("rect", { x, width, y: y(at + bar[type]), height, rx: Math.min(1.5, width / 3), class: `fill-${tone}` }));
+    at += bar[type];
   }
-}
-
-function brush({ svg, left, right, top, bottom }, done) {
-  let from = null;
-  const mark = element("rect", { y: top, height: bottom - top, class: "brush", visibility: "hidden" });
-  svg.append(mark);
-  const x = (event) => Math.max(left, Math.min(right, event.clientX - svg.getBoundingClientRect().left));
-  svg.addEventListener("pointerdown", (event) => {
-    from = x(event);
-    svg.setPointerCapture(event.pointerId);
-  });
-  svg.addEventListener("pointermove", (event) => {
-    if (from === null) return;
-    mark.setAttribute("visibility", "visible");
-    mark.setAttribute("x", Math.min(from, x(event)));
-    mark.setAttribute("width", Math.abs(from - x(event)));
-  });
-  svg.addEventListener("pointerup", (event) => {
-    const [a, b] = [Math.min(from, x(event)), Math.max(from, x(event))];
-    from = null;
-    if (b - a > 6) done((a - left) / (right - left), (b - left) / (right - left));
-    else mark.setAttribute("visibility", "hidden");
-  });
-}
-
-function choose(from, to, left, right) {
-  const url = new URL(location.href);
-  url.searchParams.delete("range");
-  url.searchParams.delete("after");
-  url.searchParams.set("from", new Date(from + left * (to - from)).toISOString().slice(0, 19) + "Z");
-  url.searchParams.set("to", new Date(from + right * (to - from)).toISOString().slice(0, 19) + "Z");
-  location.assign(url);
 }

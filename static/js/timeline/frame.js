@@ -1,42 +1,19 @@
-// What stands around the rows: grid, axis, overview, the line of now, lost spans, the path between rows.
+// What stands around the rows: grid, axis, overview, the line of now.
 import { FILLS } from "./model.js";
 import { line } from "./rows.js";
 import { AXIS, HEAD, OVERVIEW, ROW, span } from "./scale.js";
 
 const SAMPLED = 4000; // rows of the overview
 
-export function drawGrid(pen, model) {
-  const { context, colours, scale } = pen;
+export function drawGrid(pen) {
+  const { colours, scale } = pen;
   for (let moment = firstMark(scale); moment <= scale.end; moment += scale.step) {
     const x = Math.round(scale.x(moment)) + 0.5;
     if (x >= scale.labels) line(pen, colours.line, [[x, HEAD], [x, scale.height]], 1);
   }
-  context.fillStyle = colours["crash-bg"];
-  for (const [begin, end] of model.lost) {
-    const x = Math.max(scale.x(begin), scale.labels);
-    context.fillRect(x, HEAD, Math.max(2, scale.x(end) - x), scale.height);
-  }
 }
 
 const firstMark = (scale) => Math.ceil(scale.from / scale.step) * scale.step;
-
-export function drawPath(pen, model, scrolled) {
-  if (!pen.showsPath) return;
-  const { context, colours, scale } = pen;
-  const y = (index) => HEAD + model.at.get(index) * ROW - scrolled + ROW / 2 + 8;
-  context.save();
-  context.beginPath();
-  context.rect(scale.labels, HEAD, scale.width, scale.height);
-  context.clip();
-  for (const [from, to] of model.path) {
-    if (!model.at.has(from) || !model.at.has(to)) continue;
-    const left = scale.x(model.rows[from].end ?? scale.whole);
-    const right = scale.x(model.rows[to].begin ?? scale.whole);
-    const bend = Math.round(left + Math.max(2, (right - left) / 2)) + 0.5;
-    line(pen, colours.ink, [[left, y(from)], [bend, y(from)], [bend, y(to)], [right, y(to)]], 1);
-  }
-  context.restore();
-}
 
 export function drawNow(pen, model) {
   if (model.ended) return;

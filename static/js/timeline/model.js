@@ -1,8 +1,22 @@
-// What the timeline shows: task runs in order of start, large groups folded, and the path that decided the length.
+// What the timeline shows: task runs and subflows in order of start, large groups of one task folded.
 
 const FOLD_FROM = 25; // members of one task
-const FIELDS = ["group", "label", "kind", "begin", "end", "queued", "depth", "attempts", "parents"];
+const KINDS = {
+  "SCHEDULED/Late": "late",
+  "SCHEDULED/AwaitingRetry": "retrying",
+  "RUNNING/Retrying": "retrying",
+  "RUNNING/Unreachable": "late",
+  "PAUSED/Suspended": "suspended",
+  "COMPLETED/Cached": "cached",
+  "COMPLETED/Replayed": "replayed",
+  "COMPLETED/RolledBack": "cancelled",
+  "COMPLETED/Skipped": "cancelled",
+  "FAILED/TimedOut": "timedout",
+};
+// The worst of a group's states is the group's.
+const WORST = ["crashed", "failed", "timedout", "running", "retrying", "pending", "scheduled", "cancelled"];
 
+/** The colour family of each kind of state. */
 export const FILLS = {
   completed: "ok",
   cached: "reuse",
@@ -21,29 +35,34 @@ export const FILLS = {
   pending: "wait",
 };
 
+const kindOf = ([type, name]) => KINDS[`${type}/${name}`] ?? type.toLowerCase();
+const groupOf = (label) => label.replace(/(\[[^\]]*\]|[-_]\w{1,8})$/, "");
+
 export class Model {
+  #known = new Map();
   #open = new Set();
+  rows = [];
+  visible = [];
+  length = 1;
+  ended = false;
+  seq = -1;
 
-  constructor() {
-    this.rows = [];
-    this.visible = [];
-    this.groups = [];
-    this.length = 1;
-  }
-
-  /** Takes the server's answer. Times are milliseconds since the start. */
-  take(data) {
-    this.groups = data.groups;
-    this.ended = data.end !== null;
-    this.length = Math.max(1, data.end ?? data.now);
-    this.lost = data.lost ?? [];
-    this.rows = data.rows.map((values, index) => {
-      const row = { index };
-      FIELDS.forEach((name, at) => (row[name] = values[at]));
-      row.kind = data.kinds[row.kind];
-      return row;
-    });
-    this.#markPath();
+  /** Takes the server's answer: everything, or with `only changes` what is new since the last. */
+  take(data, onlyChanges) {
+    if (!onlyChanges) this.#known.clear();
+    const kinds = data.states.map(kindOf);
+    for (const [id, name, state, begin, end, count, failures] of data.tasks) {
+      const label = data.names[name];
+      this.#known.set(id, { id, label, group: groupOf(label), kind: kinds[state], ...life(begin, end, count, failures) });
+    }
+    for (const [id, label, flow, type, name, begin, end] of data.subflows) {
+      this.#known.set(id, { id, label, flow, group: `flow ${flow}`, kind: kindOf([type, name]), ...life(begin, end, 1, []) });
+    }
+    this.seq = data.seq;
+    this.ended = data.to !== null;
+    this.length = Math.max(1, ((data.to ?? data.now) - data.from) / 1000);
+    const start = (row) => row.begin ?? Infinity;
+    this.rows = [...this.#known.values()].sort((a, b) => start(a) - start(b) || (a.id < b.id ? -1 : 1));
     this.#fold();
   }
 
@@ -56,47 +75,39 @@ export class Model {
   }
 
   #fold() {
-    const members = new Map();
-    const key = (row) => `${row.depth}:${row.group}`;
-    for (const row of this.rows) {
-      if (!members.has(key(row))) members.set(key(row), []);
-      members.get(key(row)).push(row);
-    }
+    const members = Map.groupBy ? Map.groupBy(this.rows, (row) => row.group) : groupBy(this.rows);
     const done = new Set();
     this.visible = [];
     for (const row of this.rows) {
-      const fold = key(row);
-      const folded = members.get(fold);
-      if (folded.length < FOLD_FROM) this.visible.push({ row });
-      else if (!done.has(fold)) {
-        done.add(fold);
-        this.visible.push({ row: summary(folded, this.groups), fold, members: folded, open: this.#open.has(fold) });
-        if (this.#open.has(fold)) for (const one of folded) this.visible.push({ row: one, inner: true });
+      const folded = members.get(row.group);
+      if (folded.length < FOLD_FROM) {
+        this.visible.push({ row });
+      } else if (!done.has(row.group)) {
+        done.add(row.group);
+        const open = this.#open.has(row.group);
+        this.visible.push({ row: summary(folded), fold: row.group, members: folded, open });
+        if (open) for (const one of folded) this.visible.push({ row: one, inner: true });
       }
-    }
-    this.at = new Map(this.visible.map((entry, index) => [entry.row.index, index]));
-  }
-
-  /** From the row that ended last back over the input that came last, to the beginning. */
-  #markPath() {
-    this.path = [];
-    if (!this.rows.some((row) => row.parents?.length)) return;
-    let row = this.rows.reduce((last, one) => (finish(one) > finish(last) ? one : last), this.rows[0]);
-    for (let steps = 0; row && steps < 1000; steps += 1) {
-      row.onPath = true;
-      const before = (row.parents ?? []).map((index) => this.rows[index]).filter(Boolean);
-      const next = before.reduce((last, one) => (!last || finish(one) > finish(last) ? one : last), null);
-      if (next) this.path.push([next.index, row.index]);
-      row = next?.onPath ? null : next;
     }
   }
 }
 
-const finish = (row) => row.end ?? (row.begin === null ? -1 : Infinity);
+/** Times in milliseconds, and the executions that failed before the last one. */
+function life(begin, end, count, failures) {
+  const ms = (micros) => (micros === null ? null : micros / 1000);
+  return { begin: ms(begin), end: ms(end), count, failures: failures.map(ms) };
+}
 
-const WORST = ["crashed", "failed", "timedout", "running", "retrying", "pending", "scheduled"];
+function groupBy(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    if (!groups.has(row.group)) groups.set(row.group, []);
+    groups.get(row.group).push(row);
+  }
+  return groups;
+}
 
-function summary(members, groups) {
+function summary(members) {
   let begin = Infinity;
   let end = -Infinity;
   const counts = {};
@@ -107,10 +118,9 @@ function summary(members, groups) {
     end = Math.max(end, row.end ?? Infinity);
   }
   return {
-    index: `fold-${members[0].index}`,
-    label: groups[members[0].group],
+    id: members[0].id,
+    label: members[0].group,
     kind: WORST.find((kind) => counts[kind]) ?? "completed",
-    depth: members[0].depth,
     counts,
     begin: begin === Infinity ? null : begin,
     end: Number.isFinite(end) ? end : null,

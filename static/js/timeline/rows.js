@@ -1,4 +1,4 @@
-// Draws the rows in view: label, waiting, attempts, folded groups, the path. Nothing outside the view is touched.
+// Draws the rows in view: label, executions, folded groups. Nothing outside the view is touched.
 import { drawGlyph } from "./glyphs.js";
 import { FILLS } from "./model.js";
 import { HEAD, ROW, span } from "./scale.js";
@@ -22,7 +22,7 @@ export function drawRow(pen, entry, y, state) {
 
 function drawLabel(pen, { row, members, open, inner }, middle) {
   const { context, colours, scale } = pen;
-  const left = 23 + (row.depth + (inner ? 1 : 0)) * 15;
+  const left = 23 + (inner ? 15 : 0);
   drawGlyph(context, row.kind, colours[FILLS[row.kind] ?? "wait"], left, middle);
   context.font = pen.font(12);
   context.fillStyle = row.begin === null ? colours["ink-3"] : colours.ink;
@@ -46,39 +46,45 @@ function cut(context, text, room) {
   return `${head}…${tail}`;
 }
 
+/** The last execution as a bar; those before it as failed bars with the delay between. */
 function drawLife(pen, row, middle) {
-  const { context, colours, scale } = pen;
-  const now = scale.whole;
-  if (row.queued !== null && row.begin !== null && row.begin - row.queued > 0) {
-    dashes(pen, colours["wait-fill"], scale.x(row.queued), scale.x(row.begin), middle, [1.5, 3]);
+  const { colours, scale } = pen;
+  if (row.begin === null) return;
+  let from = row.begin;
+  for (const failed of row.failures) {
+    const width = Math.max(1.5, scale.x(failed) - scale.x(from));
+    bar(pen, colours["fail-fill"], scale.x(from), middle - BAR / 2, width, BAR);
+    cross(pen, colours["fail-fill"], scale.x(failed) + 5, middle);
+    from = failed;
   }
-  if (row.begin === null) {
-    if (row.queued !== null) dashes(pen, colours["wait-fill"], scale.x(row.queued), scale.x(now), middle, [1.5, 3]);
-    return;
-  }
-  const tries = row.attempts ?? [[row.begin, row.end, row.kind]];
-  tries.forEach(([begin, end, kind], index) => {
-    const x = scale.x(begin);
-    const width = Math.max(1.5, scale.x(end ?? now) - x);
-    if (index) dashes(pen, colours["warn-fill"], scale.x(tries[index - 1][1]) + 8, x - 2, middle, [3, 3]);
-    bar(pen, colours[`${FILLS[kind] ?? "wait"}-fill`], x, middle - BAR / 2, width, BAR);
-    if (["fail", "crash"].includes(FILLS[kind])) cross(pen, colours[`${FILLS[kind]}-fill`], x + width + 5, middle);
-    if (row.onPath && pen.showsPath) rectangle(pen, colours.ink, x, middle + 7.5, Math.max(width, 2), 1.75);
-  });
-  drawLength(pen, row, tries, middle);
-  context.globalAlpha = 1;
+  const end = row.end ?? scale.whole;
+  if (row.failures.length && end - from < 1) return drawLength(pen, row, middle);
+  const fill = FILLS[row.kind] ?? "wait";
+  const x = scale.x(from) + (row.failures.length ? 10 : 0);
+  const width = Math.max(1.5, scale.x(end) - x);
+  if (row.flow) bracket(pen, colours[`${fill}-fill`], x, middle, width);
+  else bar(pen, colours[`${fill}-fill`], x, middle - BAR / 2, width, BAR);
+  if (fill === "fail" || fill === "crash") cross(pen, colours[`${fill}-fill`], x + width + 5, middle);
+  drawLength(pen, row, middle);
 }
 
-function drawLength(pen, row, tries, middle) {
+function drawLength(pen, row, middle) {
   const { context, colours, scale } = pen;
-  const [begin, end, kind] = tries.at(-1);
-  const text = span((end ?? scale.whole) - begin) + (tries.length > 1 ? `  attempt ${tries.length}` : "");
+  const end = row.end ?? scale.whole;
+  const text = span(end - row.begin) + (row.count > 1 ? `  attempt ${row.count}` : "");
   context.font = pen.font(11);
   context.fillStyle = colours["ink-3"];
-  const right = scale.x(end ?? scale.whole) + (["fail", "crash"].includes(FILLS[kind]) ? 14 : 7);
+  const right = scale.x(end) + (["fail", "crash"].includes(FILLS[row.kind]) ? 14 : 7);
   const width = context.measureText(text).width;
   if (right + width < scale.width - 6) context.fillText(text, right, middle + 0.5);
   else if (scale.x(row.begin) - 8 - width > scale.labels) context.fillText(text, scale.x(row.begin) - 8 - width, middle + 0.5);
+}
+
+/** A subflow spans like a bracket over what it called. */
+function bracket(pen, colour, x, middle, width) {
+  rectangle(pen, colour, x, middle - 5, width, 4);
+  rectangle(pen, colour, x, middle - 5, 1.5, 9);
+  rectangle(pen, colour, x + width - 1.5, middle - 5, 1.5, 9);
 }
 
 function drawFold(pen, { row, members }, middle) {
@@ -141,18 +147,12 @@ function rectangle({ context }, colour, x, y, width, height) {
   context.fillRect(x, y, width, height);
 }
 
-export function line({ context }, colour, points, width = 1.25, dash = []) {
+export function line({ context }, colour, points, width = 1.25) {
   context.strokeStyle = colour;
   context.lineWidth = width;
-  context.setLineDash(dash);
   context.beginPath();
   points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
   context.stroke();
-  context.setLineDash([]);
-}
-
-function dashes(pen, colour, from, to, y, dash) {
-  if (to - from > 3) line(pen, colour, [[from, y], [to, y]], 1.25, dash);
 }
 
 function cross(pen, colour, x, y) {

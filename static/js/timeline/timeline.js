@@ -2,14 +2,14 @@
 // 100,000 rows pan smoothly. The same data is in the Task runs tab; arrow keys go through the rows here, too.
 import { hideTip, showTip } from "../charts/tip.js";
 import { colours } from "../theme.js";
-import { drawGrid, drawHead, drawNow, drawOverview, drawPath, overviewPicture } from "./frame.js";
+import { drawGrid, drawHead, drawNow, drawOverview, overviewPicture } from "./frame.js";
 import { setInside } from "./glyphs.js";
 import { bindInput } from "./input.js";
 import { Model } from "./model.js";
 import { drawRow } from "./rows.js";
 import { HEAD, ROW, Scale, span } from "./scale.js";
 
-const TOKENS = ["surface", "hover", "press", "line", "ink", "ink-2", "ink-3", "run", "crash-bg"].concat(
+const TOKENS = ["surface", "hover", "press", "line", "ink", "ink-2", "ink-3", "run"].concat(
   ["wait", "warn", "run", "hold", "ok", "reuse", "fail", "crash", "end"].flatMap((tone) => [tone, `${tone}-fill`]),
 );
 const PAUSE = 500; // ms between reads, and 20 times what the last one took
@@ -23,7 +23,7 @@ class Timeline {
     this.extent = box.querySelector(".extent");
     this.model = new Model();
     this.scale = new Scale();
-    this.pen = { context: this.canvas.getContext("2d"), scale: this.scale, showsPath: true, font: (size) => `${size}px ${this.sans}` };
+    this.pen = { context: this.canvas.getContext("2d"), scale: this.scale, font: (size) => `${size}px ${this.sans}` };
     this.current = this.hovered = -1;
     this.#bind();
     this.#paint();
@@ -38,13 +38,16 @@ class Timeline {
     const press = { in: () => this.scale.zoom(0.6), out: () => this.scale.zoom(1.7), fit: () => this.scale.fit() };
     this.panel.addEventListener("click", ({ target }) => {
       const zoom = target.closest("[data-timeline-zoom]")?.dataset.timelineZoom;
-      if (zoom) press[zoom]();
-      const path = target.closest("[data-timeline-path]");
-      if (path) path.setAttribute("aria-pressed", String((this.pen.showsPath = !this.pen.showsPath)));
-      if (zoom || path) this.draw();
+      if (!zoom) return;
+      press[zoom]();
+      this.draw();
     });
     document.addEventListener("live:message", ({ detail }) => {
-      if (detail.topic === null || (this.box.dataset.live ?? "").split(" ").includes(detail.topic)) this.#soon();
+      const topics = this.box.dataset.live.split(" ");
+      if (detail.topic !== null && !topics.includes(detail.topic)) return;
+      // A new attempt counts its entries anew, and a message may have been missed: then all is read again.
+      if (!detail.topic?.endsWith("/tasks")) this.whole = true;
+      this.#soon();
     });
     setInterval(() => this.model.ended || document.hidden || !this.box.offsetParent || this.#tick(), TICK);
   }
@@ -58,14 +61,15 @@ class Timeline {
 
   async read() {
     const began = performance.now();
-    const headers = this.etag ? { "If-None-Match": this.etag } : {};
+    const changes = !this.whole && this.model.seq >= 0;
+    this.whole = false;
     try {
-      const answer = await fetch(this.box.dataset.timeline, { headers, cache: "no-store", signal: AbortSignal.timeout(30_000) });
-      if (answer.status === 304) return;
+      const address = this.box.dataset.timeline + (changes ? `?since=${this.model.seq}` : "");
+      const answer = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(30_000) });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      this.etag = answer.headers.get("ETag");
-      this.model.take(await answer.json());
+      this.model.take(await answer.json(), changes);
     } catch {
+      this.whole = true;
       this.took = 250; // Tried again in five seconds.
       this.#soon();
       return;
@@ -119,14 +123,13 @@ class Timeline {
     pen.context.textBaseline = "middle";
     pen.context.fillStyle = pen.colours.surface;
     pen.context.fillRect(0, 0, scale.width, scale.height);
-    drawGrid(pen, model);
+    drawGrid(pen);
     const first = Math.floor(scrolled / ROW);
     const last = Math.min(model.visible.length, first + Math.ceil((scale.height - HEAD) / ROW) + 1);
     for (let index = first; index < last; index += 1) {
       const state = { current: index === this.current, hovered: index === this.hovered };
       drawRow(pen, model.visible[index], HEAD + index * ROW - scrolled, state);
     }
-    drawPath(pen, model, scrolled);
     drawNow(pen, model);
     drawHead(pen, model);
     drawOverview(pen, model, this.overview, scrolled);
@@ -151,6 +154,7 @@ class Timeline {
     const entry = this.model.visible[index];
     this.current = index;
     if (this.model.toggle(entry)) return this.#resize();
+    if (entry?.row.flow) location.assign(this.box.dataset.runs + entry.row.id);
     this.draw();
   }
 
@@ -166,9 +170,8 @@ class Timeline {
     if (members) for (const [kind, count] of Object.entries(row.counts)) words.push([kind, count.toLocaleString()]);
     else words.push(["State", row.kind]);
     if (row.begin !== null) words.push(["Started after", span(row.begin)], ["Took", span((row.end ?? this.scale.whole) - row.begin)]);
-    if (row.queued !== null && row.queued !== undefined && row.begin > row.queued) words.push(["Waited", span(row.begin - row.queued)]);
-    if (row.attempts?.length > 1) words.push(["Attempts", row.attempts.length]);
-    if (row.onPath) words.push(["Critical path", "yes"]);
+    if (row.count > 1) words.push(["Attempts", row.count]);
+    if (row.flow) words.push(["Flow", row.flow]);
     return words;
   }
 }
