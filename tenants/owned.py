@@ -45,6 +45,13 @@ class TenantOwned(models.Model):
 
     class Meta:
         abstract = True
+        # Rows that left their scope refuse too: without it they would answer "does not exist", or delete nothing.
+        base_manager_name = "objects"
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        """Delete the row. Django's shortcut for a single row asks no manager."""
+        current_scope()
+        return super().delete(*args, **options)
 
 
 def same_tenant(to: str, **options: Any) -> models.ForeignKey:
