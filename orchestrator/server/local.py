@@ -47,9 +47,8 @@ def up(*, host: str, port: int | None, with_agent: bool, open_browser: bool) -> 
             stack.start_stores()
             stack.publish(stack.addresses.get("PUBLIC_URL") or f"http://{EVERYWHERE.get(host, host)}:{chosen}")
             _migrate(stack)
-            web = _start_serving(stack, host, chosen, with_agent)
-            local_url = f"http://{EVERYWHERE.get(host, host)}:{chosen}"
-            supervisor.wait_until(lambda: _serves(web, chosen) and _answers(local_url), "The web server", START_SECONDS)
+            _start_web(stack, host, chosen)
+            _start_workers(stack, with_agent)
             console.write(_welcome(stack, time.monotonic() - began, with_agent))
             if open_browser:
                 webbrowser.open(stack.addresses["PUBLIC_URL"])
@@ -100,30 +99,30 @@ def _migrations_missing(owner_url: str) -> bool:
     return bool(set(MigrationLoader(None).disk_migrations) - applied)
 
 
-def _start_serving(stack: Stack, host: str, port: int, with_agent: bool) -> Child:
-    """Start the processes that serve; return the web server's."""
-    data_dir = stack.data_dir
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server"]
-    celery += ["worker", "--loglevel", "WARNING"]
-    celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    ticks = ["-Q", "ticks", "-P", "solo", "-n", "ticks@%h", "-B", "-s", str(data_dir / "beat-schedule")]
+def _start_web(stack: Stack, host: str, port: int) -> None:
+    """Start the web server and wait until it answers: the others' imports would only hold it up."""
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", host, "--port", str(port)]
+    web = _server(
+        "web", [*command, "--log-level", "warning", "orchestrator.server.asgi:application"], stack, login="web"
+    )
+    stack.supervisor.add(web)
+    url = f"http://{EVERYWHERE.get(host, host)}:{port}"
+    stack.supervisor.wait_until(lambda: _serves(web, port) and _answers(url), "The web server", START_SECONDS)
+
+
+def _start_workers(stack: Stack, with_agent: bool) -> None:
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server", "worker"]
+    celery += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    ticks = ["-Q", "ticks", "-P", "solo", "-n", "ticks@%h", "-B", "-s", str(stack.data_dir / "beat-schedule")]
     work = ["-Q", "work", "-P", "threads", "-c", "4", "-n", "work@%h"]
-    web = [sys.executable, "-m", "granian", "--interface", "asginl", "--host", host, "--port", str(port)]
-    web += ["--log-level", "warning", "orchestrator.server.asgi:application"]
-    children = [
-        _server("web", web, data_dir, login="web"),
-        _server("work", celery + work, data_dir, login="worker"),
-        _server("ticks", celery + ticks, data_dir, login="worker"),
-    ]
+    stack.supervisor.add(_server("ticks", celery + ticks, stack, login="worker"))
+    stack.supervisor.add(_server("work", celery + work, stack, login="worker"))
     if with_agent:
-        children.append(_agent(data_dir))
-    for child in children:
-        stack.supervisor.add(child)
-    return children[0]
+        stack.supervisor.add(_agent(stack.data_dir))
 
 
-def _server(name: str, command: list[str], data_dir: Path, *, login: str) -> Child:
-    environment_of_child = child_environment(data_dir, login=login)
+def _server(name: str, command: list[str], stack: Stack, *, login: str) -> Child:
+    environment_of_child = child_environment(stack.data_dir, login=login)
     directory = str(environment.BASE_DIR)
     return Child(name, command, environment_of_child, directory=directory, hidden=CELERY_NOISE)
 
