@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator import flow, get_run_logger, task
+from orchestrator.task_runners import ThreadPoolTaskRunner
 
 FEATURES = ["hour", "wind", "rain", "fog", "distance"]
 ENOUGH = 500  # departures that a model needs
@@ -217,7 +218,7 @@ def report(models: list[DelayModel], folder: Path) -> str:
     return str(path)
 
 
-@flow(log_prints=True)
+@flow(log_prints=True, task_runner=ThreadPoolTaskRunner(max_workers=4))
 def flight_delays(output: str = "flight-delays", resamples: int = 2_000) -> str:
     """Model the departure delays of New York's airports.
 

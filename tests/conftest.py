@@ -1,8 +1,11 @@
 """Every test runs on real PostgreSQL and Valkey, as the login `worker` in the role `app`."""
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +97,12 @@ def served(transactional_db: None) -> Iterator[str]:
     supervisor.wait_until(lambda: ports.accepts("127.0.0.1", port), "The web server", START_SECONDS)
     yield url
     supervisor.stop_all()
+
+
+@pytest.fixture(scope="session")
+def open_directory() -> Iterator[Path]:
+    """A directory that the servers' user can reach; pytest's own ones are closed to others."""
+    directory = Path(tempfile.mkdtemp(prefix="orchestrator it's a test "))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)

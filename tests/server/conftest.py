@@ -1,7 +1,5 @@
 """A stack beside the one that the other tests use, to be stopped, killed and broken."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +9,6 @@ from orchestrator.server.embedded import data_directory
 from orchestrator.server.embedded.console import Console
 from orchestrator.server.embedded.processes import Supervisor
 from orchestrator.server.embedded.stack import Stack
-
-
-@pytest.fixture(scope="session")
-def open_directory() -> Iterator[Path]:
-    """A directory that the servers' user can reach; pytest's own ones are closed to others."""
-    directory = Path(tempfile.mkdtemp(prefix="orchestrator it's a test "))
-    directory.chmod(0o755)
-    yield directory
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,0 +1,29 @@
+"""A flow that can be held at a gate, so that a test decides when something dies."""
+
+import time
+from pathlib import Path
+
+from orchestrator import flow, get_run_logger, task
+
+PATIENCE = 120  # seconds at a gate
+
+
+@task
+def step(number: int) -> int:
+    """Do next to nothing, and say so."""
+    get_run_logger().info("step %d", number)
+    return number
+
+
+@flow
+def gated(gate: str, before: int = 40, after: int = 40) -> int:
+    """Take some steps, wait until the file `gate` is there, take the others."""
+    numbers = [step(number) for number in range(before)]
+    get_run_logger().info("at the gate")
+    deadline = time.monotonic() + PATIENCE
+    while not Path(gate).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody opened {gate}")
+        time.sleep(0.02)
+    numbers += [step(number) for number in range(before, before + after)]
+    return len(numbers)
