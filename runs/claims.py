@@ -26,7 +26,6 @@ from tenants.keys import RUN_PREFIX, digest, new_secret
 
 MAX_CLAIM = 100  # runs at once
 MAX_LEASES = 10_000  # of one heartbeat
-MAX_ROUNDS = 10  # looks for runs that count against no full limit, in one claim
 CLAIMS_TO_LOSE = 3
 START_AGAIN_AFTER = timedelta(seconds=5)
 
@@ -52,7 +51,8 @@ _LIVE_LEASES = """
     SELECT limit_id, count(*) FROM lease WHERE limit_id = ANY(%s) AND expires_at > %s GROUP BY limit_id
 """
 
-# Targets without a free slot are left out here, so that what waits for them hides nothing that stands behind.
+# Targets without a free slot are left out here, so that what waits for them hides nothing that stands behind. So are
+# runs under a limit that was not counted, because they, or it, came after the limits were locked: the next claim's.
 # Exactly as many are locked as may be taken, so that two claimers at once share the runs instead of the first few.
 _CANDIDATES = f"""
     SELECT {COLUMNS} FROM flow_run r
@@ -64,6 +64,8 @@ _CANDIDATES = f"""
         AND NOT r.id = ANY(%(seen)s::uuid[]) AND (d.python = '' OR d.python = %(python)s)
         AND NOT (r.pool_id = ANY(%(full)s::uuid[]) OR r.queue_id = ANY(%(full)s::uuid[])
             OR r.deployment_id = ANY(%(full)s::uuid[]))
+        AND NOT EXISTS (SELECT 1 FROM concurrency_limit l WHERE l.kind IN ('pool', 'queue', 'deployment')
+            AND l.target_id IN (r.pool_id, r.queue_id, r.deployment_id) AND NOT l.id = ANY(%(counted)s::uuid[]))
     ORDER BY q.priority, r.priority DESC, r.due_at, r.id
     LIMIT %(limit)s FOR NO KEY UPDATE OF r SKIP LOCKED
 """
@@ -113,31 +115,33 @@ def _lock_limits(pool_id: UUID, at: datetime) -> dict[UUID, _Limit]:
 def _choose(agent: Agent, slots: int, limits: dict[UUID, _Limit], at: datetime) -> list[tuple[RunRow, list[_Limit]]]:
     """Take runs while slots are free, the agent's and those of every limit that they count against.
 
-    A limit that fills up on the way is left out of the next look, so that what it holds back hides nothing.
+    A limit that fills up on the way is left out of the next look, so that what it holds back hides nothing. Every look
+    takes its first run at least, so there are no more looks than slots.
     """
     chosen: list[tuple[RunRow, list[_Limit]]] = []
     seen: list[UUID] = []
-    for _ in range(MAX_ROUNDS):
-        rows = _candidates(agent, slots - len(chosen), limits, seen, at)
+    more = True
+    while more and (wanted := slots - len(chosen)):
+        rows = _candidates(agent, wanted, limits, seen, at)
+        more = len(rows) == wanted
         seen += [row.id for row in rows]
         for row in rows:
             own = [limits[id] for id in (row.pool_id, row.queue_id, row.deployment_id) if id in limits]
             if all(limit.free > 0 for limit in own):
                 chosen.append((row, own))
-            for limit in own:
-                limit.free -= 1
-        if not rows or len(chosen) >= slots:
-            break
+                for limit in own:
+                    limit.free -= 1
     return chosen
 
 
 def _candidates(agent: Agent, number: int, limits: dict[UUID, _Limit], seen: list[UUID], at: datetime) -> list[RunRow]:
     """The next due runs in the order of the queues, locked."""
     full = [limit.target_id for limit in limits.values() if limit.free <= 0]
+    counted = [limit.id for limit in limits.values()]
     python = ".".join(agent.python.split(".")[:2])
     values = {
         "pool": agent.pool_id, "now": at, "queues": agent.queues, "python": python, "full": full, "seen": seen,
-        "limit": number,
+        "counted": counted, "limit": number,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_CANDIDATES, values)

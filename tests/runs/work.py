@@ -1,0 +1,98 @@
+"""Things to run and agents to run them, made through the operations that the API calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from orchestrator.wire import ClaimedRun
+from tests.cast import Api, Company
+from tests.contract.journals import Journal
+
+
+def moment() -> datetime:
+    return datetime.now(UTC)
+
+
+def in_seconds(seconds: float) -> datetime:
+    return moment() + timedelta(seconds=seconds)
+
+
+def deploy(company: Company, name: str = "nightly", *, flow: str = "etl", **more: Any) -> Any:
+    """A deployment from a path; `more` as in DeploymentRequest."""
+    from runs.deployments import DeploymentRequest
+    from runs.deployments import deploy as operation
+
+    source = {"type": "path", "path": "/flows"}
+    wanted = DeploymentRequest(flow=flow, name=name, entrypoint="flows.py:etl", source=source, **more)
+    with company.scope():
+        return operation(wanted, by=company.actor())[0]
+
+
+def trigger(company: Company, deployment: Any, number: int = 1, **more: Any) -> list[UUID]:
+    """The ids of new runs."""
+    from runs.trigger import RunRequest, create_runs
+
+    with company.scope():
+        requests = [RunRequest(deployment=deployment, **more) for _ in range(number)]
+        return [run.id for run in create_runs(requests, by=company.actor())[0]]
+
+
+def agent(company: Company, name: str = "agent", *, pool: str = "default", **more: Any) -> Any:
+    """An agent that has registered."""
+    from runs.agents import register
+
+    facts = {"slots": 10, "queues": [], "version": "1.0", "python": "3.11.9", "host": "box", **more}
+    with company.scope():
+        return register(by=company.actor("agent"), pool=pool, name=name, **facts)
+
+
+def claim(company: Company, by: Any, slots: int = 10) -> list[ClaimedRun]:
+    from runs.claims import claim as operation
+
+    with company.scope():
+        return operation(by, slots=slots)
+
+
+def limit(company: Company, kind: str, target: Any, slots: int) -> Any:
+    from runs.models import Limit
+
+    with company.scope():
+        own = {"organization": company.organization, "workspace": company.workspace}
+        return Limit.objects.create(**own, kind=kind, target_id=target.id, slots=slots)
+
+
+def run_row(company: Company, id: UUID) -> Any:
+    from runs.models import FlowRun
+
+    with company.scope():
+        return FlowRun.objects.get(id=id)
+
+
+def journal_of(claimed: ClaimedRun) -> Journal:
+    """What the process of a claimed run writes, with its token."""
+    return Journal(Api(claimed.token), root=claimed.run, token=claimed.token, attempt=claimed.attempt)
+
+
+def start(claimed: ClaimedRun) -> Journal:
+    """The process of a claimed run has reached user code."""
+    journal = journal_of(claimed)
+    journal.send(journal.state("RUNNING", run_count=claimed.run_count + 1))
+    return journal
+
+
+def silence(company: Company, run_id: UUID, seconds: float = 1) -> None:
+    """Let all leases of a run have run out some seconds ago."""
+    from runs.models import Lease
+
+    with company.scope():
+        Lease.objects.filter(run_id=run_id).update(expires_at=in_seconds(-seconds))
+
+
+def sweep(company: Company, *run_ids: UUID) -> None:
+    """Judge runs whose lease ran out, as the tick does."""
+    from runs.claims import expire
+
+    with company.scope():
+        expire(run_ids)
