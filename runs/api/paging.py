@@ -1,16 +1,13 @@
-"""Keyset pages: the cursor holds the last row's place, so that page 1,000 costs what page 1 does."""
+"""Keyset pages of API lists."""
 
 from __future__ import annotations
 
-import base64
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from tenants.errors import Invalid
+from runs.cursors import read_cursor, write_cursor
 from tenants.messages import page_size
 
 
@@ -30,26 +27,4 @@ def page(request: Request, rows: QuerySet, by: str) -> tuple[list[Any], str | No
     if len(items) <= limit:
         return items, None
     last = items[limit - 1]
-    return items[:limit], write(getattr(last, by), last.id)
-
-
-def write(at: datetime, id: UUID) -> str:
-    """A cursor."""
-    return base64.urlsafe_b64encode(f"{at.isoformat()}|{id}".encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """The place that a cursor names.
-
-    Raises:
-        Invalid: It is none of ours.
-    """
-    try:
-        text = base64.urlsafe_b64decode(cursor[:200] + "=" * (-len(cursor[:200]) % 4)).decode()
-        at, _, id = text.partition("|")
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError("no zone")
-        return moment, UUID(id)
-    except ValueError as error:
-        raise Invalid("This cursor is none of ours.", fields={"cursor": "Take `next` of the page before."}) from error
+    return items[:limit], write_cursor(getattr(last, by), last.id)

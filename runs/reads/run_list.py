@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.states import StateType
-from runs.api.paging import read_cursor, write
+from runs.cursors import read_cursor, write_cursor
 from runs.models import FlowRun
 
 PAGE = 50
@@ -114,7 +114,7 @@ def page(workspace_id: UUID, asked: RunFilter) -> RunPage:
         rows = rows.filter(created_at__lte=at).exclude(created_at=at, id__gte=id)
     found = list(rows.order_by("-created_at", "-id")[: PAGE + 1])
     more = found[PAGE - 1] if len(found) > PAGE else None
-    return RunPage(found[:PAGE], write(more.created_at, more.id) if more else "")
+    return RunPage(found[:PAGE], write_cursor(more.created_at, more.id) if more else "")
 
 
 def _in_workspace(workspace_id: UUID) -> QuerySet[FlowRun]:
