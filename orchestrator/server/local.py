@@ -30,6 +30,7 @@ CELERY_NOISE = (
     "Please specify a different user using the --uid option.",
     "User information: uid=",
     "worker: Warm shutdown",
+    "Requeuing undeliverable message",  # at the end, of what was fetched ahead
 )
 
 
