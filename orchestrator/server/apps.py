@@ -11,6 +11,8 @@ class ServerConfig(AppConfig):
     label = "server"
 
     def ready(self) -> None:
+        from orchestrator.server import checks  # noqa: F401 - registers them
+
         post_migrate.connect(after_migrate, sender=apps.get_app_config("runs"))
 
 

@@ -11,7 +11,9 @@ STACK = env.running_stack()
 
 # ── Who we are ───────────────────────────────────────────────────────────────────────────────────
 DEBUG = env.boolean("DEBUG")
-SECRET_KEY = env.text("SECRET_KEY") or STACK.get("SECRET_KEY") or secrets.token_urlsafe(50)
+_given_key = env.text("SECRET_KEY") or STACK.get("SECRET_KEY")
+SECRET_KEY_IS_GIVEN = bool(_given_key)
+SECRET_KEY = _given_key or secrets.token_urlsafe(50)
 PUBLIC_URL = (env.text("PUBLIC_URL") or STACK.get("PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 SECURE = PUBLIC_URL.startswith("https://")

@@ -16,7 +16,7 @@ from runs.agents import DEFAULT, create_pool
 from runs.models import WorkPool
 from tenants.errors import Problem
 from tenants.keys import create_key, digest, revoke_key
-from tenants.models import ApiKey, Organization, Workspace
+from tenants.models import ApiKey, Organization, Workspace, WorkspaceRole
 from tenants.provisioning import create_organization, create_workspace, find_or_create_user, find_organization
 from tenants.scope import tenant_scope
 
@@ -58,9 +58,10 @@ def bootstrap(email: str, organization_name: str, workspace_name: str, password:
         workspace = _workspace(organization, workspace_name)
         if not WorkPool.objects.filter(workspace=workspace, name=DEFAULT).exists():
             create_pool(workspace=workspace, name=DEFAULT)
-        key = _key(workspace)
+        key = _key(workspace, KEY_NAME, WorkspaceRole.DEVELOPER)
+        agent_key = _key(workspace, "agent", WorkspaceRole.AGENT)
     api_url = f"{settings.PUBLIC_URL}/api/v1"
-    _write_private(Path(settings.DATA_DIR) / AGENT_FILE, {"api_url": api_url, "api_key": key})
+    _write_private(Path(settings.DATA_DIR) / AGENT_FILE, {"api_url": api_url, "api_key": agent_key})
     facts = {
         "api_url": api_url,
         "api_key": key,
@@ -77,19 +78,20 @@ def _workspace(organization: Organization, name: str) -> Workspace:
     return found or create_workspace(organization=organization, name=name)
 
 
-def _key(workspace: Workspace) -> str:
+def _key(workspace: Workspace, name: str, role: str) -> str:
     """The key that an earlier call left in the data directory, as long as it is good; else a new one."""
     path = Path(settings.DATA_DIR) / KEYS_FILE
     keys = json.loads(path.read_text()) if path.exists() else {}
-    secret = keys.get(str(workspace.id), "")
-    present = ApiKey.objects.filter(workspace=workspace, name=KEY_NAME).first()
+    place = f"{workspace.id}/{name}"
+    secret = keys.get(place, "")
+    present = ApiKey.objects.filter(workspace=workspace, name=name).first()
     if present and not present.revoked_at and bytes(present.hash) == digest(secret):
         return secret
     if present:
         revoke_key(present)
-        ApiKey.objects.filter(pk=present.pk).update(name=f"{KEY_NAME} until {now():%Y-%m-%d %H:%M:%S.%f}")
-    _, secret = create_key(workspace=workspace, name=KEY_NAME)
-    _write_private(path, {**keys, str(workspace.id): secret})
+        ApiKey.objects.filter(pk=present.pk).update(name=f"{name} until {now():%Y-%m-%d %H:%M:%S.%f}")
+    _, secret = create_key(workspace=workspace, name=name, role=role)
+    _write_private(path, {**keys, place: secret})
     return secret
 
 
