@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from runs.views import deployments, runs
+from runs.views import deployments, jump, runs
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="workspace"),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("runs/<uuid:id>/log", runs.log, name="run-log"),
     path("runs/<uuid:id>/cancel", runs.cancel, name="run-cancel"),
     path("runs/<uuid:id>/again", runs.again, name="run-again"),
+    path("jump", jump.jump, name="jump"),
     path("deployments", deployments.index, name="deployments"),
     path("deployments/_list", deployments.rows, name="deployments-rows"),
     path("deployments/<uuid:id>", deployments.detail, name="deployment"),

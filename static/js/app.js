@@ -8,7 +8,6 @@ import "./menus.js";
 import "./tabs.js";
 import "./keys.js";
 import "./palette.js";
-import "./selection.js";
 import "./filters.js";
 import "./forms.js";
 import "./drafts.js";

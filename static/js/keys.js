@@ -33,11 +33,9 @@ function step(by) {
   next.querySelector("a.name, a")?.focus({ preventScroll: true });
 }
 
-const current = () => document.querySelector("[data-row].current");
 const ACTIONS = {
   j: () => step(1),
   k: () => step(-1),
-  x: () => current()?.querySelector("input[type=checkbox]")?.click(),
   "?": () => document.getElementById("shortcuts")?.showModal(),
 };
 

@@ -8,7 +8,7 @@ import pytest
 from django.template import Context, Template
 from django.test import RequestFactory
 
-from orchestrator.server.templatetags import ui
+from orchestrator.server.templatetags import state_tags, time_tags, ui
 
 AT = datetime(2026, 5, 19, 12, 0, tzinfo=UTC)
 
@@ -17,8 +17,9 @@ def render(source: str, **values: object) -> str:
     return Template(source).render(Context(values))
 
 
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(ui).failed == 0
+@pytest.mark.parametrize("module", [ui, state_tags, time_tags])
+def test_the_examples_in_the_docstrings_hold(module):
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -33,15 +34,15 @@ def test_the_examples_in_the_docstrings_hold():
     ],
 )
 def test_a_state_has_a_kind_and_a_word(type_, name, kind, word):
-    assert ui.state_kind(type_, name) == kind
-    assert ui.state_word(type_, name) == word
+    assert state_tags.state_kind(type_, name) == kind
+    assert state_tags.state_word(type_, name) == word
 
 
 def test_every_kind_has_a_tone_and_a_symbol():
     from django.template.loader import render_to_string
 
     sprite = render_to_string("components/sprite.html")
-    for kind in ui.TONES:
+    for kind in state_tags.TONES:
         assert f'id="g-{kind}"' in sprite
 
 
@@ -63,11 +64,11 @@ def test_a_lone_glyph_has_a_name_and_turns_only_while_running():
      (65_100, "18h 05m"), (90_000, "1d 01h")],
 )  # fmt: skip
 def test_durations(seconds, text):
-    assert ui.duration(seconds) == text
+    assert time_tags.duration(seconds) == text
 
 
 def test_a_duration_is_never_negative():
-    assert ui.duration(timedelta(seconds=-3)) == "0.0s"
+    assert time_tags.duration(timedelta(seconds=-3)) == "0.0s"
 
 
 @pytest.mark.parametrize(
@@ -76,11 +77,11 @@ def test_a_duration_is_never_negative():
      (0, "now")],
 )  # fmt: skip
 def test_relative_times(ahead, text):
-    assert ui.relative(AT + timedelta(seconds=ahead), AT) == text
+    assert time_tags.relative(AT + timedelta(seconds=ahead), AT) == text
 
 
 def test_beyond_a_week_the_time_is_exact():
-    assert ui.relative(AT - timedelta(days=9), AT).startswith("10 May")
+    assert time_tags.relative(AT - timedelta(days=9), AT).startswith("10 May")
 
 
 def test_when_is_a_time_element_in_utc():
@@ -113,3 +114,35 @@ def test_with_query_keeps_filters_and_drops_the_page():
 def test_the_filters_of_a_row():
     row = SimpleNamespace(state_type="SCHEDULED", state_name="Late")
     assert render("{{ row|state_kind }} {{ row|state_tone }} {{ row|state_word }}", row=row) == "late warn Late"
+
+
+def test_the_views_of_a_list_add_up_their_states():
+    views = state_tags.state_views({"RUNNING": 2, "FAILED": 1, "CRASHED": 3}, ("FAILED", "CRASHED"))
+    assert {view["label"]: view["count"] for view in views} == {
+        "All": 6, "Running": 2, "Waiting": 0, "Completed": 0, "Failed": 4, "Cancelled": 0
+    }  # fmt: skip
+    assert [view["label"] for view in views if view["is_current"]] == ["Failed"]
+
+
+def test_the_progress_of_a_run_leaves_room_for_what_waits():
+    html = state_tags.progress_meter({"COMPLETED": 3, "SCHEDULED": 1})
+    assert 'width="75.00%"' in html
+    assert 'aria-label="3 of 4 tasks done, 1 waiting"' in html
+
+
+def test_a_run_that_goes_on_is_counted_on_by_the_page():
+    row = SimpleNamespace(started_at=AT, ended_at=None, state_type="RUNNING")
+    assert 'data-since="2026-05-19T12:00:00.000+00:00"' in time_tags.took(row)
+    row.state_type = "SCHEDULED"
+    assert time_tags.took(row) == "–"
+    row.ended_at = AT + timedelta(milliseconds=42)
+    assert "42 ms" in time_tags.took(row)
+
+
+def test_the_points_of_the_durations_leave_out_what_never_started():
+    run = SimpleNamespace(
+        id="x", name="calm-heron", started_at=AT, ended_at=AT + timedelta(seconds=3), state_type="FAILED", state_name=""
+    )
+    waiting = SimpleNamespace(started_at=None)
+    told = state_tags.duration_points([run, waiting])
+    assert told["points"] == [[int(AT.timestamp() * 1000), 3.0, "fail", "calm-heron", "x"]]

@@ -14,7 +14,7 @@ const SHAPES = {
 };
 const label = (seconds) => (seconds < 1 ? `${seconds * 1000} ms` : duration(seconds).replace(/\.0s| 00[sm]/, (end) => (end === ".0s" ? "s" : "")));
 
-/** `points` are `[ms, seconds, tone, name, address]`. */
+/** `points` are `[ms, seconds, tone, name, id]`. */
 export function drawDurations(box, { from, to, points }) {
   const place = frame(box, [8, 6, 20, 44]);
   const lengths = points.map(([, seconds]) => Math.max(0.001, seconds));
@@ -26,10 +26,10 @@ export function drawDurations(box, { from, to, points }) {
   };
   for (const mark of MARKS) if (mark >= low && mark <= high) horizontal(place, y(mark), label(mark), mark === low);
   timeAxis(place, from, to);
-  for (const [moment, seconds, tone, name, address] of points) {
+  for (const [moment, seconds, tone, name, id] of points) {
     const x = place.left + ((moment - from) / (to - from)) * (place.right - place.left);
     const mark = (SHAPES[tone] ?? SHAPES.ok)(x, y(seconds));
-    const link = element("a", { href: address, tabindex: -1, "aria-label": name });
+    const link = element("a", { href: box.dataset.runs + id, tabindex: -1, "aria-label": name });
     link.addEventListener("pointerenter", (event) => showTip(event, [name, ["Took", duration(seconds)]]));
     link.addEventListener("pointerleave", hideTip);
     link.append(element("circle", { cx: x, cy: y(seconds), r: 6, class: "hit" }), mark);

@@ -1,5 +1,6 @@
 // [data-fragment="address"]: fetched again when one of its topics (data-live) changed; at most twice a second,
 // jittered, and the last version always.
+import { on, whenAdded } from "../found.js";
 import { swap } from "./swap.js";
 
 const BETWEEN = 500; // ms
@@ -67,3 +68,27 @@ async function fetchInto(element, state) {
   state.etag = answer.headers.get("ETag");
   swap(element, await answer.text());
 }
+
+/** Shows another part of what the fragment around `inner` shows: a page, a filter. */
+function turn(inner, address) {
+  const element = inner.closest("[data-fragment]");
+  element.dataset.fragment = address;
+  states.delete(element);
+  schedule(element);
+}
+
+on("click", "a[data-into]", (event, link) => {
+  if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  turn(link, link.href);
+});
+
+let timer;
+on("submit", "form[data-into]", (event) => event.preventDefault());
+on("input", "form[data-into]", (_event, form) => {
+  clearTimeout(timer);
+  timer = setTimeout(() => turn(form, `${form.action}?${new URLSearchParams(new FormData(form))}`), 250);
+});
+
+// What the page left out is loaded at once.
+whenAdded("[data-fragment][data-load]", schedule);

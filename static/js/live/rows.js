@@ -1,13 +1,12 @@
 // Lists that are read must not move: new rows wait behind "n new", and enter by themselves only while the list is at
-// its top and nobody points at it, has the focus in it or has selected something.
+// its top and nobody points at it or has the focus in it.
 import { on } from "../found.js";
-import { anySelected } from "../selection.js";
 import { refresh } from "./fragments.js";
 
 let letIn = false;
 
 function isRead(list) {
-  if (anySelected() || list.contains(document.activeElement)) return true;
+  if (list.contains(document.activeElement)) return true;
   return list.matches(":hover") || list.getBoundingClientRect().top < 0;
 }
 

@@ -16,7 +16,7 @@ class LogViewer {
     this.box = box;
     this.list = box.querySelector("[data-log-lines]");
     this.status = new LogStatus(box);
-    this.filters = { level: "", q: "", run: box.dataset.run ?? "" };
+    this.filters = { level: "", q: "" };
     this.atEnd = true; // the newest line is in the page
     this.following = true;
     this.queue = Promise.resolve();

@@ -51,7 +51,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Bundled {sum(1 for _ in BUILT.iterdir())} files into {BUILT.relative_to(ROOT)}.")
 
 
-class remembered:  # noqa: N801 - reads as a word where it is used
+class remembered:
     """A digest kept in a file beside what was made from it."""
 
     def __init__(self, file: Path, value: str) -> None:

@@ -1,0 +1,30 @@
+"""What the palette finds beside the pages that it knows: runs and deployments by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.timezone import now
+
+from runs.models import Deployment, FlowRun
+from tenants.access import workspace_page
+
+FOUND = 6  # of each kind
+LOOKED_BACK = timedelta(days=30)
+
+
+@workspace_page("runs.view")
+def jump(request: HttpRequest) -> HttpResponse:
+    """Options of the palette's list."""
+    text = request.GET.get("q", "").strip()[:200]
+    if not text:
+        return HttpResponse()
+    named = Q(name__icontains=text) | Q(flow__name__icontains=text)
+    deployments = Deployment.objects.filter(named, workspace_id=request.workspace.id).select_related("flow")
+    runs = FlowRun.objects.filter(named, workspace_id=request.workspace.id, created_at__gte=now() - LOOKED_BACK)
+    runs = runs.select_related("flow").defer("history", "error", "parameters").order_by("-created_at", "-id")
+    context = {"deployments": deployments.order_by("-updated_at")[:FOUND], "runs": runs[:FOUND]}
+    return TemplateResponse(request, "runs/_jump.html", context)
