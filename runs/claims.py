@@ -224,7 +224,8 @@ def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> tuple[list[LeaseRef],
 
 
 def _welcome_back(ids: list[UUID]) -> None:
-    rows = lock_runs(ids) if ids else {}
+    """Runs that somebody works on are left for the next heartbeat: their lease rows are ours, we may not wait."""
+    rows = lock_runs(ids, skip_locked=True) if ids else {}
     for row in rows.values():
         if row.state_type == StateType.RUNNING and row.state_name == "Unreachable":
             move(row, StateType.RUNNING, by=By.SERVER, message="The agent was heard of again.")

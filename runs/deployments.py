@@ -121,7 +121,8 @@ def _check_source(source: dict[str, Any]) -> None:
 
 def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None) -> None:
     """Give the deployment this schedule, or none. What a person paused stays paused."""
-    present = Schedule.objects.filter(deployment=deployment).order_by("id").first()
+    # Locked, or a tick in this moment could make runs of the former times behind our back.
+    present = Schedule.objects.select_for_update().filter(deployment=deployment).order_by("id").first()
     if wanted is None:
         if present:
             scheduling.withdraw(present)
@@ -132,6 +133,8 @@ def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None) -> None
     )
     before = _times(schedule) if present else None
     _read_schedule(schedule, wanted)
+    schedule.deployment = deployment
+    scheduling.check_parameters_of(schedule)
     if schedule.paused_by:
         scheduling.check(schedule)
         schedule.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,12 @@ from django.db import connection
 from django.utils.timezone import now
 
 from runs.models import FlowRun, Schedule
+from runs.schema import check_parameters
 from runs.trigger import RunRequest, create_runs
-from tenants.errors import Invalid
+from tenants.errors import Invalid, Problem
 from tenants.permissions import Actor
 
+logger = logging.getLogger(__name__)
 AHEAD = timedelta(seconds=60)
 """How far ahead of its time a run is made, so that agents know of it in time."""
 GRACE = timedelta(seconds=60)
@@ -41,10 +44,27 @@ def check(schedule: Schedule) -> None:
             raise Invalid("An interval is 1 s to 366 days.", fields={"schedule.interval": "Seconds, 1 to 31622400."})
         return
     try:
-        next(CronSim(schedule.cron, now()))
+        next(_cron(schedule, now()))
     except (CronSimError, StopIteration) as error:
         message = "Five fields: minute hour day month weekday, as in `0 6 * * 1-5`."
         raise Invalid(f"{schedule.cron!r} is no cron expression.", fields={"schedule.cron": message}) from error
+
+
+def check_parameters_of(schedule: Schedule) -> None:
+    """Refuse a schedule whose runs would lack a parameter: nobody sits there to fill it in.
+
+    Raises:
+        Invalid: `fields` says which.
+    """
+    deployment = schedule.deployment
+    check_parameters(deployment.parameter_schema, {**deployment.parameters, **schedule.parameters})
+
+
+def _cron(schedule: Schedule, after: datetime) -> CronSim:
+    """The cron's times on the wall clock of its zone. `day_or`: of day and weekday one is enough, as cron has it."""
+    times = CronSim(schedule.cron, after.astimezone(ZoneInfo(schedule.timezone)))
+    times.day_and = times.day_and or not schedule.day_or
+    return times
 
 
 def next_time(schedule: Schedule, after: datetime) -> datetime | None:
@@ -58,10 +78,10 @@ def next_time(schedule: Schedule, after: datetime) -> datetime | None:
         step = float(schedule.interval or 0)
         count = math.floor((after - anchor).total_seconds() / step) + 1
         return anchor + timedelta(seconds=count * step)
-    try:
-        return next(CronSim(schedule.cron, after.astimezone(ZoneInfo(schedule.timezone)))).astimezone(UTC)
-    except StopIteration:
-        return None
+    for moment in _cron(schedule, after):
+        if moment.astimezone(UTC) > after:  # Asked within the hour that comes twice, it begins with the first one.
+            return moment.astimezone(UTC)
+    return None
 
 
 def upcoming(schedule: Schedule, number: int) -> list[datetime]:
@@ -96,11 +116,18 @@ def create_due_runs(organization_id: UUID, schedule_ids: Collection[UUID]) -> li
     for schedule in rows.filter(id__in=schedule_ids, active=True).order_by("id"):
         times = _take_times(schedule, at)
         requests = [_request(schedule, time) for time in times if not schedule.deployment.paused]
-        if requests:
-            actor = Actor("schedule", organization_id, schedule.workspace_id, "", "schedule")
-            made += create_runs(requests, by=actor, origin=FlowRun.Origin.SCHEDULE)[1]
+        made += _create(schedule, requests)
         schedule.save(update_fields=["next_at"])
     return made
+
+
+def _create(schedule: Schedule, requests: list[RunRequest]) -> Collection[UUID]:
+    actor = Actor("schedule", schedule.organization_id, schedule.workspace_id, "", "schedule")
+    try:
+        return create_runs(requests, by=actor, origin=FlowRun.Origin.SCHEDULE)[1] if requests else []
+    except Problem as problem:
+        logger.warning("schedule %s makes no runs: %s", schedule.id, problem)
+        return []
 
 
 def _take_times(schedule: Schedule, at: datetime) -> list[datetime]:

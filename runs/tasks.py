@@ -11,11 +11,11 @@ from uuid import UUID
 import psycopg
 from celery import shared_task
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import claims, partitions, scheduling
+from runs import claims, outages, partitions, scheduling
 from runs.transitions import lock_runs, move, save
 from tenants.scope import system_scope, tenant_scope
 
@@ -27,6 +27,7 @@ LATE_AFTER = timedelta(seconds=15)
 @shared_task
 def expire_leases() -> None:
     """Judge runs whose holder has been silent for the time of a lease."""
+    outages.note_alive()
     with system_scope():
         found = claims.expired(limit=AT_ONCE)
     _by_tenant(found, lambda _, ids: claims.expire(ids))
@@ -84,5 +85,5 @@ def _by_tenant(found: Iterable[tuple[UUID, UUID]], work: Callable[[UUID, list[UU
         try:
             with tenant_scope(organization_id):
                 work(organization_id, some)
-        except DatabaseError:
+        except Exception:  # Whatever it is: what one tenant wrote must not stop the others' clocks.
             logger.exception("a tick failed for organization %s; it comes again", organization_id)

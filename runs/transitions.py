@@ -123,10 +123,11 @@ def move(
         return False
     at = at or now()
     was_held = row.state_type in HELD
+    begins = row.state_type == StateType.PENDING and to is StateType.RUNNING
     row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
     row.state_at = at
     row.new_states.append([int(at.timestamp() * 1_000_000), to.value, row.state_name, message, row.attempt])
-    row.run_count = max(row.run_count, run_count or 0)
+    row.run_count = max(row.run_count + begins, run_count or 0)  # A holder that can't count gets no endless retries.
     row.duration += max(duration, 0)
     row.touched = True
     if to is StateType.RUNNING and row.started_at is None:

@@ -99,13 +99,14 @@ class _Application:
     def _apply(self, opened: list[OpenStream]) -> None:
         subflows = run_states.load_subflows(opened, self.actor, self.received)
         moved = run_states.welcome_back(opened, self.received)
+        back = {row.id for row in moved}
         for stream in opened:
             before = {entry.run for entry in stream.entries if isinstance(entry, RunState)}
             moved += run_states.apply_run_states(stream, subflows)
             self._write_rows(stream, subflows)
             _announce(stream, before)
         save({row.id: row for row in moved}.values())
-        _renew(opened, self.received)
+        _renew(opened, self.received, back)
         self._quarantine(opened)
 
     def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
@@ -216,15 +217,19 @@ def _announce(stream: OpenStream, runs: set[UUID]) -> None:
 
 _RENEW = """
     UPDATE lease SET expires_at = %s
-    WHERE run_id = ANY(%s) AND attempt = 1 AND limit_id IS NULL AND (expires_at < %s OR expires_at > %s)
+    WHERE run_id = ANY(%s) AND limit_id IS NULL AND (expires_at < %s OR expires_at > %s)
 """
 
 
-def _renew(opened: list[OpenStream], received: Any) -> None:
-    """A local run's holder renews by speaking. (An agent renews for its processes, in its heartbeat.)"""
+def _renew(opened: list[OpenStream], received: Any, back: set[UUID]) -> None:
+    """A local run's holder renews by speaking. An agent renews for its processes, in its heartbeat; but who was thought
+    lost and speaks has the time of one lease again, no more.
+    """
     held = [
-        s.root.id for s in opened if s.root.is_local and s.part.head.writer == 0 and s.root.state_type in HELD
-    ]  # fmt: skip
+        s.root.id
+        for s in opened
+        if s.root.state_type in HELD and (s.root.id in back or (s.root.is_local and s.part.head.writer == 0))
+    ]
     if held:
         lease = timedelta(seconds=settings.LEASE_SECONDS)
         with connection.cursor() as cursor:

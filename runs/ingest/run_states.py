@@ -196,6 +196,8 @@ def apply_run_states(stream: OpenStream, subflows: dict[UUID, RunRow]) -> list[R
 def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
     if not row.is_root and row.attempt != stream.attempt:
         return False
+    if entry.state == StateType.SCHEDULED and (row.is_local or not row.is_root):
+        return False  # No agent would ever take it.
     at = stream.at(entry.t)
     return move(
         row,
