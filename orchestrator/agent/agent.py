@@ -23,12 +23,14 @@ from orchestrator.exceptions import ApiError, Forbidden, NotFound, OrchestratorE
 WAIT_TIMEOUT = 40.0  # of the request that waits up to 25 s
 LOOK_EVERY = 30.0  # claim at least this often, whatever the wake-ups say
 SLOWEST = 15.0
+KEY_REFUSALS = 3  # in a row: the key was revoked, and asking on would help nobody
 
 
 class Agent:
     """Executes runs of one pool, `settings.limit` at a time.
 
-    `run()` returns when it has been told to stop, by SIGTERM, SIGINT or `stop()`.
+    `run()` returns when it has been told to stop, by SIGTERM, SIGINT or `stop()`, or when its key is refused for good
+    (`key_refused`); it waits for its runs first.
     """
 
     def __init__(self, api: Api, settings: Settings | None = None, launcher: Launcher | None = None) -> None:
@@ -44,6 +46,7 @@ class Agent:
         self._stopping = threading.Event()
         self._told_to_stop = 0
         self._failures = 0
+        self.key_refused = False
 
     # From outside.
 
@@ -169,6 +172,9 @@ class Agent:
         self._failures += 1
         if self._failures in (1, 10):
             say(f"{error}")
+        if isinstance(error, Unauthorized) and self._failures >= KEY_REFUSALS:
+            self.key_refused = True
+            self.stop()
         delay = min(SLOWEST, 0.2 * 2 ** min(self._failures, 8)) * (0.5 + random.random())  # noqa: S311
         self._stopping.wait(max(delay, min(error.retry_after or 0.0, 60.0)))
 

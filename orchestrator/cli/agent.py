@@ -30,4 +30,7 @@ def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | Non
         settings.limit = limit
     if name is not None:
         settings.name = name
-    Agent(require_api(), settings).run()
+    agent = Agent(require_api(), settings)
+    agent.run()
+    if agent.key_refused:
+        raise click.ClickException("The server refuses this agent's key. Make a new one, and start the agent with it.")
