@@ -6,6 +6,7 @@ The flow of `examples/flights.py` is deployed, triggered through the API, claime
 
 import argparse
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -52,7 +53,8 @@ def running_stack(data_dir: Path) -> Iterator[subprocess.Popen[bytes] | None]:
     if already_runs(data_dir):
         yield None
         return
-    up = subprocess.Popen([sys.executable, "manage.py", "up"], cwd=environment.BASE_DIR)
+    quiet = {**os.environ, "ORCHESTRATOR_AGENT_OUTPUT": "off"}  # The run's log is followed here.
+    up = subprocess.Popen([sys.executable, "manage.py", "up"], cwd=environment.BASE_DIR, env=quiet)
     try:
         wait_until_ready(up, data_dir)
         yield up

@@ -53,7 +53,7 @@ class ProcessLauncher:
             raise
         finally:
             os.close(theirs)
-        child = ChildProcess(process, ours, claimed.name, self._settings.grace)
+        child = ChildProcess(process, ours, claimed.name, self._settings)
         child.order(
             {
                 "claim": claimed.claim,
@@ -77,11 +77,12 @@ class ProcessLauncher:
 class ChildProcess:
     """One run's process, in a process group of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int, name: str, grace: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], pipe: int, name: str, settings: Settings) -> None:
         self._process = process
         self._pipe: int | None = pipe
         self._name = name
-        self._grace = grace
+        self._grace = settings.grace
+        self._repeats = settings.output
         self._lock = threading.Lock()
         self._killer: threading.Timer | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -138,6 +139,10 @@ class ChildProcess:
             while line := stream.readline(MAX_LINE):
                 text = line.decode("utf-8", "replace").rstrip("\r\n")
                 self._lines.append(text)
-                with contextlib.suppress(OSError, ValueError):
-                    sys.stdout.write(f"{self._name} | {text}\n")
-                    sys.stdout.flush()
+                if self._repeats:
+                    self._repeat(text)
+
+    def _repeat(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(f"{self._name} | {text}\n")
+            sys.stdout.flush()

@@ -7,6 +7,7 @@
 | ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before it is killed | 10 |
 | ORCHESTRATOR_AGENT_DRAIN_SECONDS | how long an agent that was told to stop waits for its runs | 60 |
 | ORCHESTRATOR_AGENT_PYTHON | the interpreter for runs | the agent's own |
+| ORCHESTRATOR_AGENT_OUTPUT | `off`: what runs print isn't repeated on the agent's own output | on |
 """
 
 from __future__ import annotations
@@ -40,3 +41,4 @@ class Settings:
     grace: float = field(default_factory=lambda: _number("GRACE_SECONDS", 10.0))
     drain: float = field(default_factory=lambda: _number("DRAIN_SECONDS", 60.0))
     python: str = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_PYTHON") or sys.executable)
+    output: bool = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_OUTPUT", "on").lower() != "off")
