@@ -1,0 +1,59 @@
+"""The reference names every setting, command and route."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.urls import get_resolver
+
+ROOT = Path(__file__).parent.parent
+SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def settings() -> set[str]:
+    """Names that the server reads from its environment."""
+    sources = [*(ROOT / "orchestrator" / "server").glob("*.py")]
+    reads = re.compile(r"""(?:env|environment)\.(?:text|boolean|number|words)\(\s*"([A-Z_]+)\"""")
+    return {name for path in sources for name in reads.findall(path.read_text(encoding="utf-8"))}
+
+
+def commands() -> list[str]:
+    folder = ROOT / "orchestrator" / "server" / "management" / "commands"
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def api_routes() -> list[str]:
+    prefix = "api/v1/"
+    found = []
+
+    def walk(patterns: list, path: str) -> None:
+        for pattern in patterns:
+            whole = path + str(pattern.pattern)
+            if hasattr(pattern, "url_patterns"):
+                walk(pattern.url_patterns, whole)
+            elif whole.startswith(prefix):
+                found.append(re.sub(r"<\w+:(\w+)>", r"<\1>", whole.removeprefix(prefix)))
+
+    walk(get_resolver().url_patterns, "")
+    return sorted(found)
+
+
+def test_settings_are_found() -> None:
+    assert {"SECRET_KEY", "LEASE_SECONDS", "PAGE_THREADS"} <= settings()
+
+
+@pytest.mark.parametrize("name", sorted(settings()))
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"`{name}`" in SERVER
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_a_heading(name: str) -> None:
+    assert re.search(rf"^### `manage\.py {name}\b", SERVER, re.MULTILINE)
+
+
+def test_every_route_is_documented() -> None:
+    shown = set(re.findall(r"`([a-z…][^`]*)`", API))
+    shown |= {f"deployments/<id>{tail.removeprefix('…')}" for tail in shown if tail.startswith("…")}
+    assert [route for route in api_routes() if route not in shown] == []
