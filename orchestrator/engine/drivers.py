@@ -23,6 +23,10 @@ class Effect(Protocol):
 Life = Generator[Effect, Any, None]
 
 
+class Abandoned(BaseException):
+    """Nobody wants the rest of a generator. A life can't be told so by GeneratorExit, which would close it."""
+
+
 def drive(life: Life) -> None:
     """Perform a life in sync code."""
     try:
@@ -62,6 +66,8 @@ def drive_generator(life: Life) -> Generator[Any, Any, None]:
                 outcome = effect.run()
                 if isinstance(outcome, Generator):
                     outcome = yield from outcome
+            except GeneratorExit:
+                effect = life.throw(Abandoned())
             except BaseException as error:
                 effect = life.throw(error)
             else:
@@ -81,6 +87,8 @@ async def drive_async_generator(life: Life) -> AsyncGenerator[Any, Any]:
                     async for item in outcome:
                         yield item
                     outcome = None
+            except GeneratorExit:
+                effect = life.throw(Abandoned())
             except BaseException as error:
                 effect = life.throw(error)
             else:

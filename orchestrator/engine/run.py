@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.engine import failures
+from orchestrator.engine.drivers import Abandoned
 from orchestrator.engine.outcomes import futures_in, judge
 from orchestrator.engine.upstream import ATOMS
 from orchestrator.ids import uuid7
@@ -143,7 +144,7 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """Take what the function raised, or what kept it from being called."""
-        if isinstance(error, GeneratorExit):
+        if isinstance(error, Abandoned):
             self._finish(_COMPLETED, None, "Closed by its consumer before its end.")
             return
         if self.root is not None:

@@ -94,6 +94,7 @@ class Deadline:
 class _AlarmDeadline(Deadline):
     """By SIGALRM, in the main thread. Nested ones share the one timer of the process."""
 
+    rung = False
     _stack: list[_AlarmDeadline] = []
     _former: Any = None
 
@@ -111,15 +112,15 @@ class _AlarmDeadline(Deadline):
 
     @classmethod
     def _set_timer(cls) -> None:
-        first = min((deadline.at for deadline in cls._stack), default=None)
-        signal.setitimer(signal.ITIMER_REAL, 0 if first is None else max(1e-6, first - time.monotonic()))
+        ahead = [deadline.at for deadline in cls._stack if not deadline.rung]
+        signal.setitimer(signal.ITIMER_REAL, max(1e-6, min(ahead) - time.monotonic()) if ahead else 0)
 
     @classmethod
     def _ring(cls, number: int, frame: Any) -> None:
         now = time.monotonic()
         for deadline in cls._stack:  # The outermost first: it ends the inner ones too.
-            if deadline.at <= now:
-                deadline.at = float("inf")
+            if deadline.at <= now and not deadline.rung:
+                deadline.rung = True
                 cls._set_timer()
                 raise deadline.error()
         cls._set_timer()

@@ -121,15 +121,14 @@ def _told_task(
 ) -> TaskState:
     assert run.flow_run is not None
     final = state in _FINAL
-    label = run.name
     return TaskState(
         seq=seq,
         run=run.flow_run.id,
         t=t,
         id=run.id,
-        task=run.definition.name,
+        task=clean_text(run.definition.name, MAX_NAME),
         state=state.value,
-        label=label if label.isascii() and len(label) <= MAX_NAME else clean_text(label, MAX_NAME),
+        label=clean_text(run.name, MAX_NAME),
         name=name,
         message=_text(message, MAX_MESSAGE),
         run_count=max(1, run_count),

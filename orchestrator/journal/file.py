@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from uuid import UUID
@@ -223,7 +223,7 @@ def _is_log(line: bytes) -> bool:
 
 
 def _is_not_run_state(line: bytes) -> bool:
-    return not line.startswith((b'{"kind":"run.state"', b'{"kind":"dropped"'))
+    return not line.startswith(b'{"kind":"run.state"')
 
 
 def first_seq(line: bytes) -> int:
@@ -241,23 +241,41 @@ def last_seq(line: bytes) -> int:
     return first_seq(line)
 
 
-def without(chunks: Iterable[bytes], droppable: Any, root: UUID) -> Iterator[bytes]:
-    """The lines that are kept; runs of others are replaced by one `dropped` entry each."""
-    gone: list[int] = []
-    kinds: dict[str, int] = {}
+class _Gap:
+    """Entries that were given up, one after the other."""
+
+    def __init__(self, root: UUID) -> None:
+        self._root = root
+        self._first = 0
+        self._last = 0
+        self._kinds: dict[str, int] = {}
+
+    def take(self, line: bytes) -> None:
+        """Give up one more; one that already stands for others joins them."""
+        self._first = self._first or first_seq(line)
+        self._last = last_seq(line)
+        kind = line[9 : line.index(b'"', 9)].decode()
+        counted = json.loads(line).get("count", {}) if kind == "dropped" else {kind: 1}
+        for name, number in counted.items():
+            self._kinds[name] = self._kinds.get(name, 0) + number
+
+    def close(self) -> Iterator[bytes]:
+        """The entry that stands for them, if there are any."""
+        if self._first:
+            yield dropped_line(self._first, self._last, self._root, "the journal file was full", self._kinds)
+        self._first, self._kinds = 0, {}
+
+
+def without(chunks: Iterable[bytes], droppable: Callable[[bytes], bool], root: UUID) -> Iterator[bytes]:
+    """The lines that are kept; each row of others is replaced by one `dropped` entry."""
+    gap = _Gap(root)
     for chunk in chunks:
         kept: list[bytes] = []
         for line in chunk.splitlines(keepends=True):
-            if droppable(line):
-                gone += [first_seq(line), last_seq(line)]
-                kind = line[9 : line.index(b'"', 9)].decode()
-                kinds[kind] = kinds.get(kind, 0) + 1
-                gone = [gone[0], gone[-1]]
+            if line.startswith(b'{"kind":"dropped"') or droppable(line):
+                gap.take(line)
                 continue
-            if gone:
-                kept.append(dropped_line(gone[0], gone[1], root, "the journal file was full", kinds))
-                gone, kinds = [], {}
+            kept += gap.close()
             kept.append(line)
         yield b"".join(kept)
-    if gone:
-        yield dropped_line(gone[0], gone[1], root, "the journal file was full", kinds)
+    yield from gap.close()
