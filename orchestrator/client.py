@@ -144,7 +144,7 @@ def _content(answer: Any) -> Any:
     try:
         return answer.json()
     except ValueError:
-        raise Unavailable("What answered is not the API. Check ORCHESTRATOR_API_URL: it ends in /api/v1.") from None
+        raise ApiError("What answered is not the API. Check ORCHESTRATOR_API_URL: it ends in /api/v1.") from None
 
 
 def _pause(tried: int, error: ApiError) -> float:

@@ -40,6 +40,8 @@ class FakeServer:
                 status, answer = fake.answer(self.command, self.path, self.headers, body)
                 raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
+                kind = "application/octet-stream" if isinstance(answer, bytes) else "application/json"
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(raw)))
                 self.end_headers()
                 if self.command != "HEAD":

@@ -188,7 +188,7 @@ def test_a_refused_stream_is_set_aside(server, home, until, capfd):
 
     assert main() == 2
     until(lambda: [path.suffix for path in files(home)] == [".rejected"])
-    assert "does not take this journal" in capfd.readouterr().err
+    until(lambda: "does not take this journal" in capfd.readouterr().err)
 
 
 def test_nothing_listens_and_the_flow_works_all_the_same(home, monkeypatch):
