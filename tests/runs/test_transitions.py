@@ -46,7 +46,7 @@ def test_terminal_states_are_final(current: StateType, to: StateType, by: By) ->
 
 
 def test_types_are_alive_or_terminal() -> None:
-    assert ALIVE | TERMINAL == set(StateType)
+    assert set(StateType) == ALIVE | TERMINAL
     assert not ALIVE & TERMINAL
 
 
