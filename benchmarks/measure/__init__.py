@@ -1,0 +1,25 @@
+"""What is measured. A suite takes a running site and answers figures by name; `rows.py` says what they mean."""
+
+from collections.abc import Callable
+
+from benchmarks.measure.batches import batches
+from benchmarks.measure.fibonacci import fibonacci
+from benchmarks.measure.flows import flow, subflow
+from benchmarks.measure.imports import imports
+from benchmarks.measure.tasks import calls, ingest, large_map, row_bytes
+from benchmarks.measure.triggers import burst, trigger
+from benchmarks.site import Site
+
+SUITES: dict[str, Callable[[Site], dict[str, float]]] = {
+    "import": imports,
+    "calls": calls,
+    "map": large_map,
+    "flow": flow,
+    "subflow": subflow,
+    "ingest": ingest,
+    "bytes": row_bytes,
+    "batches": batches,
+    "trigger": trigger,
+    "burst": burst,
+    "fibonacci": fibonacci,
+}

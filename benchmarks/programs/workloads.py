@@ -1,0 +1,73 @@
+"""The flows that are measured: the same code under either product, whichever this interpreter has."""
+
+import os
+import time
+from pathlib import Path
+
+try:
+    from orchestrator import flow, task
+    from orchestrator.runtime import flow_run
+except ImportError:
+    from prefect import flow, task
+    from prefect.runtime import flow_run
+
+
+@task
+def nothing(number):
+    return number
+
+
+@flow
+def empty():
+    return 1
+
+
+@flow
+def many_tasks(mode: str, count: int):
+    """Run the task `count` times; the run's id, and the seconds that it took in here."""
+    began = time.perf_counter()
+    if mode == "call":
+        for number in range(count):
+            nothing(number)
+    elif mode == "submit":
+        for future in [nothing.submit(number) for number in range(count)]:
+            future.result()
+    else:
+        nothing.map(range(count)).result()
+    return str(flow_run.id), time.perf_counter() - began
+
+
+@flow
+def many_subflows(count: int):
+    """Call the empty flow `count` times; the seconds of each call."""
+    return [timed(empty) for _ in range(count)]
+
+
+def timed(function):
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+@flow
+def beacon(path: str):
+    """Say by a file when user code began to run: nanoseconds of the system's clock."""
+    stamp = time.time_ns()
+    draft = Path(f"{path}.new")
+    draft.write_text(str(stamp))
+    os.replace(draft, path)
+
+
+def fibonacci(number):
+    return number if number < 2 else fibonacci(number - 1) + fibonacci(number - 2)
+
+
+@task
+def fibonacci_task(number):
+    return fibonacci(number)
+
+
+@flow
+def fibonaccis(number: int, count: int):
+    for _ in range(count):
+        fibonacci_task(number)
