@@ -142,7 +142,8 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
 
     {"from": µs UTC, "to": µs or None while it runs, "now": µs, "seq": the newest entry that is in it,
      "names": […], "states": [[type, name or None], …], "more": whether there are more task runs than are told,
-     "tasks": [[id, name, state, start or None, end or None, executions, [ends of failed executions]], …],
+     "tasks": [[id, name, state, start or None, end or None, executions, gaps], …], a gap being
+     [end of a failed execution, start of the next],
      "subflows": [[id, label, flow, state type, state name, start, end], …]}
 
     With `since`, only what changed after that entry: a page that stays open asks for the difference.
@@ -180,12 +181,19 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
     }
 
 
-def _failures(history: str | list | None, count: int, start: int) -> list[int]:
-    """When executions before the last one failed: marks on the bar."""
+def _failures(history: str | list | None, count: int, start: int) -> list[list[int]]:
+    """When executions before the last one ended, and when the next ones began: the bar is drawn in parts."""
     if count <= 1 or not history:
         return []
-    states = history if isinstance(history, list) else json.loads(history)
-    return [state[0] - start for state in states if state[1] in {"FAILED", "CRASHED"} or state[2] == "AwaitingRetry"]
+    gaps: list[list[int]] = []
+    ended = None
+    for at, state_type, name, *_ in history if isinstance(history, list) else json.loads(history):
+        if state_type in {"FAILED", "CRASHED"} or name == "AwaitingRetry":
+            ended = at if ended is None else ended
+        elif state_type == "RUNNING" and ended is not None:
+            gaps.append([ended - start, at - start])
+            ended = None
+    return gaps
 
 
 def _subflow_bar(run: FlowRun, start: int) -> list[Any]:

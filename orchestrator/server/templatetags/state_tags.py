@@ -20,6 +20,7 @@ _KINDS = {
     ("SCHEDULED", "AwaitingSlot"): "pending",
     ("SCHEDULED", "Resuming"): "pending",
     ("RUNNING", "Retrying"): "retrying",
+    ("RUNNING", "AwaitingRetry"): "retrying",
     ("RUNNING", "Unreachable"): "late",
     ("PAUSED", "Suspended"): "suspended",
     ("COMPLETED", "Cached"): "cached",

@@ -29,10 +29,12 @@ export function drawDurations(box, { from, to, points }) {
   for (const [moment, seconds, tone, name, id] of points) {
     const x = place.left + ((moment - from) / (to - from)) * (place.right - place.left);
     const mark = (SHAPES[tone] ?? SHAPES.ok)(x, y(seconds));
-    const link = element("a", { href: box.dataset.runs + id, tabindex: -1, "aria-label": name });
-    link.addEventListener("pointerenter", (event) => showTip(event, [name, ["Took", duration(seconds)]]));
-    link.addEventListener("pointerleave", hideTip);
-    link.append(element("circle", { cx: x, cy: y(seconds), r: 6, class: "hit" }), mark);
-    place.svg.append(link);
+    // Not links: the list below has them, and a picture holds nothing to focus.
+    const point = element("g", { class: "point" });
+    point.addEventListener("pointerenter", (event) => showTip(event, [name, ["Took", duration(seconds)]]));
+    point.addEventListener("pointerleave", hideTip);
+    point.addEventListener("click", () => location.assign(box.dataset.runs + id));
+    point.append(element("circle", { cx: x, cy: y(seconds), r: 6, class: "hit" }), mark);
+    place.svg.append(point);
   }
 }

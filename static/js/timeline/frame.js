@@ -32,7 +32,7 @@ export function drawHead(pen, model) {
   line(pen, colours.line, [[scale.labels - 8.5, 0], [scale.labels - 8.5, scale.height]], 1);
   context.font = pen.font(11);
   context.fillStyle = colours["ink-3"];
-  const count = model.rows.length;
+  const count = model.tasks ?? 0;
   const words = `${count.toLocaleString()} task ${count === 1 ? "run" : "runs"}`;
   context.fillText(scale.width < 560 ? words : `${words}, in order of start`, 16, OVERVIEW + AXIS / 2 + 1);
   context.fillText("Overview", 16, OVERVIEW / 2 + 1);

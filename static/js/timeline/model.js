@@ -5,6 +5,7 @@ const KINDS = {
   "SCHEDULED/Late": "late",
   "SCHEDULED/AwaitingRetry": "retrying",
   "RUNNING/Retrying": "retrying",
+  "RUNNING/AwaitingRetry": "retrying",
   "RUNNING/Unreachable": "late",
   "PAUSED/Suspended": "suspended",
   "COMPLETED/Cached": "cached",
@@ -59,6 +60,7 @@ export class Model {
       this.#known.set(id, { id, label, flow, group: `flow ${flow}`, kind: kindOf([type, name]), ...life(begin, end, 1, []) });
     }
     this.seq = data.seq;
+    this.tasks = this.#known.size - data.subflows.length;
     this.ended = data.to !== null;
     this.length = Math.max(1, ((data.to ?? data.now) - data.from) / 1000);
     const start = (row) => row.begin ?? Infinity;
@@ -92,10 +94,10 @@ export class Model {
   }
 }
 
-/** Times in milliseconds, and the executions that failed before the last one. */
+/** Times in milliseconds; `failures` are the ends of executions that failed, with the starts of the next. */
 function life(begin, end, count, failures) {
   const ms = (micros) => (micros === null ? null : micros / 1000);
-  return { begin: ms(begin), end: ms(end), count, failures: failures.map(ms) };
+  return { begin: ms(begin), end: ms(end), count, failures: failures.map((gap) => gap.map(ms)) };
 }
 
 function groupBy(rows) {

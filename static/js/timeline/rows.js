@@ -46,21 +46,23 @@ function cut(context, text, room) {
   return `${head}…${tail}`;
 }
 
-/** The last execution as a bar; those before it as failed bars with the delay between. */
+/** The executions of a task run one after the other: failed ones in red, dashes for the delay, then the last. */
 function drawLife(pen, row, middle) {
   const { colours, scale } = pen;
   if (row.begin === null) return;
   let from = row.begin;
-  for (const failed of row.failures) {
+  for (const [failed, next] of row.failures) {
     const width = Math.max(1.5, scale.x(failed) - scale.x(from));
     bar(pen, colours["fail-fill"], scale.x(from), middle - BAR / 2, width, BAR);
     cross(pen, colours["fail-fill"], scale.x(failed) + 5, middle);
-    from = failed;
+    if (scale.x(next) - scale.x(failed) > 14) {
+      line(pen, colours["warn-fill"], [[scale.x(failed) + 10, middle], [scale.x(next) - 2, middle]], 1.25, [3, 3]);
+    }
+    from = next;
   }
   const end = row.end ?? scale.whole;
-  if (row.failures.length && end - from < 1) return drawLength(pen, row, middle);
   const fill = FILLS[row.kind] ?? "wait";
-  const x = scale.x(from) + (row.failures.length ? 10 : 0);
+  const x = scale.x(from);
   const width = Math.max(1.5, scale.x(end) - x);
   if (row.flow) bracket(pen, colours[`${fill}-fill`], x, middle, width);
   else bar(pen, colours[`${fill}-fill`], x, middle - BAR / 2, width, BAR);
@@ -147,12 +149,14 @@ function rectangle({ context }, colour, x, y, width, height) {
   context.fillRect(x, y, width, height);
 }
 
-export function line({ context }, colour, points, width = 1.25) {
+export function line({ context }, colour, points, width = 1.25, dash = []) {
+  context.setLineDash(dash);
   context.strokeStyle = colour;
   context.lineWidth = width;
   context.beginPath();
   points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
   context.stroke();
+  context.setLineDash([]);
 }
 
 function cross(pen, colour, x, y) {

@@ -13,6 +13,7 @@ const TOKENS = ["surface", "hover", "press", "line", "ink", "ink-2", "ink-3", "r
   ["wait", "warn", "run", "hold", "ok", "reuse", "fail", "crash", "end"].flatMap((tone) => [tone, `${tone}-fill`]),
 );
 const PAUSE = 500; // ms between reads, and 20 times what the last one took
+const SMALLEST = 180; // px
 const TICK = 200; // ms between drawings of a running run
 
 class Timeline {
@@ -96,8 +97,9 @@ class Timeline {
   }
 
   #resize() {
+    if (!this.box.clientWidth) return;
+    this.box.style.height = `${Math.max(SMALLEST, HEAD + this.model.visible.length * ROW + 12)}px`;
     const { clientWidth: width, clientHeight: height } = this.box;
-    if (!width) return;
     this.pen.density = devicePixelRatio || 1;
     this.scale.resize(width, height);
     this.canvas.width = width * this.pen.density;
