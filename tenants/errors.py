@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, DataError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -105,6 +105,9 @@ def api_error(error: Exception, context: dict[str, Any]) -> Response | None:
         logger.warning("database unavailable: %s", error)
         body = error_body("unavailable", "The database is away or too busy. Try again in some seconds.")
         return Response(body, status=503, headers={"Retry-After": "2"})
+    if isinstance(error, DataError):
+        logger.info("the database refused an input: %s", error)
+        return Response(error_body("invalid", "A value has characters or digits that can't be stored."), status=400)
     if isinstance(error, DatabaseError):
         return None
     return _drf_error(error)

@@ -52,7 +52,7 @@ def page_size(request: Request, default: int = 50, most: int = MAX_PAGE) -> int:
         Invalid: It is no number from 1 to the bound.
     """
     text = request.query_params.get("limit", str(default))
-    if not text.isdecimal() or not 0 < int(text[:9]) <= most:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 0 < int(text) <= most:
         raise Invalid(f"limit is a number from 1 to {most}.", fields={"limit": f"1 to {most}."})
     return int(text)
 
