@@ -58,10 +58,7 @@ class Client:
         self._process.stdin.flush()
         line = self._line(time.monotonic() + timeout)
         if not line.endswith(b"\n"):
-            log = "\n".join(self._log.read_text(errors="replace").splitlines()[-25:])
-            raise RuntimeError(
-                f"The client gave no answer to {do!r} within {timeout:.0f} s. The end of its log:\n{log}"
-            )
+            raise RuntimeError(f"No answer to {do!r} within {timeout:.0f} s. {last_lines(self._log)}")
         return json.loads(line)
 
     def _line(self, deadline: float) -> bytes:

@@ -29,7 +29,7 @@ def _line(row: Row, ours: float | None, theirs: float | None) -> Sequence[str]:
         row.unit,
         "" if ours is None else three_digits(ours),
         "" if theirs is None else three_digits(theirs),
-        "" if not ours or not theirs else _ratio(row, ours, theirs),
+        _ratio(row, ours, theirs) if ours and theirs and row.compared else "",
         row.target,
         "" if ours is None or not row.target else "yes" if row.met(ours) else "no",
     )
