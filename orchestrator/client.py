@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from orchestrator._version import __version__
 from orchestrator.config import Api, require_api
@@ -127,6 +127,12 @@ class Client:
                 }
                 self._http = httpx.Client(headers=headers, timeout=self._timeout)
             return self._http
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the connections."""

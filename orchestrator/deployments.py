@@ -76,7 +76,7 @@ def describe(
         "work_queue": work_queue_name,
         "schedule": chosen.to_json() if chosen is not None else None,
         "retries": flow.retries,
-        "retry_delay": delay if isinstance(delay, float) else (delay or [0.0])[0],
+        "retry_delay": delay[0] if isinstance(delay, list) and delay else delay or 0.0,
         "crash_retries": crash_retries,
         "concurrency_limit": concurrency_limit,
     }
@@ -103,11 +103,8 @@ def deploy(*deployments: Deployment) -> list[UUID]:
         BundleError: Code can't be packed.
         ApiError: The API refused.
     """
-    client = Client()
-    try:
+    with Client() as client:
         return [_deploy(client, deployment) for deployment in deployments]
-    finally:
-        client.close()
 
 
 def _deploy(client: Client, deployment: Deployment) -> UUID:
@@ -233,7 +230,6 @@ def _run_deployment(
 
     from orchestrator.wire import json_value
 
-    client = Client()
     body: dict[str, Any] = {
         "deployment": str(name),
         "parameters": json_value(parameters or {}),
@@ -244,11 +240,9 @@ def _run_deployment(
         **({"scheduled_at": _utc(scheduled_time).isoformat()} if scheduled_time is not None else {}),
         **(_parent() if as_subflow else {}),
     }
-    try:
+    with Client() as client:
         run = remote_run(client.post("/flow-runs", body, again=True))
         return _watched(client, run, timeout, poll_interval)
-    finally:
-        client.close()
 
 
 def _utc(moment: datetime) -> datetime:

@@ -55,20 +55,21 @@ def _path(name: str) -> str:
 
 
 def _get(name: str, default: Any) -> Any:
-    try:
-        return Client().get(_path(name))["value"]
-    except NotFound:
-        return default
+    with Client() as client:
+        try:
+            return client.get(_path(name))["value"]
+        except NotFound:
+            return default
 
 
 def _set(name: str, value: Any, tags: Iterable[str] | None, overwrite: bool) -> None:
-    client = Client()
-    if not overwrite and _exists(client, name):
-        raise ValueError(f"The variable {name!r} exists. Pass overwrite=True to replace it.")
     body: dict[str, Any] = {"value": value}
     if tags is not None:
         body["tags"] = list(tags)
-    client.put(_path(name), body)
+    with Client() as client:
+        if not overwrite and _exists(client, name):
+            raise ValueError(f"The variable {name!r} exists. Pass overwrite=True to replace it.")
+        client.put(_path(name), body)
 
 
 def _exists(client: Client, name: str) -> bool:
@@ -80,8 +81,9 @@ def _exists(client: Client, name: str) -> bool:
 
 
 def _unset(name: str) -> bool:
-    try:
-        Client().delete(_path(name))
-    except NotFound:
-        return False
+    with Client() as client:
+        try:
+            client.delete(_path(name))
+        except NotFound:
+            return False
     return True

@@ -44,15 +44,19 @@ class Execution(Protocol):
 
     def signal(self, word: str) -> None:
         """Tell it to stop (`cancel` or `superseded`), and kill it after the grace."""
+        ...
 
     def terminate(self) -> None:
         """End it as one ends a process: SIGTERM, then kill after the grace."""
+        ...
 
     def kill(self) -> None:
         """End it now, with all processes it started."""
+        ...
 
     def wait(self) -> Ending:
         """Wait for its end."""
+        ...
 
 
 class Launcher(Protocol):
@@ -60,3 +64,4 @@ class Launcher(Protocol):
 
     def launch(self, claimed: Claimed) -> Execution:
         """Start one. Raises OSError when it can't."""
+        ...

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import output_option, print_json
+from orchestrator.cli.output import connect, output_option, print_json
 from orchestrator.cli.parameters import read_parameters
-from orchestrator.client import Client
 from orchestrator.deployments import deploy as deploy_all
 from orchestrator.schedules import Cron, Interval
 
@@ -55,7 +54,7 @@ def deploy(
         source=directory if from_path else None,
     )
     made = deploy_all(deployment)[0]
-    told = Client().get(f"/deployments/{made}")
+    told = connect().get(f"/deployments/{made}")
     if output == "json":
         print_json(told)
     else:

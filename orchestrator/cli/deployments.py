@@ -8,7 +8,15 @@ from urllib.parse import quote
 
 import click
 
-from orchestrator.cli.output import limit_option, output_option, print_facts, print_items, print_json, short_time
+from orchestrator.cli.output import (
+    connect,
+    limit_option,
+    output_option,
+    print_facts,
+    print_items,
+    print_json,
+    short_time,
+)
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
@@ -24,7 +32,7 @@ def deployment() -> None:
 @output_option
 def ls(limit: int, output: str) -> None:
     """List deployments, the last changed first."""
-    items = Client().pages("/deployments", limit)
+    items = connect().pages("/deployments", limit)
     heads = ("DEPLOYMENT", "POOL", "SCHEDULE", "ID")
     print_items(items, output, heads, lambda d: (f"{d['flow']}/{d['name']}", d["work_pool"], _schedule(d), d["id"]))
 
@@ -42,7 +50,7 @@ def _schedule(told: dict[str, Any]) -> str:
 @output_option
 def inspect(name: str, output: str) -> None:
     """Show one deployment: its id, or flow/name."""
-    told = find(Client(), name)
+    told = find(connect(), name)
     if output == "json":
         print_json(told)
     else:
@@ -69,7 +77,6 @@ def run(
     output: str,
 ) -> None:
     """Trigger a run of a deployment: its id, or flow/name."""
-    client = Client()
     body: dict[str, Any] = {
         "deployment": name,
         "parameters": read_parameters(params),
@@ -78,6 +85,7 @@ def run(
     body.update({"name": run_name} if run_name else {})
     body.update({"tags": list(tags)} if tags else {})
     body.update({"scheduled_at": at} if at else {})
+    client = connect()
     made = client.post("/flow-runs", body, again=True)
     if watch:
         if output == "table":
@@ -94,7 +102,7 @@ def run(
 @click.argument("name")
 def pause(name: str) -> None:
     """Stop the schedules of a deployment."""
-    client = Client()
+    client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/pause", again=True)
     click.echo(f"The schedules of {told['flow']}/{told['name']} are paused.")
 
@@ -103,7 +111,7 @@ def pause(name: str) -> None:
 @click.argument("name")
 def resume(name: str) -> None:
     """Start the schedules of a deployment again."""
-    client = Client()
+    client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/resume", again=True)
     click.echo(f"The schedules of {told['flow']}/{told['name']} run again.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli.output import (
+    connect,
     limit_option,
     output_option,
     print_facts,
@@ -15,7 +16,6 @@ from orchestrator.cli.output import (
     state_of,
 )
 from orchestrator.cli.watching import follow_logs, print_log_line, print_logs, watch_run
-from orchestrator.client import Client
 
 
 @click.group()
@@ -32,7 +32,7 @@ def flow_run() -> None:
 def ls(state: str | None, flow: str | None, deployment: str | None, limit: int, output: str) -> None:
     """List runs, the newest first."""
     wanted = state.upper() if state else None
-    items = Client().pages("/flow-runs", limit, state=wanted, flow=flow, deployment=deployment)
+    items = connect().pages("/flow-runs", limit, state=wanted, flow=flow, deployment=deployment)
     heads = ("NAME", "FLOW", "STATE", "STARTED", "DURATION", "ID")
     print_items(
         items,
@@ -54,7 +54,7 @@ def ls(state: str | None, flow: str | None, deployment: str | None, limit: int, 
 @output_option
 def inspect(run_id: str, output: str) -> None:
     """Show one run."""
-    told = Client().get(f"/flow-runs/{run_id}")
+    told = connect().get(f"/flow-runs/{run_id}")
     if output == "json":
         print_json(told)
     else:
@@ -67,7 +67,7 @@ def inspect(run_id: str, output: str) -> None:
 @output_option
 def logs(run_id: str, follow: bool, output: str) -> None:
     """Print a run's log."""
-    client = Client()
+    client = connect()
     if output == "json":
         lines: list[dict[str, object]] = []
         print_logs(client, run_id, 0, lines.append)
@@ -82,7 +82,7 @@ def logs(run_id: str, follow: bool, output: str) -> None:
 @click.argument("run_id")
 def cancel(run_id: str) -> None:
     """Ask a run to stop."""
-    told = Client().post(f"/flow-runs/{run_id}/cancel", again=True)
+    told = connect().post(f"/flow-runs/{run_id}/cancel", again=True)
     click.echo(f"{told['name']} is {state_of(told)}.")
 
 
@@ -91,4 +91,4 @@ def cancel(run_id: str) -> None:
 @output_option
 def watch(run_id: str, output: str) -> None:
     """Follow a run to its end; exit code 3 if it ends otherwise than COMPLETED."""
-    raise SystemExit(watch_run(Client(), run_id, output))
+    raise SystemExit(watch_run(connect(), run_id, output))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
-from orchestrator.cli.output import output_option, print_facts, print_json
+from orchestrator.cli.output import connect, output_option, print_facts, print_json
 from orchestrator.client import Client
 from orchestrator.config import Api, current_api, home, profiles, profiles_path, require_api, save_profile
 
@@ -18,9 +19,9 @@ from orchestrator.config import Api, current_api, home, profiles, profiles_path,
 def login(url: str, key: str | None, profile: str) -> None:
     """Check an API key and keep it in a profile that only you can read."""
     if key == "-":
-        key = click.get_text_stream("stdin").readline().strip()
+        key = sys.stdin.readline().strip()
     api = Api(url.rstrip("/"), key or click.prompt("API key", hide_input=True))
-    told = Client(api).get("/me")
+    told = click.get_current_context().with_resource(Client(api)).get("/me")
     facts = {"organization": str(told["organization"]), "workspace": str(told["workspace"])}
     path = save_profile(profile, api, facts)
     click.echo(f"Logged in to {told['organization']}/{told['workspace']} as {told['actor']}. Kept in {path}.")
@@ -30,7 +31,7 @@ def login(url: str, key: str | None, profile: str) -> None:
 @output_option
 def whoami(output: str) -> None:
     """Show whom the API takes you for."""
-    told = Client().get("/me")
+    told = connect().get("/me")
     if output == "json":
         print_json(told)
     else:

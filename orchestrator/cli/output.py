@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from orchestrator.client import Client
+
 _COLOURS = {
     "COMPLETED": "green",
     "FAILED": "red",
@@ -24,6 +26,11 @@ output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print it."
 )
 limit_option = click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many at most.")
+
+
+def connect() -> Client:
+    """A client of the API that is closed when the command ends."""
+    return click.get_current_context().with_resource(Client())
 
 
 def print_json(value: Any) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import limit_option, output_option, print_items, print_json
-from orchestrator.client import Client
+from orchestrator.cli.output import connect, limit_option, output_option, print_items, print_json
 from orchestrator.exceptions import NotFound
 from orchestrator.variables import Variable
 
@@ -23,7 +22,7 @@ def variable() -> None:
 @output_option
 def ls(limit: int, output: str) -> None:
     """List variables."""
-    items = Client().pages("/variables", limit)
+    items = connect().pages("/variables", limit)
     print_items(
         items, output, ("NAME", "VALUE"), lambda v: (v["name"], json.dumps(v["value"], ensure_ascii=False)[:80])
     )

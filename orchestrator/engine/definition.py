@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from orchestrator.engine.hooks import NAMES, Hooks, gather
 from orchestrator.engine.retries import Delays, fixed_delays
@@ -66,7 +66,7 @@ class Definition(Generic[P, R]):
         fn, self._wrapper = _plain_function(fn)
         if not callable(fn):
             raise TypeError(f"@{self.kind_of_run} decorates a function, not {type(fn).__name__}. Options go by name.")
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(cast(Any, self), fn)
         self.fn = fn
         self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("<lambda>", "lambda")
         self.description = description if description is not None else inspect.getdoc(fn)

@@ -112,7 +112,7 @@ class CloseRunner:
 
     def __init__(self, runner: TaskRunner, end: End) -> None:
         self._runner = runner
-        self._end = end
+        self._end: End = end
 
     def run(self) -> None:
         self._runner.close(self._end)

@@ -78,7 +78,7 @@ class FlowRun(Run):
         self.parameters = parameters
         self.parent: FlowRun | None = parent
         self.parent_task: UUID | None = task_run.id if task_run is not None and task_run.flow_run is parent else None
-        self.root: FlowRun = parent.root if parent is not None else self
+        self.root = parent.root if parent is not None else self
         self.execution = execution
         self.tags = flow.tags | tags_here.get()
         self.name = run_name()
@@ -151,7 +151,7 @@ class FlowRun(Run):
             flow_run_here.reset(self._token)
         except ValueError:
             flow_run_here.set(self.parent)  # A generator that was finished by another thread or task.
-        self._token = self._task_token = self._tags_token = None
+        del self._token, self._task_token, self._tags_token
 
     def prepare(self) -> None:
         flow = self.definition

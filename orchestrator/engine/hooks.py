@@ -31,7 +31,8 @@ def running(run: Run) -> Generator[Effect, Any, None]:
 
 def after(run: Run) -> Generator[Effect, Any, None]:
     """Call the hooks of the state in which a run ended. A retry calls none."""
-    return _call(run, _AFTER.get(run.state_type, ""))
+    name = _AFTER.get(run.state_type) if run.state_type is not None else None
+    return _call(run, name or "")
 
 
 def _call(run: Run, name: str) -> Generator[Effect, Any, None]:

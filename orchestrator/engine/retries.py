@@ -45,10 +45,10 @@ def next_delay(run: Run) -> float | None:
     if run.run_count > definition.retries or not _wanted(run):
         return None
     delays = definition.retry_delays
-    if isinstance(delays, float):
-        delay = delays
-    else:
+    if isinstance(delays, list):
         delay = delays[min(run.run_count, len(delays)) - 1] if delays else 0.0
+    else:
+        delay = delays
     if definition.retry_jitter_factor:
         delay = _jittered(delay, definition.retry_jitter_factor)
     return delay

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import logging
 
     from orchestrator.engine.definition import Definition
-    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.futures import Future
     from orchestrator.journal.stream import Stream
     from orchestrator.task_runners.base import TaskRunner
@@ -83,7 +82,7 @@ class Run:
         self.error: BaseException | None = None
         self.told: failures.Told | None = None
         self.upstream: Sequence[Future[Any]] = ()
-        self.root: FlowRun | None = None
+        self.root: Any = None  # The FlowRun at the top of the execution; None for a task without a flow.
         self.stream: Stream | None = None
         self.runner: TaskRunner | None = None
         self._manual: State | None = None

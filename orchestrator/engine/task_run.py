@@ -84,7 +84,7 @@ class TaskRun(Run):
             task_run_here.reset(self._token)
         except ValueError:
             task_run_here.set(None)  # A generator that was finished by another thread or task.
-        self._token = None
+        del self._token
 
     def prepare(self) -> None:
         if self.replaces:

@@ -55,8 +55,9 @@ async def limited_async(run: Run) -> Any:
     """Await the run's function; cancel it after its timeout."""
     import asyncio
 
+    scope = asyncio.timeout(run.definition.timeout_seconds)
     try:
-        async with asyncio.timeout(run.definition.timeout_seconds) as scope:
+        async with scope:
             outcome = run.definition.fn(*run.args, **run.kwargs)
             return await outcome if inspect.isawaitable(outcome) else outcome
     except TimeoutError:

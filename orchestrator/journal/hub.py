@@ -24,6 +24,7 @@ from orchestrator.journal.stream import Stream
 
 if TYPE_CHECKING:
     from orchestrator.engine.stopping import Stopping
+    from orchestrator.journal.file import JournalFile
 
 GATHER = 0.01  # seconds between two writes while records keep coming
 AT_ONCE = 2_000  # records of one write
@@ -168,13 +169,12 @@ class Hub:
         for stream, written in lines.items():
             if not written and stream.file is None:
                 continue
-            if stream.file is None:
-                stream.file = self._new_file(stream)
+            file = stream.file = stream.file or self._new_file(stream)
             self.streams[stream.id] = stream
             if written:
-                stream.file.append(b"".join(written))
+                file.append(b"".join(written))
 
-    def _new_file(self, stream: Stream) -> Any:
+    def _new_file(self, stream: Stream) -> JournalFile:
         from orchestrator.journal.file import JournalFile, directory
 
         header = {

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -82,7 +82,7 @@ def open_left_behind(path: Path) -> LeftBehind | None:
     return LeftBehind(path, file, **header)
 
 
-def _header(path: Path, file: BinaryIO) -> dict[str, object]:
+def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
     line = file.readline(1 << 16)
     try:
         told = json.loads(line)
@@ -109,7 +109,7 @@ def found() -> Iterator[Found]:
             size = path.stat().st_size
         except (OSError, RecordError):
             continue
-        yield Found(path, str(header["api_url"]), str(header["root"]), int(str(header["attempt"])), size, live)
+        yield Found(path, header["api_url"], header["root"], header["attempt"], size, live)
 
 
 def _is_locked(file: BinaryIO) -> bool:

@@ -100,11 +100,11 @@ def _proxy_for(address: urllib.parse.SplitResult) -> urllib.parse.SplitResult | 
 
     if not any(name in os.environ for name in _PROXY_VARIABLES):
         return None
-    import urllib.request
+    from urllib.request import getproxies, proxy_bypass
 
     host = address.hostname or ""
-    proxy = urllib.request.getproxies().get(address.scheme)
-    if not proxy or urllib.request.proxy_bypass(host):
+    proxy = getproxies().get(address.scheme)
+    if not proxy or proxy_bypass(host):
         return None
     return urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
 
