@@ -12,7 +12,7 @@ export function element(name, attributes = {}, text) {
 export function frame(box, [top, right, bottom, left]) {
   const width = box.clientWidth;
   const height = box.clientHeight;
-  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.dataset.label ?? "" });
+  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": box.dataset.label ?? "" });
   box.querySelector(":scope > svg")?.remove();
   box.append(svg);
   return { svg, width, height, left, right: width - right, top, bottom: height - bottom };

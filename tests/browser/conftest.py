@@ -1,0 +1,79 @@
+"""A headless Chromium before a real web server on this worker's database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.cast import Api, Company
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+TIMEOUT = 20_000  # ms
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a Chromium these tests are skipped, and said so; CI must have one."""
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None and os.environ.get("CI") != "true":
+                item.add_marker(pytest.mark.skip(reason="no Chromium: apt-get install chromium"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    # Playwright's synchronous API keeps a loop in this thread, which Django would take for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@dataclass
+class Portal:
+    """A signed-in browser tab in one company's workspace."""
+
+    page: Any
+    root: str
+    complaints: list[str]
+
+    def open(self, path: str) -> Any:
+        self.page.goto(self.root + path)
+        return self.page
+
+
+@pytest.fixture
+def portal(served: str, acme: Company, browse: Any, chromium: Any) -> Iterator[Portal]:
+    """Alice's browser. What the page complains of on its console fails the test."""
+    session = browse(acme.owner).cookies["orchestrator_session"].value
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.add_cookies([{"name": "orchestrator_session", "value": session, "url": served}])
+    context.set_default_timeout(TIMEOUT)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield Portal(page, served + acme.path, complaints)
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def served_api(served: str, acme: Company) -> Api:
+    """A developer's key; its requests are handled in this process, what they change is seen by the web server."""
+    return Api(acme.key("developer"))

@@ -1,0 +1,71 @@
+"""Every page, empty and full, wide and light, narrow and dark: axe-core has nothing to say, nothing scrolls sideways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Portal
+from tests.browser.test_forms import deployed
+from tests.cast import Api, Company
+from tests.contract.journals import Journal
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+RUN_AXE = """async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}))
+    .violations.map(each => `${each.id}: ${each.nodes.map(node => node.target.join(" ")).slice(0, 3).join(", ")}`)"""
+
+# WCAG 2.5.8 leaves out targets whose height the line height of the text beside them gives: a log's line numbers.
+LINE_NUMBERS = 'target-size: a[href$="#L'
+
+
+def check(page: Any) -> list[str]:
+    """What axe-core finds on a page, and whether the page scrolls sideways."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    found = [each for each in page.evaluate(RUN_AXE) if not each.startswith(LINE_NUMBERS)]
+    return [*found, *(["the page scrolls sideways"] if wide else [])]
+
+
+def visit(portal: Portal, paths: list[str]) -> list[str]:
+    """Look at all of them, wide and light, then narrow and dark."""
+    found = []
+    for width, scheme in ((1440, "light"), (390, "dark")):
+        portal.page.set_viewport_size({"width": width, "height": 900})
+        portal.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for path in paths:
+            page = portal.open(path)
+            page.wait_for_load_state("networkidle")
+            found += [f"{path} {width} {scheme}: {each}" for each in check(page)]
+    return found
+
+
+@pytest.mark.usefixtures("acme")
+def test_empty_pages(portal: Portal) -> None:
+    assert visit(portal, ["runs", "deployments", "pools", "variables", "variables/new", "runs?flow=none"]) == []
+
+
+def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
+    deployment = deployed(acme)
+    for state in ("COMPLETED", "FAILED", "RUNNING"):
+        journal = Journal(served_api)
+        journal.send(journal.begin(tags=["nightly"]), *(journal.task() for _ in range(30)), journal.task("FAILED"))
+        journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(60)))
+        if state != "RUNNING":
+            journal.send(journal.state(state, run_count=1, message="ValueError: no such month"))
+    served_api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
+    run = f"runs/{journal.root}"
+    paths = [
+        "runs",
+        run,
+        f"{run}?tab=tasks",
+        f"{run}?tab=log",
+        f"{run}?tab=attempts",
+        "deployments",
+        "pools",
+        "variables",
+    ]
+    paths += [f"deployments/{deployment.id}", f"deployments/{deployment.id}/run", "variables/bucket"]
+
+    assert visit(portal, paths) == []
