@@ -219,7 +219,7 @@ def report(models: list[DelayModel], folder: Path) -> str:
 
 
 @flow(log_prints=True, task_runner=ThreadPoolTaskRunner(max_workers=4))
-def flight_delays(output: str = "flight-delays", resamples: int = 2_000) -> str:
+def flight_delays(output: str = "flight-delays", resamples: int = 5_000) -> str:
     """Model the departure delays of New York's airports.
 
     Args:
