@@ -334,5 +334,3 @@ def _foreign_value(value: Any, depth: int) -> Any:
             return clean_text(repr(value), 10_000)
         except Exception:
             return f"<{type(value).__name__}>"
-
-

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-PASSWORD = "correct horse battery"  # noqa: S105
+PASSWORD = "correct horse battery"
 
 
 @dataclass

@@ -11,7 +11,17 @@ from django.db import connection
 
 from orchestrator.ids import uuid7
 from orchestrator.wire import MAX_ENTRY, Dropped, Event, Usage
-from runs.models import Attempt, EventRow, FlowRun, JournalQuarantine, JournalStream, Lease, LogLine, TaskRun, UsageDelta
+from runs.models import (
+    Attempt,
+    EventRow,
+    FlowRun,
+    JournalQuarantine,
+    JournalStream,
+    Lease,
+    LogLine,
+    TaskRun,
+    UsageDelta,
+)
 from tests.cast import Api, Company
 from tests.contract.journals import Journal, now
 
@@ -163,7 +173,9 @@ def test_an_empty_batch_renews_the_lease_and_brings_signals(acme: Company, journ
 
 def test_the_latest_word_about_a_task_wins_whatever_the_order(acme: Company, journal: Journal) -> None:
     task = uuid7()
-    journal.send(journal.begin(), journal.task("FAILED", id=task, run_count=1), journal.task("RUNNING", id=task, run_count=2))
+    journal.send(
+        journal.begin(), journal.task("FAILED", id=task, run_count=1), journal.task("RUNNING", id=task, run_count=2)
+    )
     journal.send(journal.task("COMPLETED", id=task, run_count=2))
     journal.send(journal.task("RUNNING", id=task, run_count=1))
 
