@@ -26,6 +26,7 @@ from tenants.keys import RUN_PREFIX, digest, new_secret
 
 MAX_CLAIM = 100  # runs at once
 MAX_LEASES = 10_000  # of one heartbeat
+MAX_ATTEMPT = 2**31 - 1  # what the column holds
 CLAIMS_TO_LOSE = 3
 START_AGAIN_AFTER = timedelta(seconds=5)
 
@@ -198,7 +199,7 @@ _RENEW = """
     UPDATE lease l SET expires_at = %s
     FROM unnest(%s::uuid[], %s::int[]) n (run_id, attempt)
     WHERE l.run_id = n.run_id AND l.attempt = n.attempt AND l.agent_id = %s
-    RETURNING l.run_id
+    RETURNING l.run_id, l.attempt
 """
 
 
@@ -206,21 +207,22 @@ def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> tuple[list[LeaseRef],
     """Renew all leases of an agent in one statement; answer those that are lost, and what its runs have to know."""
     at = now()
     Agent.objects.filter(id=agent.id).update(last_seen_at=at)
-    held = leases[:MAX_LEASES]
+    told = leases[:MAX_LEASES]
+    held = [ref for ref in told if 0 < ref.attempt <= MAX_ATTEMPT]
     if not held:
-        return [], []
+        return list(told), []
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, [at + lease_time(), [ref.run for ref in held], [ref.attempt for ref in held], agent.id])
-        renewed = {run for (run,) in cursor.fetchall()}
+        renewed = set(cursor.fetchall())
         cursor.execute(
             "SELECT id, state_type, state_name FROM flow_run WHERE id = ANY(%s)"
             " AND (state_type = 'CANCELLING' OR state_name = 'Unreachable')",
-            [list(renewed)],
+            [[run for run, _ in renewed]],
         )
         notable = cursor.fetchall()
     _welcome_back([id for id, _, name in notable if name == "Unreachable"])
     signals = [Signal(id, "cancel") for id, type, _ in notable if type == StateType.CANCELLING]
-    return [ref for ref in held if ref.run not in renewed], signals
+    return [ref for ref in told if (ref.run, ref.attempt) not in renewed], signals
 
 
 def _welcome_back(ids: list[UUID]) -> None:

@@ -367,6 +367,18 @@ def test_a_heartbeat_brings_the_wish_to_cancel(acme: Company) -> None:
     assert (lost, [(s.run, s.signal) for s in signals]) == ([], [(claimed.run, "cancel")])
 
 
+def test_of_two_attempts_of_one_run_the_old_one_is_lost(acme: Company) -> None:
+    """The same agent took the run again: the process of the first attempt has to stop."""
+    by, claimed = claimed_run(acme, retries=1)
+    start(claimed)
+    silence(acme, claimed.run)
+    sweep(acme, claimed.run)
+    (again,) = claim(acme, by)
+    refs = [LeaseRef(claimed.run, attempt) for attempt in (1, again.attempt)]
+    with acme.scope():
+        assert claims.heartbeat(by, refs) == (refs[:1], [])
+
+
 def test_another_agents_leases_are_lost(acme: Company) -> None:
     _, claimed = claimed_run(acme)
     ref = LeaseRef(claimed.run, 1)
