@@ -193,32 +193,32 @@ class State:
         return error
 
 
-def Scheduled(**attributes: Any) -> State:  # noqa: N802
+def Scheduled(**attributes: Any) -> State:
     """A SCHEDULED state."""
     return State(StateType.SCHEDULED, **attributes)
 
 
-def Pending(**attributes: Any) -> State:  # noqa: N802
+def Pending(**attributes: Any) -> State:
     """A PENDING state."""
     return State(StateType.PENDING, **attributes)
 
 
-def Running(**attributes: Any) -> State:  # noqa: N802
+def Running(**attributes: Any) -> State:
     """A RUNNING state."""
     return State(StateType.RUNNING, **attributes)
 
 
-def Paused(**attributes: Any) -> State:  # noqa: N802
+def Paused(**attributes: Any) -> State:
     """A PAUSED state."""
     return State(StateType.PAUSED, **attributes)
 
 
-def Cancelling(**attributes: Any) -> State:  # noqa: N802
+def Cancelling(**attributes: Any) -> State:
     """A CANCELLING state."""
     return State(StateType.CANCELLING, **attributes)
 
 
-def Completed(**attributes: Any) -> State:  # noqa: N802
+def Completed(**attributes: Any) -> State:
     """A COMPLETED state.
 
     >>> Completed(name="Skipped", message="nothing new").is_completed()
@@ -227,16 +227,16 @@ def Completed(**attributes: Any) -> State:  # noqa: N802
     return State(StateType.COMPLETED, **attributes)
 
 
-def Failed(**attributes: Any) -> State:  # noqa: N802
+def Failed(**attributes: Any) -> State:
     """A FAILED state."""
     return State(StateType.FAILED, **attributes)
 
 
-def Crashed(**attributes: Any) -> State:  # noqa: N802
+def Crashed(**attributes: Any) -> State:
     """A CRASHED state."""
     return State(StateType.CRASHED, **attributes)
 
 
-def Cancelled(**attributes: Any) -> State:  # noqa: N802
+def Cancelled(**attributes: Any) -> State:
     """A CANCELLED state."""
     return State(StateType.CANCELLED, **attributes)

@@ -1,6 +1,9 @@
 """The reference names every setting, command and route."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,25 @@ def test_every_route_is_documented() -> None:
     shown = set(re.findall(r"`([a-z…][^`]*)`", API))
     shown |= {f"deployments/<id>{tail.removeprefix('…')}" for tail in shown if tail.startswith("…")}
     assert [route for route in api_routes() if route not in shown] == []
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The Python blocks of the guides, named by their file and line."""
+    found = []
+    for name in ("tutorial.md", "sdk.md"):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
+            found.append((f"{name}:{text[: match.start()].count(chr(10)) + 1}", match[1]))
+    return found
+
+
+@pytest.mark.parametrize(("place", "source"), blocks(), ids=[place for place, _ in blocks()])
+def test_every_block_runs(place: str, source: str, tmp_path: Path) -> None:
+    """As a file of its own, in a process without configuration."""
+    script = tmp_path / "block.py"
+    script.write_text(source, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    environment |= {"ORCHESTRATOR_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == [script]  # Nothing was written.

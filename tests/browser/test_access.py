@@ -1,4 +1,4 @@
-"""Every page, empty and full, wide and light, narrow and dark: axe-core has nothing to say, nothing scrolls sideways."""
+"""Every page, empty and full, wide and light, narrow and dark: nothing for axe-core, nothing scrolls sideways."""
 
 from __future__ import annotations
 
