@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of the README, from the demo's own data. Needs a running `make demo` and Chromium."""
+"""`make screenshots`: the pictures of the README, from the data of a running `make demo`. Needs Chromium."""
 
 from __future__ import annotations
 
