@@ -7,7 +7,7 @@ concurrent detach. All of this needs the owner of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -96,12 +96,14 @@ def wanted(today: date) -> list[Leaf]:
     return sorted({Leaf(table, c, *span(c, day)) for table in TALL_TABLES for c in CLASSES for day in days})
 
 
+_LEAVES = "c.relkind = 'r' AND c.relname ~ '^[a-z_]+_r[0-9]+_[0-9]{8}$' AND c.relnamespace = 'public'::regnamespace"
+
+
 def existing(cursor: Any) -> list[Leaf]:
     """The partitions that are there, read from the catalogue."""
     cursor.execute(
         "SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
-        " JOIN pg_class p ON p.oid = i.inhparent"
-        " WHERE c.relkind = 'r' AND p.relkind = 'p' AND c.relname ~ '_r[0-9]+_[0-9]{8}$' AND NOT i.inhdetachpending"
+        f" WHERE {_LEAVES} AND NOT i.inhdetachpending"
     )
     return sorted(_leaf(name) for (name,) in cursor.fetchall())
 
@@ -132,16 +134,76 @@ def drop_expired(cursor: Any, today: date) -> list[str]:
     Needs an autocommit connection of the owner: DETACH CONCURRENTLY refuses a transaction. A detach that was cut off
     is finished first.
     """
+    _finish_detaching(cursor)
     dropped = []
     for leaf in existing(cursor):
-        if leaf.expires > today or _has_live_runs(cursor, leaf):
-            continue
-        cursor.execute(f"ALTER TABLE {leaf.table}_r{leaf.days} DETACH PARTITION {leaf.name} CONCURRENTLY")
-        cursor.execute(f"DROP TABLE {leaf.name}")
-        dropped.append(leaf.name)
+        if _may_go(cursor, leaf, today):
+            cursor.execute(f"ALTER TABLE {leaf.table}_r{leaf.days} DETACH PARTITION {leaf.name} CONCURRENTLY")
+    for leaf in _detached(cursor):
+        if _may_go(cursor, leaf, today):
+            cursor.execute(f"DROP TABLE {leaf.name}")
+            dropped.append(leaf.name)
     return dropped
 
 
-def _has_live_runs(cursor: Any, leaf: Leaf) -> bool:
+def _may_go(cursor: Any, leaf: Leaf, today: date) -> bool:
+    if leaf.expires > today:
+        return False
     cursor.execute("SELECT bucket_has_live_runs(%s::smallint, %s::date, %s::date)", [leaf.days, leaf.start, leaf.end])
-    return cursor.fetchone()[0]
+    return not cursor.fetchone()[0]
+
+
+def _finish_detaching(cursor: Any) -> None:
+    cursor.execute(
+        "SELECT c.relname, p.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
+        f" JOIN pg_class p ON p.oid = i.inhparent WHERE {_LEAVES} AND i.inhdetachpending"
+    )
+    for name, parent in cursor.fetchall():
+        cursor.execute(f"ALTER TABLE {parent} DETACH PARTITION {name} FINALIZE")
+
+
+def _detached(cursor: Any) -> list[Leaf]:
+    cursor.execute(
+        f"SELECT c.relname FROM pg_class c WHERE {_LEAVES}"
+        " AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid)"
+    )
+    return sorted(_leaf(name) for (name,) in cursor.fetchall())
+
+
+# ── asked by the ingest ──────────────────────────────────────────────────────────────────────────
+
+Place = tuple[int, date]
+"""A run's retention class and bucket: where its rows lie."""
+
+_known: set[Place] = set()
+REMEMBERED = 10_000
+
+
+def is_past(place: Place, today: date) -> bool:
+    """True when retention may have taken the rows of a place."""
+    days, bucket = place
+    return span(days, bucket)[1] + timedelta(days=days) <= today
+
+
+def missing(cursor: Any, places: Collection[Place], today: date) -> set[Place]:
+    """The places without partitions. One that is there is not asked about again until it is past its time."""
+    asked = {place for place in places if place not in _known or is_past(place, today)}
+    if not asked:
+        return set()
+    leaves = {place: [Leaf(table, place[0], *span(*place)).name for table in TALL_TABLES] for place in asked}
+    cursor.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
+        " WHERE c.relname = ANY(%s) AND NOT i.inhdetachpending",
+        [[name for names in leaves.values() for name in names]],
+    )
+    present = {name for (name,) in cursor.fetchall()}
+    gone = {place for place, names in leaves.items() if not present.issuperset(names)}
+    if len(_known) > REMEMBERED:
+        forget()
+    _known.update(asked - gone)
+    return gone
+
+
+def forget() -> None:
+    """Know of no partition (in tests that take some away)."""
+    _known.clear()

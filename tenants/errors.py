@@ -71,6 +71,12 @@ class RateLimited(Problem):
     status, code = 429, "rate_limited"
 
 
+class Unavailable(Problem):
+    """Something that we need is not there in this moment."""
+
+    status, code = 503, "unavailable"
+
+
 _DRF_CODES: list[tuple[type[Exception], int, str]] = [
     (drf.NotAuthenticated, 401, "unauthorized"),
     (drf.AuthenticationFailed, 401, "unauthorized"),

@@ -16,8 +16,10 @@ from uuid import UUID
 from django.db import connection
 
 from orchestrator.wire import AnyEntry, Rejected, RunState
+from runs import partitions
 from runs.ingest.reading import Part
 from runs.transitions import RunRow, lock_runs, micros
+from tenants.errors import Unavailable
 from tenants.keys import digest
 from tenants.permissions import Actor
 
@@ -87,6 +89,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
     """Compare tokens and marks; keep of each part what was not applied before."""
     tokens = _tokens(roots)
     marks = _marks(roots)
+    gone = _without_a_place(roots, received)
     opened = Opened()
     for part in parts:
         head = part.head
@@ -95,7 +98,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
         if root is None or token is None or not hmac.compare_digest(token[0], digest(head.token)):
             opened.refused.append(Rejected(head.id, 0, "stale_token" if root and token else "unknown_run"))
             continue
-        if token[1]:
+        if token[1] or head.root in gone:
             opened.refused.append(Rejected(head.id, 0, "sealed"))
             continue
         mark = marks.get((head.root, head.attempt, head.writer))
@@ -107,6 +110,24 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
         stream.entries = [entry for entry in part.entries if entry.seq > applied]
         opened.streams.append(stream)
     return opened
+
+
+def _without_a_place(roots: dict[UUID, RunRow], received: datetime) -> set[UUID]:
+    """Roots whose rows retention has taken: sealed.
+
+    Raises:
+        Unavailable: A partition that should be there is not: a batch may not run into that in SQL.
+    """
+    today = received.date()
+    with connection.cursor() as cursor:
+        gone = partitions.missing(cursor, {(root.retention, root.bucket) for root in roots.values()}, today)
+    for retention, bucket in gone:
+        if not partitions.is_past((retention, bucket), today):
+            message = (
+                f"No partition holds the rows of {bucket} for {retention} days. The tick keep_partitions makes it."
+            )
+            raise Unavailable(message, retry_after=10)
+    return {root.id for root in roots.values() if (root.retention, root.bucket) in gone}
 
 
 @dataclass(slots=True)
