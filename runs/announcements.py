@@ -44,7 +44,6 @@ class Announcements:
                 async with self.client.pubsub() as subscriber:
                     await subscriber.psubscribe(f"{LIVE}*", WAKE)
                     pause = FIRST_PAUSE
-                    self.wake(None)
                     async for message in subscriber.listen():
                         await self._hand_on(message)
             except (RedisError, OSError) as error:
@@ -53,6 +52,8 @@ class Announcements:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _hand_on(self, message: dict[str, Any]) -> None:
+        if message["type"] == "psubscribe":  # From here on nothing is missed; what came before may have been.
+            self.wake(None)
         if message["type"] != "pmessage":
             return
         if message["channel"] == WAKE:

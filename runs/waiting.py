@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.db import DatabaseError, transaction
 from redis.exceptions import RedisError
 
@@ -107,12 +107,11 @@ class Waiters:
         try:
             deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
             while (number := await self.counter(pool_id)) == since:
-                event.clear()
                 try:
                     await asyncio.wait_for(event.wait(), deadline - asyncio.get_running_loop().time())
                 except TimeoutError:
                     return since
-                await asyncio.sleep(0)  # The counter is raised before the message goes out.
+                event.clear()  # Before the counter is read: a word may come in while that is under way.
             return number
         finally:
             self.of_pool[pool_id].discard(event)
@@ -171,7 +170,7 @@ async def _answer(scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     if not SINCE.fullmatch(since):
         return 400, error_body("invalid", "since is a whole number.", {"since": "A whole number."})
     try:
-        pool_id = await sync_to_async(_pool_of)(secret, agent_id)
+        pool_id = await database_sync_to_async(_pool_of)(secret, agent_id)
         return 200, {"since": await waiters().wait(pool_id, int(since))}
     except Problem as problem:
         return problem.status, error_body(problem.code, problem.message)

@@ -1,0 +1,314 @@
+"""Agents that wait: woken by a counter, by a word, by a planned time; no wake-up is lost.
+
+The ASGI application is called directly. What has to happen while somebody waits is done when the waiter is known to
+wait; nobody sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection
+
+from orchestrator.ids import uuid7
+from runs import waiting
+from tests.cast import Company
+from tests.runs.work import agent, claim, deploy, in_seconds, silence, start, sweep, trigger
+from tests.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+LONG, SHORT = 20.0, 0.05
+
+
+@pytest.fixture(autouse=True)
+def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has an event loop of its own, and so subscribers of its own. Its transaction is not to be closed."""
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", LONG)
+    if connection.in_atomic_block:
+        monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
+    waiting._pools.clear()
+
+
+def ask(path: str, key: str, query: str = "", method: str = "GET") -> Callable[[], Awaitable[tuple[int, dict]]]:
+    async def call() -> tuple[int, dict]:
+        sent: list[dict] = []
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        async def receive() -> dict:
+            return {"type": "http.request", "body": b""}
+
+        headers = [(b"authorization", f"Bearer {key}".encode("latin-1"))] if key else []
+        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}
+        await waiting.wait_app(scope, receive, send)
+        return sent[0]["status"], json.loads(sent[1]["body"])
+
+    return call
+
+
+def wait(agent_id: object, key: str, since: object = -1, **more: Any) -> Callable[[], Awaitable[tuple[int, dict]]]:
+    return ask(f"/api/v1/agents/{agent_id}/wait", key, f"since={since}", **more)
+
+
+def run(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Run coroutines side by side; what they started is ended afterwards."""
+
+    async def all_of_them() -> list[Any]:
+        try:
+            return await asyncio.wait_for(asyncio.gather(*(call() for call in calls)), LONG / 2)
+        finally:
+            heard = waiting.announcements()
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await heard.client.aclose()
+            waiting._of_loop.clear()
+
+    return async_to_sync(all_of_them)()
+
+
+async def until_somebody_waits(pool_id: UUID, number: int = 1) -> None:
+    """A waiter has read the counter and waits for its event."""
+    while len(waiting.waiters().of_pool.get(str(pool_id), ())) < number:
+        await asyncio.sleep(0.001)
+    events = waiting.waiters().of_pool[str(pool_id)]
+    while not all(event._waiters for event in events):
+        await asyncio.sleep(0.001)
+
+
+def when_waiting(pool_id: UUID, deed: Callable[[], Any], number: int = 1) -> Callable[[], Awaitable[None]]:
+    async def later() -> None:
+        await until_somebody_waits(pool_id, number)
+        await sync_to_async(deed)()
+
+    return later
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_call_answers_the_counter_at_once(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    assert run(wait(by.id, key)) == [(200, {"since": 0})]
+    waiting._wake([str(acme.pool.id)])
+    assert run(wait(by.id, key)) == [(200, {"since": 1})]
+
+
+def test_a_counter_that_moved_answers_at_once(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    waiting._wake([str(acme.pool.id)])
+    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+
+
+def test_nothing_new_answers_after_a_while(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", SHORT)
+    by, key = agent(acme), acme.key("agent", "agent")
+    assert run(wait(by.id, key, since=0)) == [(200, {"since": 0})]
+
+
+def test_a_word_wakes_those_who_wait_for_the_pool(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake([str(acme.pool.id)]), number=2)
+    assert run(wait(by.id, key, since=0), wait(by.id, key, since=0), wake)[:2] == [(200, {"since": 1})] * 2
+
+
+def test_a_word_for_another_pool_wakes_nobody(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.3)
+    by, key = agent(acme), acme.key("agent", "agent")
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake([str(uuid7())]))
+    assert run(wait(by.id, key, since=0), wake)[0] == (200, {"since": 0})
+
+
+def test_a_word_between_reading_the_counter_and_waiting_is_not_lost(
+    acme: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message overtakes the answer about the counter: the event is set before anybody waits for it."""
+    by, key = agent(acme), acme.key("agent", "agent")
+    answers = iter([0, 1])
+
+    async def counter(self: waiting.Waiters, pool_id: str) -> int:
+        self.wake(pool_id)
+        return next(answers)
+
+    monkeypatch.setattr(waiting.Waiters, "counter", counter)
+    monkeypatch.setattr(waiting.Announcements, "listen", lambda self: None)
+    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+
+
+def test_a_planned_time_wakes(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    waiting._plan({f"{acme.pool.id}|1": in_seconds(0.2).timestamp()})
+    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+
+
+def test_a_time_that_is_planned_while_one_waits(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+
+    def plan() -> None:
+        waiting._plan({f"{acme.pool.id}|1": in_seconds(0.1).timestamp()})
+
+    assert run(wait(by.id, key, since=0), when_waiting(acme.pool.id, plan))[0] == (200, {"since": 1})
+
+
+def test_a_planned_time_is_taken_once(acme: Company, valkey) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    waiting._plan({f"{acme.pool.id}|1": in_seconds(-1).timestamp()})
+    assert run(wait(by.id, key, since=0), wait(by.id, key, since=0)) == [(200, {"since": 1})] * 2
+    assert valkey.zcard(waiting.DUE) == 0
+
+
+def test_nobody_is_left_behind_who_waits(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAIT_SECONDS", SHORT)
+    by, key = agent(acme), acme.key("agent", "agent")
+    left: list[int] = []
+
+    async def look() -> None:
+        await wait(by.id, key, since=0)()
+        left.append(len(waiting.waiters().of_pool))
+
+    run(look)
+    assert left == [0]
+
+
+# ── who may wait ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_who_may_not_wait(acme: Company, globex: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    foreign, unknown = wait(by.id, globex.key("k")), wait(uuid7(), globex.key("k2"))
+    answers = run(
+        wait(by.id, ""), wait(by.id, "orc_nonsense"), wait(by.id, acme.key("v", "viewer")), foreign, unknown,
+        wait("nonsense", key), wait(by.id, key, since="x"), wait(by.id, key, since="9" * 30),
+        wait(by.id, key, since="%00"), wait(by.id, key, method="POST"), wait(by.id, "\xe9"),
+    )  # fmt: skip
+    codes = [(status, body["error"]["code"]) for status, body in answers]
+
+    assert codes == [
+        (401, "unauthorized"), (401, "unauthorized"), (403, "forbidden"), (404, "not_found"), (404, "not_found"),
+        (404, "not_found"), (400, "invalid"), (400, "invalid"), (400, "invalid"), (405, "method_not_allowed"),
+        (401, "unauthorized"),
+    ]  # fmt: skip
+    assert answers[3] == answers[4]
+
+
+def test_a_runs_own_token_does_not_wait_for_work(acme: Company) -> None:
+    by = agent(acme)
+    trigger(acme, deploy(acme))
+    (claimed,) = claim(acme, by)
+    assert run(wait(by.id, claimed.token))[0][0] == 403
+
+
+def test_an_agent_in_another_workspace_is_unknown(acme: Company) -> None:
+    from tenants.keys import create_key
+    from tenants.provisioning import create_workspace
+
+    by = agent(acme)
+    with acme.scope():
+        other = create_key(workspace=create_workspace(organization=acme.organization, name="Second"), name="k")[1]
+    assert run(wait(by.id, other))[0][0] == 404
+
+
+def test_a_wait_asks_the_database_once(acme: Company, django_assert_num_queries) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    run(wait(by.id, key))
+    with django_assert_num_queries(0):
+        run(wait(by.id, key))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_connection_to_the_database_is_opened_again(acme: Company) -> None:
+    """Nothing outside of requests does that by itself: after a restart of the database agents would never get in."""
+    by, key = agent(acme), acme.key("agent", "agent")
+    assert run(wait(by.id, key))[0][0] == 200
+    lose_connection()
+    from tenants.authentication import forget_secrets
+
+    forget_secrets()
+    waiting._pools.clear()
+    assert run(wait(by.id, key))[0][0] == 200
+
+
+def lose_connection() -> None:
+    """End the connection from the other side, as a restart of the server does."""
+    import os
+
+    import psycopg
+
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(%s, 2000)", [connection.connection.info.backend_pid])
+
+
+# ── what raises the counter ──────────────────────────────────────────────────────────────────────
+
+
+def counter(company: Company, valkey: Any) -> int:
+    return int(valkey.get(waiting.COUNTER + str(company.pool.id)) or 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_new_runs_raise_it_and_later_ones_plan_a_time(acme: Company, valkey) -> None:
+    deployment = deploy(acme)
+    trigger(acme, deployment, 5)
+    assert (counter(acme, valkey), valkey.zcard(waiting.DUE)) == (1, 0)
+    later = in_seconds(3_600)
+    trigger(acme, deployment, scheduled_at=later)
+    assert counter(acme, valkey) == 1
+    [(member, at)] = valkey.zrange(waiting.DUE, 0, -1, withscores=True)
+    assert (member.decode().partition("|")[0], at) == (str(acme.pool.id), pytest.approx(later.timestamp()))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slot_that_is_free_again_raises_it(acme: Company, valkey) -> None:
+    trigger(acme, deploy(acme))
+    (claimed,) = claim(acme, agent(acme))
+    before = counter(acme, valkey)
+    journal = start(claimed)
+    assert counter(acme, valkey) == before
+    journal.send(journal.state("COMPLETED", run_count=1))
+    assert counter(acme, valkey) == before + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_attempt_is_planned(acme: Company, valkey) -> None:
+    trigger(acme, deploy(acme, retries=1, retry_delay=100))
+    (claimed,) = claim(acme, agent(acme))
+    start(claimed)
+    silence(acme, claimed.run)
+    sweep(acme, claimed.run)
+    assert valkey.zcount(waiting.DUE, in_seconds(90).timestamp(), in_seconds(101).timestamp()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_rolled_back_wakes_nobody(acme: Company, valkey) -> None:
+    deployment = deploy(acme)
+
+    def fail() -> None:
+        with acme.scope():
+            trigger(acme, deployment)
+            raise ZeroDivisionError
+
+    assert isinstance(at_once(fail)[0], ZeroDivisionError)
+    assert counter(acme, valkey) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_redis_runs_are_made_all_the_same(acme: Company, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    import redis
+
+    from runs import live
+
+    deployment = deploy(acme)
+    away = redis.Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
+    monkeypatch.setattr(live, "client", lambda: away)
+    monkeypatch.setattr(waiting, "client", lambda: away)
+    assert len(trigger(acme, deployment)) == 1
+    assert len(claim(acme, agent(acme))) == 1
