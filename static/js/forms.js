@@ -48,7 +48,9 @@ function show(field, text) {
   field.setAttribute("aria-describedby", [...described.add(element.id)].join(" "));
 }
 
-on("focusout", fields, (_event, field) => {
+on("focusout", fields, (event, field) => {
+  // On its way to a button: an error that appeared now would move the button from under the pointer.
+  if (event.relatedTarget?.closest("button, a")) return;
   if (field.value) show(field, problem(field));
 });
 on("input", fields, (_event, field) => {

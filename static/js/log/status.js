@@ -33,3 +33,8 @@ export class LogStatus {
     this.pill.hidden = true;
   }
 }
+
+/** Why a log shows nothing. */
+export function emptyWord({ level, q }) {
+  return level || q ? "No line matches. Clear the search or show all levels." : "No lines yet.";
+}

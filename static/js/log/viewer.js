@@ -2,7 +2,7 @@
 // fetches the next window there and drops the far one. Follows while at its end; #L123 opens at that line.
 import { chooseTab } from "../tabs.js";
 import { lineElement, readLines, WINDOW } from "./lines.js";
-import { LogStatus } from "./status.js";
+import { emptyWord, LogStatus } from "./status.js";
 
 const KEPT = 2000;
 const NEAR = 400; // px from an end
@@ -10,7 +10,6 @@ const PAUSE = 250; // ms between reads of new lines
 const AGAIN = 3000; // ms after a failed read
 
 const wantedLine = () => Number(/^#L(\d+)$/.exec(location.hash)?.[1]) || null;
-
 class LogViewer {
   constructor(box) {
     this.box = box;
@@ -19,7 +18,7 @@ class LogViewer {
     this.filters = { level: "", q: "" };
     this.atEnd = true; // the newest line is in the page
     this.following = true;
-    this.queue = Promise.resolve();
+    this.queue = Promise.resolve(); // of reads: answers never overtake each other
     this.#bind();
     this.open(wantedLine());
   }
@@ -49,7 +48,6 @@ class LogViewer {
     });
   }
 
-  /** One read at a time, in order: answers never overtake each other. */
   #next(read) {
     this.queue = this.queue.then(read).catch(() => {
       this.status.say("The log could not be read. It is tried again.");
@@ -66,16 +64,12 @@ class LogViewer {
       this.list.replaceChildren(...lines.map(lineElement));
       this.atEnd = line ? !more : true;
       this.following = !line;
-      this.status.say(lines.length ? "" : this.#emptyWord());
+      this.status.say(lines.length ? "" : emptyWord(this.filters));
       this.status.seen();
       this.status.follows(this.following);
       if (line) this.#mark(line);
       else this.#toEnd();
     });
-  }
-
-  #emptyWord() {
-    return this.filters.level || this.filters.q ? "No line matches. Clear the search or show all levels." : "No lines yet.";
   }
 
   #mark(line) {

@@ -1,6 +1,7 @@
 // Which part of the run is in view, and where a moment lies on the canvas.
 
 export const ROW = 20;
+export const BAR = 12;
 export const AXIS = 26;
 export const OVERVIEW = 34;
 export const HEAD = OVERVIEW + AXIS;

@@ -2,17 +2,18 @@
 // 100,000 rows pan smoothly. The same data is in the Task runs tab; arrow keys go through the rows here, too.
 import { hideTip, showTip } from "../charts/tip.js";
 import { colours } from "../theme.js";
+import { Feed } from "./feed.js";
 import { drawGrid, drawHead, drawNow, drawOverview, overviewPicture } from "./frame.js";
 import { setInside } from "./glyphs.js";
 import { bindInput } from "./input.js";
 import { Model } from "./model.js";
 import { drawRow } from "./rows.js";
-import { HEAD, ROW, Scale, span } from "./scale.js";
+import { HEAD, ROW, Scale } from "./scale.js";
+import { describe } from "./words.js";
 
 const TOKENS = ["surface", "hover", "press", "line", "ink", "ink-2", "ink-3", "run"].concat(
   ["wait", "warn", "run", "hold", "ok", "reuse", "fail", "crash", "end"].flatMap((tone) => [tone, `${tone}-fill`]),
 );
-const PAUSE = 500; // ms between reads, and 20 times what the last one took
 const SMALLEST = 180; // px
 const TICK = 200; // ms between drawings of a running run
 
@@ -28,7 +29,7 @@ class Timeline {
     this.current = this.hovered = -1;
     this.#bind();
     this.#paint();
-    this.read();
+    new Feed(box, this.model, () => this.#arrived());
   }
 
   #bind() {
@@ -43,39 +44,10 @@ class Timeline {
       press[zoom]();
       this.draw();
     });
-    document.addEventListener("live:message", ({ detail }) => {
-      const topics = this.box.dataset.live.split(" ");
-      if (detail.topic !== null && !topics.includes(detail.topic)) return;
-      // A new attempt counts its entries anew, and a message may have been missed: then all is read again.
-      if (!detail.topic?.endsWith("/tasks")) this.whole = true;
-      this.#soon();
-    });
     setInterval(() => this.model.ended || document.hidden || !this.box.offsetParent || this.#tick(), TICK);
   }
 
-  #soon() {
-    this.timer ??= setTimeout(() => {
-      this.timer = null;
-      this.read();
-    }, Math.max(PAUSE, 20 * (this.took ?? 0)));
-  }
-
-  async read() {
-    const began = performance.now();
-    const changes = !this.whole && this.model.seq >= 0;
-    this.whole = false;
-    try {
-      const address = this.box.dataset.timeline + (changes ? `?since=${this.model.seq}` : "");
-      const answer = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(30_000) });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      this.model.take(await answer.json(), changes);
-    } catch {
-      this.whole = true;
-      this.took = 250; // Tried again in five seconds.
-      this.#soon();
-      return;
-    }
-    this.took = performance.now() - began;
+  #arrived() {
     this.since = performance.now();
     this.scale.whole = this.model.length;
     this.panel.querySelector("[data-timeline-empty]")?.toggleAttribute("hidden", this.model.rows.length > 0);
@@ -148,7 +120,7 @@ class Timeline {
     const room = this.box.clientHeight - HEAD - ROW;
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     else if (top > this.box.scrollTop + room) this.box.scrollTop = top - room;
-    const words = this.#describe(this.model.visible[this.current]).map((part) => [].concat(part).join(" "));
+    const words = describe(this.model.visible[this.current], this.scale.whole).map((part) => [].concat(part).join(" "));
     this.panel.querySelector("[data-timeline-said]").textContent = words.join(", ");
   }
 
@@ -164,17 +136,7 @@ class Timeline {
     if (index !== this.hovered) this.draw();
     this.hovered = index;
     if (index < 0) hideTip();
-    else showTip(event, this.#describe(this.model.visible[index]));
-  }
-
-  #describe({ row, members }) {
-    const words = [row.label];
-    if (members) for (const [kind, count] of Object.entries(row.counts)) words.push([kind, count.toLocaleString()]);
-    else words.push(["State", row.kind]);
-    if (row.begin !== null) words.push(["Started after", span(row.begin)], ["Took", span((row.end ?? this.scale.whole) - row.begin)]);
-    if (row.count > 1) words.push(["Attempts", row.count]);
-    if (row.flow) words.push(["Flow", row.flow]);
-    return words;
+    else showTip(event, describe(this.model.visible[index], this.scale.whole));
   }
 }
 
