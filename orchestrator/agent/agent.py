@@ -46,6 +46,7 @@ class Agent:
         self._stopping = threading.Event()
         self._told_to_stop = 0
         self._failures = 0
+        self._heart: Heart | None = None
         self.key_refused = False
 
     # From outside.
@@ -62,7 +63,7 @@ class Agent:
         try:
             if not self._register():
                 return
-            heart = Heart(self)
+            self._heart = heart = Heart(self)
             heart.start()
             threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
             while not self._stopping.is_set():
@@ -74,7 +75,6 @@ class Agent:
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
-            self.client.close()
 
     def _listen_to_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():
@@ -166,6 +166,8 @@ class Agent:
     def _take(self, claimed: Claimed) -> None:
         with self._lock:
             self.held[claimed.run] = claimed
+        if self._heart is not None:
+            self._heart.quicken()
         threading.Thread(target=self._see_through, args=(claimed,), name=f"run-{claimed.name}", daemon=True).start()
 
     def _pause(self, error: ApiError) -> None:

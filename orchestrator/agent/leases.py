@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
 
 SWEEP_EVERY = 15.0
+SIGNALS_WITHIN = 2.0  # seconds between two heartbeats while runs are held
 
 
 class Heart:
@@ -23,7 +24,7 @@ class Heart:
         self._agent = agent
         self._client = Client(agent.client.api, timeout=max(2.0, agent.lease_seconds / 2))
         self._end = threading.Event()
-        self._swept = 0.0
+        self._sooner = threading.Event()
 
     def start(self) -> None:
         """Begin."""
@@ -33,9 +34,22 @@ class Heart:
     def stop(self) -> None:
         """End."""
         self._end.set()
+        self._sooner.set()
+
+    def quicken(self) -> None:
+        """A run was claimed: from now on its signals are wanted soon."""
+        self._sooner.set()
+
+    def _pause(self) -> float:
+        """A quarter of a lease keeps it; but who cancels a run does not want to wait that long."""
+        beat = self._agent.heartbeat_seconds
+        return min(beat, SIGNALS_WITHIN) if self._agent.held else beat
 
     def _beat(self) -> None:
-        while not self._end.wait(self._agent.heartbeat_seconds):
+        while not self._end.is_set():
+            if self._sooner.wait(self._pause()):
+                self._sooner.clear()
+                continue
             try:
                 self._once()
             except NotFound:

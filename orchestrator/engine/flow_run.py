@@ -168,8 +168,9 @@ class FlowRun(Run):
         self._counters = {}
         self.runner = None
         super().begin()
-        if self.run_count == 1:
-            self.log.info("Flow run %r of flow %r begins.", self.name, self.definition.name)
+        if not self.history:
+            which = "" if self.run_count == 1 else f", execution {self.run_count}"
+            self.log.info("Flow run %r of flow %r begins%s.", self.name, self.definition.name, which)
 
     def announce(self) -> None:
         self._report()
@@ -193,6 +194,8 @@ class FlowRun(Run):
         name = self.state_name or (self.state_type.capitalize() if self.state_type else "")
         if self.error is None and not self.failed:
             self.log.info("Flow run %r ended %s.", self.name, name)
+        elif self.state_type is StateType.CANCELLED:
+            self.log.warning("Flow run %r ended %s: %s", self.name, name, self.message)
         elif self.error is None or is_silent(self.error) or getattr(self.error, "_orchestrator_told", False):
             self.log.error("Flow run %r ended %s: %s", self.name, name, self.message)
         else:
