@@ -12,6 +12,8 @@ from benchmarks.measure import SUITES
 from benchmarks.site import Site
 from benchmarks.sizes import OURS, OURS_QUICK, THEIRS, THEIRS_QUICK
 
+SITES = {"Orchestrator": ours.site, "Prefect": theirs.site}
+
 
 def main() -> int:
     """Measure ours, then Prefect; never both at once. The exit code is 1 when something could not be measured."""
@@ -19,15 +21,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     load_before = machine.load()
     sizes = {"Orchestrator": OURS_QUICK if options.quick else OURS}
-    sites = [(ours.site, sizes["Orchestrator"])]
     if options.prefect:
         sizes["Prefect"] = THEIRS_QUICK if options.quick else THEIRS
-        sites.append((theirs.site, sizes["Prefect"]))
     figures: dict[str, dict[str, float]] = {"Orchestrator": {}, "Prefect": {}}
     problems: list[str] = []
-    for make, size in sites:
-        with make(size) as site:
-            measure(site, options.only, figures[site.title], problems)
+    for title, size in sizes.items():
+        try:
+            with SITES[title](size) as site, site.running():
+                measure(site, options.only, figures[title], problems)
+        except Exception as error:
+            problems.append(_problem(f"{title} could not be started or stopped", error))
     lines = report.table(figures["Orchestrator"], figures["Prefect"])
     print(f"\n{report.markdown(lines)}\n", flush=True)
     if options.write:
@@ -36,18 +39,22 @@ def main() -> int:
 
 
 def measure(site: Site, suites: Sequence[str], figures: dict[str, float], problems: list[str]) -> None:
-    """Start it, run the suites, stop it. What fails is told, and the rest goes on."""
-    with site.running():
-        for name in suites:
-            began = time.monotonic()
-            try:
-                found = SUITES[name](site)
-            except Exception as error:
-                traceback.print_exc()
-                problems.append(f"{name} of {site.title} could not be measured: {str(error).splitlines()[0]}")
-                continue
-            figures.update(found)
-            print(f"{site.title:12} {name:10} {time.monotonic() - began:6.1f} s  {_told(found)}", flush=True)
+    """Run the suites. What fails is told, and the rest goes on."""
+    for name in suites:
+        began = time.monotonic()
+        try:
+            found = SUITES[name](site)
+        except Exception as error:
+            problems.append(_problem(f"{name} of {site.title} could not be measured", error))
+            continue
+        figures.update(found)
+        print(f"{site.title:12} {name:10} {time.monotonic() - began:6.1f} s  {_told(found)}", flush=True)
+
+
+def _problem(what: str, error: Exception) -> str:
+    """Show where it happened; the short form is for the report."""
+    traceback.print_exception(error)
+    return f"{what}: {(str(error) or type(error).__name__).splitlines()[0]}"
 
 
 def _told(figures: Mapping[str, float]) -> str:
