@@ -8,7 +8,7 @@ const SHAPES = {
   ok: (x, y) => element("circle", { cx: x, cy: y, r: 2.4, class: "fill-ok" }),
   fail: (x, y) => element("path", { d: `M${x - 3} ${y - 3}l6 6m0 -6l-6 6`, class: "stroke-fail" }),
   run: (x, y) => element("circle", { cx: x, cy: y, r: 3, class: "stroke-run" }),
-  end: (x, y) => element("path", { d: `M${x - 3} ${y}h6`, class: "stroke-fail" }),
+  end: (x, y) => element("path", { d: `M${x - 3} ${y}h6`, class: "stroke-end" }),
   crash: (x, y) =>
     element("path", { d: `M${x} ${y - 4}l1.2 2.8 2.8 1.2-2.8 1.2-1.2 2.8-1.2-2.8-2.8-1.2 2.8-1.2z`, class: "fill-crash" }),
 };

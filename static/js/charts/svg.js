@@ -41,9 +41,12 @@ export function axisLabel(ms, length) {
 /** Labels below the chart, as many as there is room for. */
 export function timeAxis({ svg, left, right, height }, from, to) {
   const count = Math.max(2, Math.floor((right - left) / 84));
+  let last = "";
   for (let n = 0; n < count; n += 1) {
     const share = n / count;
     const text = axisLabel(from + share * (to - from), to - from);
+    if (text === last) continue;
+    last = text;
     svg.append(element("text", { x: left + share * (right - left), y: height - 4 }, text));
   }
 }

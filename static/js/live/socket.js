@@ -18,7 +18,7 @@ export class LiveSocket {
   constructor(address, workspace, { hear, missed, state }) {
     Object.assign(this, { address, workspace, hear, missed, state });
     this.#topics = new Set();
-    addEventListener("online", () => this.#connect());
+    addEventListener("online", () => this.#comeBack());
     addEventListener("offline", () => this.state("offline"));
     document.addEventListener("visibilitychange", () => document.hidden || this.#look());
   }
@@ -70,6 +70,12 @@ export class LiveSocket {
     if (code >= REFUSED) return;
     const wait = Math.min(FIRST_WAIT * 2 ** (this.#failures - 1), LONGEST_WAIT);
     this.#timer = setTimeout(() => this.#connect(), wait * (0.5 + Math.random()));
+  }
+
+  #comeBack() {
+    if (!this.#isOpen) return this.#connect();
+    this.state("live");
+    this.missed();
   }
 
   #look() {
