@@ -35,14 +35,14 @@ def tell_end(client: Client, agent_id: str, run: str, attempt: int, ending: Endi
         ApiError: The API can't be reached, or doesn't know the attempt as this agent's.
     """
     reason = "never_started" if not started else "killed" if ending.exit is not None and ending.exit < 0 else "exited"
-    body = {"run": run, "attempt": attempt, "exit": ending.exit, "reason": reason, "message": describe(ending)}
+    body = {"run": run, "attempt": attempt, "exit": ending.exit, "reason": reason, "message": describe(ending, started)}
     client.post(f"/agents/{agent_id}/ended", body, again=True)
 
 
-def describe(ending: Ending) -> str:
+def describe(ending: Ending, started: bool) -> str:
     """How a process ended, with the end of its output."""
     if ending.exit is None:
-        told = "The process could not be started."
+        told = "The process is gone." if started else "The process could not be started."
     elif ending.exit < 0:
         try:
             told = f"The process was ended by {signal.Signals(-ending.exit).name}."

@@ -42,6 +42,7 @@ class Execution:
         self.deployment_id = claim.get("deployment_id")
         self.scheduled_at: datetime | None = None
         self.handed_back = False
+        self.lost = False
         self.on_start: Callable[[FlowRun], None] | None = None
 
 
@@ -142,7 +143,8 @@ class FlowRun(Run):
     def leave(self) -> None:
         if self.root is self:
             self.stopping_state.disarm()
-            if self.stream is not None:
+            # The file of a lost execution stays, were it empty: it is how the next agent here learns of the end.
+            if self.stream is not None and not (self.execution is not None and self.execution.lost):
                 self.stream.finish()
         self.upstream = ()
         try:
@@ -188,6 +190,8 @@ class FlowRun(Run):
         if self.state_type is not StateType.CRASHED:
             return False
         self.log.error("Execution %d was ended: %s", self.run_count, self.message)
+        assert self.execution is not None
+        self.execution.lost = True
         return True
 
     def _log_end(self) -> None:

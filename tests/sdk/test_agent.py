@@ -276,11 +276,15 @@ def test_a_killed_agents_processes_stop_by_themselves(platform, deployment, agen
     path = tmp_path / "pid"
     deployed = deployment("stays")
     process = agent()
-    platform.trigger(deployed, {"path": str(path)})
+    run = platform.trigger(deployed, {"path": str(path)})
     until(lambda: path.exists() and path.read_text())
     process.kill()
     until(lambda: dead(path.read_text().split()[0]))
     assert path.read_text().split()[1:] == ["RunTerminated"]
+    assert platform.ended == []
+    agent()
+    assert until(lambda: platform.ended)[0]["run"] == run
+    assert platform.run_states(run) == ["RUNNING"]
 
 
 def test_a_new_agent_sends_what_a_dead_one_left(platform, deployment, agent, until, home):
