@@ -1,5 +1,5 @@
 // [data-fragment="address"]: fetched again when one of its topics (data-live) changed; at most twice a second,
-// jittered, and the last version always.
+// jittered, less often where the answer takes long, and the last version always.
 import { on, whenAdded } from "../found.js";
 import { swap } from "./swap.js";
 
@@ -24,11 +24,11 @@ export function refresh(topic) {
 }
 
 function schedule(element) {
-  const state = states.get(element) ?? { last: 0, etag: null, timer: null, busy: false, again: false };
+  const state = states.get(element) ?? { last: 0, took: 0, etag: null, timer: null, busy: false, again: false };
   states.set(element, state);
   if (state.busy) state.again = true;
   if (state.busy || state.timer) return;
-  const wait = Math.max(0, state.last + BETWEEN - Date.now()) + Math.random() * 150;
+  const wait = Math.max(0, state.last + Math.max(BETWEEN, 5 * state.took) - Date.now()) + Math.random() * 150;
   state.timer = setTimeout(() => load(element, state), wait);
 }
 
@@ -46,6 +46,7 @@ async function load(element, state) {
   } catch {
     setTimeout(() => schedule(element), AGAIN);
   }
+  state.took = Date.now() - state.last;
   state.busy = false;
   if (state.again) {
     state.again = false;
