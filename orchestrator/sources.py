@@ -1,4 +1,4 @@
-"""A flow's code on its way to where it runs: packed into a bundle here, loaded from one there.
+"""A flow's code on its way to where it runs: packed into a bundle. `loading.py` is the other end.
 
 A bundle is a zip of source files, the same bytes for the same files, addressed by its SHA-256. What has no module of
 its own (`__main__`, a notebook, a flow made inside a function) is pickled by value and tied to this Python.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
-import importlib.util
 import io
 import os
 import sys
@@ -20,11 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from orchestrator.exceptions import BundleError, LoadError
+from orchestrator.exceptions import BundleError
 from orchestrator.flows import Flow
+from orchestrator.loading import PICKLE, PYTHON
 
 MAX_BUNDLE = 50 << 20
-PICKLE = "flow.pkl"
 _LEFT_OUT = {
     ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__", ".data", "data",
     ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints", "site-packages", "dist", "build",
@@ -198,85 +196,8 @@ def _pickled(flow: Flow[..., Any], file: Path | None) -> Code:
             f"{flow.name} can't be pickled: {error}. Put it into a module of its own and deploy it from there."
         ) from error
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    files = {PICKLE: pickled, "python-version": python.encode()}
+    files = {PICKLE: pickled, PYTHON: python.encode()}
     if file is not None:
         for found in _imported(file.parent, file):
             files.update(_files(file.parent, found))
     return Code(f"{PICKLE}:{flow.name}", _zipped(files), python)
-
-
-# The other end.
-
-
-def load_flow(entrypoint: str, directory: str | os.PathLike[str]) -> Flow[..., Any]:
-    """Load a flow from a directory.
-
-    Args:
-        entrypoint: `path/in/directory.py:name`.
-
-    Raises:
-        LoadError: There is no such file or name, it is no flow, or its module raises.
-    """
-    path, _, name = entrypoint.rpartition(":")
-    directory = str(Path(directory).resolve())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    found = _unpickled(Path(directory, path)) if path == PICKLE else _attribute(directory, path, name)
-    if not isinstance(found, Flow):
-        raise LoadError(
-            f"{entrypoint} is {type(found).__name__}, not a flow. Decorate it with @flow, and deploy again."
-        )
-    return found
-
-
-def _unpickled(path: Path) -> Any:
-    import pickle
-
-    written = path.with_name("python-version").read_text().strip()
-    present = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if written != present:
-        raise LoadError(
-            f"This flow was pickled under Python {written}; here is {present}. Run an agent under {written}."
-        )
-    try:
-        return pickle.loads(path.read_bytes())  # noqa: S301 - only agents unpickle, only what their workspace deployed
-    except Exception as error:
-        raise LoadError(f"The pickled flow can't be loaded: {type(error).__name__}: {error}") from error
-
-
-def _attribute(directory: str, path: str, name: str) -> Any:
-    if not Path(directory, path).is_file():
-        raise LoadError(f"There is no file {path} in {directory}. Check the entrypoint and deploy again.")
-    module = _module(directory, path)
-    found: Any = module
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise LoadError(f"{path} has no {name!r}. Check the entrypoint and deploy again.") from None
-    return found
-
-
-def _module(directory: str, path: str) -> ModuleType:
-    parts = list(Path(path).with_suffix("").parts)
-    if parts[-1] == "__init__":
-        parts.pop()
-    try:
-        if parts and all(part.isidentifier() for part in parts):
-            return importlib.import_module(".".join(parts))
-        return _module_from_file(Path(directory, path))
-    except LoadError:
-        raise
-    except Exception as error:
-        raise LoadError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
-
-
-def _module_from_file(path: Path) -> ModuleType:
-    """A file whose name is none that `import` takes."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"{path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module

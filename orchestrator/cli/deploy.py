@@ -63,7 +63,7 @@ def deploy(
 
 
 def _load(entrypoint: str) -> tuple[Path, Any]:
-    from orchestrator.sources import load_flow
+    from orchestrator.loading import load_flow
 
     path, colon, name = entrypoint.rpartition(":")
     if not colon:

@@ -92,7 +92,7 @@ def _load(claim: dict[str, Any], directory: str) -> Flow[..., Any]:
     from orchestrator.flows import Flow
 
     try:
-        from orchestrator.sources import load_flow
+        from orchestrator.loading import load_flow
 
         return load_flow(claim["entrypoint"], directory)
     except Exception as error:

@@ -14,8 +14,9 @@ import pytest
 from orchestrator import deploy, flow, run_deployment, task
 from orchestrator.deployments import arun_deployment
 from orchestrator.exceptions import BundleError, Invalid, LoadError, NotConfigured, NotFound, ParameterTypeError
+from orchestrator.loading import load_flow
 from orchestrator.schedules import Cron
-from orchestrator.sources import code_of, load_flow
+from orchestrator.sources import code_of
 from orchestrator.states import StateType
 from tests.sdk.conftest import ROOT
 from tests.sdk.fake_platform import FakePlatform
@@ -113,7 +114,7 @@ def test_a_bundle_runs_elsewhere(project, tmp_path, python):
     zipfile.ZipFile(io.BytesIO(packed)).extractall(target)
     done = python(
         f"""
-        from orchestrator.sources import load_flow
+        from orchestrator.loading import load_flow
         print(load_flow("etl/flows/main.py:main", {str(target)!r})(20))
         """
     )
@@ -150,7 +151,7 @@ def test_what_lives_in_main_is_pickled_by_value(project, tmp_path, python):
     archive.extractall(target)
     loaded = python(
         f"""
-        from orchestrator.sources import load_flow
+        from orchestrator.loading import load_flow
         print(load_flow("flow.pkl:main", {str(target)!r})(7))
         """
     )

@@ -1,0 +1,95 @@
+"""A flow from its entrypoint: imported from a directory, or unpickled where it had no module of its own.
+
+Apart from `sources.py`, since every run's process begins with this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from orchestrator.exceptions import LoadError
+from orchestrator.flows import Flow
+
+PICKLE = "flow.pkl"
+PYTHON = "python-version"
+
+
+def load_flow(entrypoint: str, directory: str | os.PathLike[str]) -> Flow[..., Any]:
+    """Load a flow from a directory.
+
+    Args:
+        entrypoint: `path/in/directory.py:name`.
+
+    Raises:
+        LoadError: There is no such file or name, it is no flow, or its module raises.
+    """
+    path, _, name = entrypoint.rpartition(":")
+    directory = str(Path(directory).resolve())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    found = _unpickled(Path(directory, path)) if path == PICKLE else _attribute(directory, path, name)
+    if not isinstance(found, Flow):
+        raise LoadError(
+            f"{entrypoint} is {type(found).__name__}, not a flow. Decorate it with @flow, and deploy again."
+        )
+    return found
+
+
+def _unpickled(path: Path) -> Any:
+    import pickle
+
+    written = path.with_name(PYTHON).read_text().strip()
+    present = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if written != present:
+        raise LoadError(
+            f"This flow was pickled under Python {written}; here is {present}. Run an agent under {written}."
+        )
+    try:
+        return pickle.loads(path.read_bytes())  # noqa: S301 - only agents unpickle, only what their workspace deployed
+    except Exception as error:
+        raise LoadError(f"The pickled flow can't be loaded: {type(error).__name__}: {error}") from error
+
+
+def _attribute(directory: str, path: str, name: str) -> Any:
+    if not Path(directory, path).is_file():
+        raise LoadError(f"There is no file {path} in {directory}. Check the entrypoint and deploy again.")
+    module = _module(directory, path)
+    found: Any = module
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise LoadError(f"{path} has no {name!r}. Check the entrypoint and deploy again.") from None
+    return found
+
+
+def _module(directory: str, path: str) -> ModuleType:
+    parts = list(Path(path).with_suffix("").parts)
+    if parts[-1] == "__init__":
+        parts.pop()
+    try:
+        if parts and all(part.isidentifier() for part in parts):
+            return importlib.import_module(".".join(parts))
+        return _module_from_file(Path(directory, path))
+    except LoadError:
+        raise
+    except Exception as error:
+        raise LoadError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _module_from_file(path: Path) -> ModuleType:
+    """A file whose name is none that `import` takes."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
