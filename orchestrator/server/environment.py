@@ -75,6 +75,7 @@ def database(url: str, *, role: str | None, statement_timeout: float) -> dict:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {**dict(parse_qsl(parts.query)), "options": " ".join(options)},
+        # What the ingest repeats is planned once; Django's own cursors never prepare.
+        "OPTIONS": {"prepare_threshold": 5, **dict(parse_qsl(parts.query)), "options": " ".join(options)},
         "TEST": {"TEMPLATE": "template0"},
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from django.conf import settings
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 from django.utils.timezone import now
 
 from orchestrator.states import HELD, TERMINAL, StateType
@@ -30,6 +30,7 @@ from orchestrator.wire import (
 )
 from runs import live
 from runs.ingest import reading, run_states, streams, tall
+from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
 from runs.models import JournalQuarantine
 from runs.transitions import RunRow, save
@@ -72,7 +73,7 @@ class _Application:
         self.actor, self.careful = actor, careful
         self.received = now()
         self.answer = Answer()
-        self.rejected: list[tuple[OpenStream, int, str]] = []
+        self.closing: list[Statement] = []  # What needs no answer is sent together, at the end.
 
     def run(self, sent_at: int, parts: list[reading.Part]) -> Answer:
         allowed = self._known_to_actor(parts)
@@ -84,7 +85,8 @@ class _Application:
         self.answer.rejected += opened.refused
         self.answer.expected |= opened.expected
         self._apply(opened.streams)
-        self.answer.acked = streams.mark(opened.streams, self.actor.organization_id, self.received)
+        self.answer.acked, marks = streams.mark(opened.streams, self.actor.organization_id, self.received)
+        run_together([*self.closing, *marks])
         self.answer.expected |= {s.id: s.part.next_seq for s in opened.streams if s.part.broken}
         self.answer.signals = [signal for stream in opened.streams for signal in _signals(stream)]
         return self.answer
@@ -101,12 +103,11 @@ class _Application:
         moved = run_states.welcome_back(opened, self.received)
         back = {row.id for row in moved}
         for stream in opened:
-            before = {entry.run for entry in stream.entries if isinstance(entry, RunState)}
             moved += run_states.apply_run_states(stream, subflows)
             self._write_rows(stream, subflows)
-            _announce(stream, before)
+            _announce(stream)
         save({row.id: row for row in moved}.values())
-        _renew(opened, self.received, back)
+        self.closing += _renewal(opened, self.received, back)
         self._quarantine(opened)
 
     def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
@@ -121,20 +122,19 @@ class _Application:
                     stream.reject(entry.seq, "unknown_run")
                 continue
             self._sort_in(stream, run_id, entry, rows, used)
-        organization_id = self.actor.organization_id
         new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
         self._write(tall.write_logs, rows["log"], stream)
         self._write(tall.write_events, rows["event"], stream)
         self._write(tall.write_artifacts, rows["artifact"], stream)
-        _count_lines(stream, first_line)
+        cpu, told = tall.process_usage(stream, used)
         meters = {
             "flow_runs": _runs_begun(stream),
             "task_runs": len(new_tasks),
             "log_bytes": sum(len(row[-2]) for row in rows["log"]),
             "run_time": sum(e.duration or 0 for e in stream.entries if isinstance(e, RunState)),
-            "cpu": tall.note_process_usage(stream, used),
+            "cpu": cpu,
         }
-        tall.write_usage(organization_id, stream, self.received, meters)
+        self.closing += [*told, *tall.lines(stream, first_line), *tall.usage(stream, self.received, meters)]
 
     def _sort_in(self, stream: OpenStream, run_id: UUID, entry: Any, rows: dict[str, list], used: list) -> None:
         match entry:
@@ -153,15 +153,15 @@ class _Application:
             case Usage():
                 used.append(entry)
 
-    def _write(self, write: Callable[[UUID, list[tuple]], Any], rows: list[tuple], stream: OpenStream) -> Any:
+    def _write(self, write: Callable[[list[tuple]], Any], rows: list[tuple], stream: OpenStream) -> Any:
         """Write rows; in careful mode halve what the database refuses until the culprits are alone."""
         if not rows:
             return None
         if not self.careful:
-            return write(self.actor.organization_id, rows)
+            return write(rows)
         try:
             with transaction.atomic():
-                return write(self.actor.organization_id, rows)
+                return write(rows)
         except DataErrors as error:
             if len(rows) == 1:
                 logger.info("an entry's content was refused: %s", error)
@@ -201,13 +201,7 @@ def _runs_begun(stream: OpenStream) -> int:
     )  # fmt: skip
 
 
-def _count_lines(stream: OpenStream, before: int) -> None:
-    if stream.root.lines > before:
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE flow_run SET lines = %s WHERE id = %s", [stream.root.lines, stream.root.id])
-
-
-def _announce(stream: OpenStream, runs: set[UUID]) -> None:
+def _announce(stream: OpenStream) -> None:
     kinds = {type(entry) for entry in stream.entries}
     if kinds & {Log, Dropped, TaskState, Artifact}:
         lines = stream.root.lines if kinds & {Log, Dropped} else None
@@ -215,25 +209,21 @@ def _announce(stream: OpenStream, runs: set[UUID]) -> None:
         live.journal_grew(workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=tasks)
 
 
-_RENEW = """
-    UPDATE lease SET expires_at = %s
-    WHERE run_id = ANY(%s) AND limit_id IS NULL AND (expires_at < %s OR expires_at > %s)
-"""
-
-
-def _renew(opened: list[OpenStream], received: Any, back: set[UUID]) -> None:
+def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> list[Statement]:
     """A local run's holder renews by speaking. An agent renews for its processes, in its heartbeat; but who was thought
     lost and speaks has the time of one lease again, no more.
     """
+    lease = timedelta(seconds=settings.LEASE_SECONDS)
     held = [
         s.root.id
         for s in opened
-        if s.root.state_type in HELD and (s.root.id in back or (s.root.is_local and s.part.head.writer == 0))
+        if s.root.state_type in HELD
+        and s.leased_until is not None
+        and (s.root.id in back or (s.root.is_local and s.part.head.writer == 0))
+        and not received + lease * 2 / 3 <= s.leased_until <= received + lease
     ]
-    if held:
-        lease = timedelta(seconds=settings.LEASE_SECONDS)
-        with connection.cursor() as cursor:
-            cursor.execute(_RENEW, [received + lease, held, received + lease * 2 / 3, received + lease])
+    statement = "UPDATE lease SET expires_at = %s WHERE run_id = ANY(%s) AND limit_id IS NULL"
+    return [(statement, [received + lease, held])] if held else []
 
 
 def _signals(stream: OpenStream) -> list[Signal]:

@@ -22,6 +22,18 @@ def raw_cursor() -> psycopg.Cursor:
     return psycopg.Cursor(connection.connection)
 
 
+Statement = tuple[str, list[Any]]
+"""SQL and its parameters."""
+
+
+def run_together(statements: Sequence[Statement]) -> None:
+    """Send statements whose results nobody needs in one go, and wait once."""
+    cursor = raw_cursor()
+    with connection.connection.pipeline():
+        for statement, values in statements:
+            cursor.execute(statement, values)  # type: ignore[arg-type]
+
+
 class Staged:
     """Rows of named, typed columns, as something to select from.
 

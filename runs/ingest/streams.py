@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from django.db import connection
 from orchestrator.wire import AnyEntry, Rejected, RunState
 from runs import partitions
 from runs.ingest.reading import Part
+from runs.ingest.staging import Statement, raw_cursor
 from runs.transitions import RunRow, lock_runs, micros
 from tenants.errors import Unavailable
 from tenants.keys import digest
@@ -36,6 +37,7 @@ class OpenStream:
     applied: int
     offset: int  # µs to add to the writer's clock
     known: bool
+    leased_until: datetime | None  # None: this attempt holds no lease
     entries: list[AnyEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -87,8 +89,7 @@ def lock_roots(parts: Iterable[Part]) -> dict[UUID, RunRow]:
 
 def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, received: datetime) -> Opened:
     """Compare tokens and marks; keep of each part what was not applied before."""
-    tokens = _tokens(roots)
-    marks = _marks(roots)
+    tokens, marks, leases = _known(roots, received)
     gone = _without_a_place(roots, received)
     opened = Opened()
     for part in parts:
@@ -106,7 +107,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
         if head.from_seq > applied + 1:
             opened.expected[head.id] = applied + 1
             continue
-        stream = OpenStream(part, root, applied, offset, known=mark is not None)
+        stream = OpenStream(part, root, applied, offset, mark is not None, leases.get((head.root, head.attempt)))
         stream.entries = [entry for entry in part.entries if entry.seq > applied]
         opened.streams.append(stream)
     return opened
@@ -139,24 +140,37 @@ class Opened:
     refused: list[Rejected] = field(default_factory=list)
 
 
-def _tokens(roots: dict[UUID, RunRow]) -> dict[tuple[UUID, int], tuple[bytes, bool]]:
-    """Token hash of each attempt, and whether it ended more than 7 days ago: then nobody may write to it any more."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT run_id, number, token_hash, coalesce(ended_at < now() - interval '7 days', false)"
-            " FROM attempt WHERE run_id = ANY(%s)",
-            [list(roots)],
-        )
-        return {(run, number): (bytes(hash), sealed) for run, number, hash, sealed in cursor.fetchall()}
+Tokens = dict[tuple[UUID, int], tuple[bytes, bool]]
+Marks = dict[tuple[UUID, int, int], tuple[int, int]]
+Leases = dict[tuple[UUID, int], datetime]
+
+_KNOWN = """
+    SELECT a.run_id, a.number, a.token_hash, coalesce(a.ended_at < %s, false),
+        s.writer, s.applied_seq, s.clock_offset, l.expires_at
+    FROM attempt a
+    LEFT JOIN journal_stream s
+        ON s.organization_id = a.organization_id AND s.root_id = a.run_id AND s.attempt = a.number
+    LEFT JOIN lease l ON l.organization_id = a.organization_id AND l.run_id = a.run_id AND l.attempt = a.number
+        AND l.limit_id IS NULL
+    WHERE a.run_id = ANY(%s)
+"""
+SEALED_AFTER = timedelta(days=7)
 
 
-def _marks(roots: dict[UUID, RunRow]) -> dict[tuple[UUID, int, int], tuple[int, int]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT root_id, attempt, writer, applied_seq, clock_offset FROM journal_stream WHERE root_id = ANY(%s)",
-            [list(roots)],
-        )
-        return {(root, attempt, writer): (seq, offset) for root, attempt, writer, seq, offset in cursor.fetchall()}
+def _known(roots: dict[UUID, RunRow], received: datetime) -> tuple[Tokens, Marks, Leases]:
+    """Of each attempt the token's hash and whether it is sealed, of each stream the mark, and who holds a lease."""
+    tokens: Tokens = {}
+    marks: Marks = {}
+    leases: Leases = {}
+    cursor = raw_cursor()
+    cursor.execute(_KNOWN, [received - SEALED_AFTER, list(roots)])
+    for run, number, hash, sealed, writer, applied, offset, until in cursor:
+        tokens[run, number] = (bytes(hash), sealed)
+        if writer is not None:
+            marks[run, number, writer] = (applied, offset)
+        if until is not None:
+            leases[run, number] = until
+    return tokens, marks, leases
 
 
 def _offset(sent_at: int, received: datetime) -> int:
@@ -167,7 +181,7 @@ def _offset(sent_at: int, received: datetime) -> int:
 
 _MARK = """
     INSERT INTO journal_stream (organization_id, root_id, attempt, writer, applied_seq, clock_offset, last_at)
-    SELECT %s, n.root_id, n.attempt, n.writer, n.applied_seq, n.clock_offset, %s
+    SELECT %s::uuid, n.root_id, n.attempt, n.writer, n.applied_seq, n.clock_offset, %s::timestamptz
     FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::bigint[], %s::bigint[])
         n (root_id, attempt, writer, applied_seq, clock_offset)
     ON CONFLICT (organization_id, root_id, attempt, writer)
@@ -175,18 +189,19 @@ _MARK = """
 """
 
 
-def mark(streams: list[OpenStream], organization_id: UUID, received: datetime) -> dict[str, int]:
-    """Remember how far each stream was applied; answer it."""
+def mark(
+    streams: list[OpenStream], organization_id: UUID, received: datetime
+) -> tuple[dict[str, int], list[Statement]]:
+    """How far each stream was applied, and the statement that remembers it."""
     acked = {stream.id: max(stream.applied, stream.part.next_seq - 1) for stream in streams}
     written = [stream for stream in streams if acked[stream.id] > stream.applied or not stream.known]
-    if written:
-        columns: list[list[Any]] = [
-            [stream.root.id for stream in written],
-            [stream.attempt for stream in written],
-            [stream.part.head.writer for stream in written],
-            [acked[stream.id] for stream in written],
-            [stream.offset for stream in written],
-        ]
-        with connection.cursor() as cursor:
-            cursor.execute(_MARK, [organization_id, received, *columns])
-    return acked
+    if not written:
+        return acked, []
+    columns: list[list[Any]] = [
+        [stream.root.id for stream in written],
+        [stream.attempt for stream in written],
+        [stream.part.head.writer for stream in written],
+        [acked[stream.id] for stream in written],
+        [stream.offset for stream in written],
+    ]
+    return acked, [(_MARK, [organization_id, received, *columns])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,9 +27,10 @@ from orchestrator.wire import (
     json_value,
 )
 from runs.ingest.run_states import clean_tags, error_json
-from runs.ingest.staging import Staged, array_literal, raw_cursor
+from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.transitions import RunRow
+from tenants.database import ORGANIZATION
 
 _MICROS = "'epoch'::timestamptz + n.{0} * interval '1 microsecond'"
 MAX_TASK_HISTORY = 100
@@ -68,20 +69,22 @@ TASK_COLUMNS = {
 }  # fmt: skip
 _RUN, _ID, _ORDER = 5, 6, (3, 4, 7)  # places in a row; `_ORDER` is run_count, rank, seq
 
-_KNOWN_TASKS = """
-    SELECT t.run_id, t.id FROM {rows}
-    JOIN task_run t ON t.run_id = n.run_id AND t.id = n.id AND t.retention = n.retention AND t.bucket = n.bucket
-    WHERE t.retention = %s AND t.bucket = %s
-"""
-
+# One statement: it sees the rows that were there before it, and answers those. The partition's key stands in it as
+# text, so that only one partition is planned for.
 _UPSERT_TASKS = f"""
+    WITH n AS MATERIALIZED (SELECT * FROM {{rows}}),
+    known AS (
+        SELECT t.run_id, t.id FROM n JOIN task_run t ON t.run_id = n.run_id AND t.id = n.id
+        WHERE t.retention = $retention AND t.bucket = '$bucket'
+    ),
+    written AS (
     INSERT INTO task_run AS t (
         organization_id, retention, bucket, attempt, run_count, rank, run_id, id, seq, started_at, ended_at, duration,
         parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
-    SELECT %s::uuid, n.retention, n.bucket, n.attempt, n.run_count, n.rank, n.run_id, n.id, n.seq,
+    SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.run_count, n.rank, n.run_id, n.id, n.seq,
         {_MICROS.format("started")}, {_MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
         n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb
-    FROM {{rows}}
+    FROM n
     ON CONFLICT (run_id, id, retention, bucket) DO UPDATE SET
         run_count = excluded.run_count, rank = excluded.rank, seq = excluded.seq,
         started_at = coalesce(excluded.started_at, t.started_at), ended_at = excluded.ended_at,
@@ -90,8 +93,9 @@ _UPSERT_TASKS = f"""
         tags = coalesce(excluded.tags, t.tags), history = coalesce(excluded.history, t.history), error = excluded.error
     WHERE t.organization_id = excluded.organization_id AND t.attempt = excluded.attempt
         AND (excluded.run_count, excluded.rank, excluded.seq) > (t.run_count, t.rank, t.seq)
+    )
+    SELECT run_id, id FROM known
 """
-# The organization stands before the first array of `unnest`, so its parameter is the first one too.
 
 
 def task_row(stream: OpenStream, run_id: UUID, entry: TaskState) -> tuple:
@@ -123,21 +127,13 @@ def newest(rows: list[tuple]) -> list[tuple]:
     return list(best.values())
 
 
-def write_tasks(organization_id: UUID, rows: list[tuple]) -> list[UUID]:
-    """Write task runs; answer the run of each that was not known before, for the meters."""
+def write_tasks(rows: list[tuple]) -> list[UUID]:
+    """Write task runs of one execution; answer the run of each that was not known before, for the meters."""
     rows = newest(rows)
-    cursor = raw_cursor()
-    staged = Staged("task_run", TASK_COLUMNS, rows)
-    known: set[tuple[UUID, UUID]] = set()
-    for retention, bucket in {(row[0], row[1]) for row in rows}:
-        known |= set(staged.run(cursor, _KNOWN_TASKS, retention, bucket).fetchall())
-    _run_with_organization(staged, cursor, _UPSERT_TASKS, organization_id)
+    retention, bucket = rows[0][:2]
+    statement = _UPSERT_TASKS.replace("$retention", str(int(retention))).replace("$bucket", bucket.isoformat())
+    known = set(Staged("task_run", TASK_COLUMNS, rows).run(raw_cursor(), statement).fetchall())
     return [row[_RUN] for row in rows if (row[_RUN], row[_ID]) not in known]
-
-
-def _run_with_organization(staged: Staged, cursor: Any, statement: str, organization_id: UUID) -> None:
-    """Put the organization in as text: its place is before the rows' parameters. A UUID needs no quoting."""
-    staged.run(cursor, statement.replace("%s::uuid", f"'{UUID(str(organization_id))}'::uuid", 1))
 
 
 # ── log lines ────────────────────────────────────────────────────────────────────────────────────
@@ -152,7 +148,7 @@ _INSERT_LOGS = f"""
     INSERT INTO log_line (
         organization_id, retention, bucket, attempt, root_id, line_no, run_id, task_id, t, level, logger, message,
         extra)
-    SELECT %s::uuid, n.retention, n.bucket, n.attempt, n.root_id, n.line_no, n.run_id, n.task_id,
+    SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.root_id, n.line_no, n.run_id, n.task_id,
         {_MICROS.format("t")}, n.level, n.logger, n.message, n.extra::jsonb
     FROM {{rows}}
 """
@@ -175,9 +171,9 @@ def dropped_row(stream: OpenStream, entry: Dropped) -> tuple:
     return log_row(stream, stream.root.id, Log(seq=entry.seq, run=entry.run, t=entry.t, level=30, message=message))
 
 
-def write_logs(organization_id: UUID, rows: list[tuple]) -> None:
+def write_logs(rows: list[tuple]) -> None:
     """Write log lines."""
-    _run_with_organization(Staged("log_line", LOG_COLUMNS, rows), raw_cursor(), _INSERT_LOGS, organization_id)
+    Staged("log_line", LOG_COLUMNS, rows).run(raw_cursor(), _INSERT_LOGS)
 
 
 # ── events, artifacts ────────────────────────────────────────────────────────────────────────────
@@ -189,7 +185,7 @@ EVENT_COLUMNS = {
 
 _INSERT_EVENTS = f"""
     INSERT INTO event (organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, payload)
-    SELECT %s::uuid, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {_MICROS.format("t")},
+    SELECT {ORGANIZATION}, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {_MICROS.format("t")},
         n.event, n.resource::jsonb, n.payload::jsonb
     FROM {{rows}} ON CONFLICT DO NOTHING
 """
@@ -213,9 +209,9 @@ def result_row(stream: OpenStream, run_id: UUID, entry: Result) -> tuple:
     return (*row[:-1], json.dumps(json_value(known)))
 
 
-def write_events(organization_id: UUID, rows: list[tuple]) -> None:
+def write_events(rows: list[tuple]) -> None:
     """Write events."""
-    _run_with_organization(Staged("event", EVENT_COLUMNS, rows), raw_cursor(), _INSERT_EVENTS, organization_id)
+    Staged("event", EVENT_COLUMNS, rows).run(raw_cursor(), _INSERT_EVENTS)
 
 
 ARTIFACT_COLUMNS = {
@@ -225,7 +221,7 @@ ARTIFACT_COLUMNS = {
 
 _INSERT_ARTIFACTS = f"""
     INSERT INTO artifact (organization_id, id, workspace_id, run_id, task_id, type, key, data, description, created_at)
-    SELECT %s::uuid, n.id, n.workspace_id, n.run_id, n.task_id, n.type, n.key, n.data::jsonb, n.description,
+    SELECT {ORGANIZATION}, n.id, n.workspace_id, n.run_id, n.task_id, n.type, n.key, n.data::jsonb, n.description,
         {_MICROS.format("t")}
     FROM {{rows}} ON CONFLICT DO NOTHING
 """
@@ -240,41 +236,42 @@ def artifact_row(stream: OpenStream, run_id: UUID, entry: Artifact) -> tuple:
     )  # fmt: skip
 
 
-def write_artifacts(organization_id: UUID, rows: list[tuple]) -> None:
+def write_artifacts(rows: list[tuple]) -> None:
     """Write artifacts."""
-    _run_with_organization(Staged("artifact", ARTIFACT_COLUMNS, rows), raw_cursor(), _INSERT_ARTIFACTS, organization_id)
+    Staged("artifact", ARTIFACT_COLUMNS, rows).run(raw_cursor(), _INSERT_ARTIFACTS)
 
 
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────
 
-_INSERT_USAGE = """
+_INSERT_USAGE = f"""
     INSERT INTO usage_delta (organization_id, retention, bucket, id, workspace_id, run_id, t,
         flow_runs, task_runs, log_bytes, run_time, cpu)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    VALUES ({ORGANIZATION}, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+METERS = ("flow_runs", "task_runs", "log_bytes", "run_time", "cpu")
 
 
-def write_usage(organization_id: UUID, stream: OpenStream, at: datetime, meters: dict[str, int]) -> None:
+def usage(stream: OpenStream, at: datetime, meters: dict[str, int]) -> list[Statement]:
     """Add what a stream's part of a batch used to the meters; nothing where nothing was used."""
     if not any(meters.values()):
-        return
+        return []
     root = stream.root
-    values = [meters.get(name, 0) for name in ("flow_runs", "task_runs", "log_bytes", "run_time", "cpu")]
-    raw_cursor().execute(
-        _INSERT_USAGE, [organization_id, root.retention, root.bucket, uuid7(), root.workspace_id, root.id, at, *values]
-    )
+    values = [root.retention, root.bucket, uuid7(), root.workspace_id, root.id, at, *(meters[name] for name in METERS)]
+    return [(_INSERT_USAGE, values)]
 
 
-def note_process_usage(stream: OpenStream, entries: Sequence[Usage]) -> int:
-    """Add CPU time and peak memory to the root; answer the CPU time (µs)."""
-    cpu = sum(max(entry.cpu, 0) for entry in entries)
-    peak = max((entry.memory for entry in entries), default=0)
-    if entries:
-        raw_cursor().execute(
-            "UPDATE flow_run SET cpu = cpu + %s, memory = greatest(memory, %s) WHERE id = %s",
-            [min(cpu, 2**60), min(max(peak, 0), 2**60), stream.root.id],
-        )
-    return cpu
+def process_usage(stream: OpenStream, entries: Sequence[Usage]) -> tuple[int, list[Statement]]:
+    """CPU time (µs) that the process told, and the statement that adds it and the peak memory to the root."""
+    if not entries:
+        return 0, []
+    cpu = min(sum(max(entry.cpu, 0) for entry in entries), 2**60)
+    peak = min(max(entry.memory for entry in entries), 2**60)
+    statement = "UPDATE flow_run SET cpu = cpu + %s, memory = greatest(memory, %s) WHERE id = %s"
+    return cpu, [(statement, [cpu, max(peak, 0), stream.root.id])]
 
 
-Writer = Callable[[UUID, list[tuple]], Any]
+def lines(stream: OpenStream, before: int) -> list[Statement]:
+    """Remember how many log lines the root has, where there are more than `before`."""
+    if stream.root.lines == before:
+        return []
+    return [("UPDATE flow_run SET lines = %s WHERE id = %s", [stream.root.lines, stream.root.id])]
