@@ -32,7 +32,7 @@ _profiles: tuple[tuple[str, int], dict[str, dict[str, str]]] | None = None
 
 def home() -> Path:
     """The directory of profiles, journals and bundles."""
-    return Path(os.environ.get("ORCHESTRATOR_HOME") or Path.home() / ".orchestrator")
+    return Path(os.environ.get("ORCHESTRATOR_HOME") or os.path.expanduser("~/.orchestrator"))
 
 
 def current_api() -> Api | None:

@@ -233,7 +233,11 @@ class Hub:
         if self._abandoned or not self._threads:
             return
         self.closing = True
-        if not self._wait_until_acked(time.monotonic() + exit_seconds(), note=True):
+        try:
+            through = self._wait_until_acked(time.monotonic() + exit_seconds(), note=True)
+        except KeyboardInterrupt:
+            through = False
+        if not through:
             self._tell_what_is_left()
 
     def _tell_what_is_left(self) -> None:
