@@ -15,11 +15,13 @@ where it always is. A page subscribes first and reads what is past then, so noth
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 from runs.announcements import announcements
@@ -29,6 +31,7 @@ from tenants.permissions import can
 
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
+SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {"runs", "deployments", "agents", "variables"}
 RUN_PARTS = {"", "tasks", "log"}
 
@@ -48,6 +51,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         for group in getattr(self, "topics", ()):
             await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **_: Any) -> None:
+        """Anything but JSON is passed over."""
+        try:
+            content = json.loads(text_data or "")
+        except (ValueError, RecursionError):
+            return
+        await self.receive_json(content)
 
     async def receive_json(self, content: Any, **_: Any) -> None:
         """Subscribe to topics. Those that the person may not see are answered like those that don't exist."""
@@ -82,9 +93,14 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         return f"{workspace_id}.{topic.replace('/', '.')}" if workspace_id else None
 
     async def _workspace_id(self, slugs: str) -> str | None:
+        organization, _, workspace = slugs.partition("/")
+        if not (SLUG.fullmatch(organization) and SLUG.fullmatch(workspace)):
+            return None
         until, found = self.asked.get(slugs, (0.0, None))
-        if until < time.monotonic() and len(self.asked) < MAX_TOPICS:
-            found = await sync_to_async(_visible_workspace)(self.scope["user"].id, *slugs.partition("/")[::2])
+        if until < time.monotonic():
+            found = await database_sync_to_async(_visible_workspace)(self.scope["user"].id, organization, workspace)
+            if len(self.asked) >= MAX_TOPICS:
+                self.asked.clear()
             self.asked[slugs] = (time.monotonic() + TRUST_SECONDS, found)
         return found
 

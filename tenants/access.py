@@ -38,7 +38,7 @@ def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
 
 def _membership(user_id: UUID, organization: str) -> Membership:
     with user_scope(user_id):
-        own = Membership.objects.filter(user_id=user_id, organization__slug=organization)
+        own = Membership.objects.filter(user_id=user_id, user__is_active=True, organization__slug=organization)
         membership = own.select_related("organization", "user").first()
     if membership is None:
         raise NotFound("There is no such organization, or you don't belong to it.")
