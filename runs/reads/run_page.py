@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import connection
 from django.db.models import Count
 
@@ -128,9 +128,9 @@ def _id(text: str) -> UUID:
 
 
 _TIMELINE = """
-    SELECT id, label, task, state_type, state_name, run_count,
-        (extract(epoch FROM started_at) * 1000000)::bigint, (extract(epoch FROM ended_at) * 1000000)::bigint, seq,
-        history
+    SELECT id::text, coalesce(nullif(label, ''), task), state_type, state_name,
+        (extract(epoch FROM started_at) * 1000000)::bigint - %s, (extract(epoch FROM ended_at) * 1000000)::bigint - %s,
+        run_count, CASE WHEN run_count > 1 THEN history END, seq
     FROM task_run
     WHERE retention = %s AND bucket = %s AND run_id = %s AND seq > %s
     ORDER BY id LIMIT %s
@@ -148,31 +148,29 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
 
     With `since`, only what changed after that entry: a page that stays open asks for the difference.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_TIMELINE, [run.retention, run.bucket, run.id, since, MAX_BARS + 1])
-        rows = cursor.fetchall()
     start = _micros(run.started_at or run.created_at)
+    with psycopg.Cursor(connection.connection) as cursor:  # Django's own converts 100,000 rows at twice the cost.
+        cursor.execute(_TIMELINE, [start, start, run.retention, run.bucket, run.id, since, MAX_BARS + 1], binary=True)
+        rows = cursor.fetchall()
     names: dict[str, int] = {}
     states: dict[tuple[str, str | None], int] = {}
-    bars = []
-    for id, label, task, state_type, state_name, count, began, ended, _, history in rows[:MAX_BARS]:
-        name = names.setdefault(label or task, len(names))
-        state = states.setdefault((state_type, state_name), len(states))
-        bar = [
-            str(id),
-            name,
-            state,
-            _after(began, start),
-            _after(ended, start),
+    bars = [
+        [
+            id,
+            names.setdefault(label, len(names)),
+            states.setdefault((state_type, state_name), len(states)),
+            began,
+            ended,
             count,
-            _failures(history, count, start),
+            _failures(history, start) if history else [],
         ]
-        bars.append(bar)
+        for id, label, state_type, state_name, began, ended, count, history, _ in rows[:MAX_BARS]
+    ]
     return {
         "from": start,
         "to": _micros(run.ended_at) if run.ended_at else None,
         "now": _micros(datetime.now(UTC)),
-        "seq": max((row[8] for row in rows), default=since),
+        "seq": max((row[-1] for row in rows), default=since),
         "names": list(names),
         "states": [list(state) for state in states],
         "more": len(rows) > MAX_BARS,
@@ -181,13 +179,11 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
     }
 
 
-def _failures(history: str | list | None, count: int, start: int) -> list[list[int]]:
+def _failures(history: list, start: int) -> list[list[int]]:
     """When executions before the last one ended, and when the next ones began: the bar is drawn in parts."""
-    if count <= 1 or not history:
-        return []
     gaps: list[list[int]] = []
     ended = None
-    for at, state_type, name, *_ in history if isinstance(history, list) else json.loads(history):
+    for at, state_type, name, *_ in history:
         if state_type in {"FAILED", "CRASHED"} or name == "AwaitingRetry":
             ended = at if ended is None else ended
         elif state_type == "RUNNING" and ended is not None:

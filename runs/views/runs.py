@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
@@ -15,6 +15,7 @@ from runs import trigger
 from runs.models import Deployment, Flow, FlowRun
 from runs.reads import run_list, run_page
 from tenants.access import workspace_page
+from tenants.messages import packed
 
 LOG_NUMBERS = {"after", "before", "limit", "level"}
 
@@ -103,7 +104,7 @@ def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
     """The bars of the timeline, or what changed since."""
     since = request.GET.get("since", "")
     run = run_page.find_run(request.workspace.id, id)
-    return JsonResponse(run_page.timeline(run, since=int(since) if since.isdecimal() else -1))
+    return packed(request, run_page.timeline(run, since=int(since[:18]) if since.isdecimal() else -1))
 
 
 @workspace_page("runs.view")
@@ -113,7 +114,7 @@ def log(request: HttpRequest, id: UUID) -> HttpResponse:
     numbers = {name: int(asked[name][:18]) for name in LOG_NUMBERS if asked.get(name, "").isdecimal()}
     task = _uuid(asked.get("task", ""))
     run = run_page.find_run(request.workspace.id, id)
-    return JsonResponse(run_page.log(run, text=asked.get("q", ""), task=task, **numbers))
+    return packed(request, run_page.log(run, text=asked.get("q", ""), task=task, **numbers))
 
 
 @workspace_page({"POST": "runs.cancel"})
