@@ -9,7 +9,7 @@ from uuid import UUID
 from rest_framework.permissions import BasePermission
 
 from tenants.errors import Forbidden
-from tenants.models import OrganizationRole, WorkspaceRole
+from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
@@ -67,8 +67,16 @@ def can(actor: Actor, verb: str, object: Any = None) -> bool:
         return False
     if object is None:
         return True
-    same_organization = getattr(object, "organization_id", actor.organization_id) == actor.organization_id
-    return same_organization and getattr(object, "workspace_id", actor.workspace_id) == actor.workspace_id
+    return _place(object) in {(actor.organization_id, actor.workspace_id), (actor.organization_id, None)}
+
+
+def _place(object: Any) -> tuple[UUID | None, UUID | None]:
+    """The organization and the workspace that something belongs to; no workspace: to all of them."""
+    if isinstance(object, Organization):
+        return object.id, None
+    if isinstance(object, Workspace):
+        return object.organization_id, object.id
+    return getattr(object, "organization_id", None), getattr(object, "workspace_id", None)
 
 
 def require(actor: Actor, verb: str, object: Any = None) -> None:

@@ -1,0 +1,111 @@
+"""Who may do what: the table of roles and verbs, written out once more by hand."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from orchestrator.ids import uuid7
+from tenants.errors import Forbidden
+from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
+from tenants.permissions import OWNS_ALL_WORKSPACES, VERBS, WORKSPACE_VERBS, Actor, can, require
+
+ORGANIZATION, WORKSPACE = uuid7(), uuid7()
+
+# viewer, runner, agent, developer, owner, run, run.over
+MATRIX = """
+    runs.view          v r . d o t .
+    deployments.view   v r a d o t .
+    pools.view         v r a d o . .
+    variables.view     v r . d o t .
+    runs.trigger       . r . d o t .
+    runs.cancel        . r . d o . .
+    agents.work        . . a d o . .
+    journal.write      . . a d o t e
+    bundles.read       . . a d o t .
+    deployments.edit   . . . d o . .
+    variables.edit     . . . d o t .
+    pools.edit         . . . d o . .
+    bundles.write      . . . d o . .
+    schedules.edit     . . . d o . .
+    workspace.edit     . . . . o . .
+    keys.edit          . . . . o . .
+    people.edit        . . . . o . .
+"""
+ROLES = ["viewer", "runner", "agent", "developer", "owner", "run", "run.over"]
+ALLOWED = {
+    (role, verb): mark != "."
+    for verb, *marks in (line.split() for line in MATRIX.strip().splitlines())
+    for role, mark in zip(ROLES, marks, strict=True)
+}
+
+
+def actor(role: str) -> Actor:
+    return Actor("key", ORGANIZATION, WORKSPACE, role, "somebody")
+
+
+def test_the_matrix_names_every_role_and_verb() -> None:
+    assert set(ROLES) == set(WORKSPACE_VERBS) == {*WorkspaceRole.values, "run", "run.over"}
+    assert {verb for _, verb in ALLOWED} == VERBS
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_roles_and_verbs(role: str) -> None:
+    assert {verb: can(actor(role), verb) for verb in VERBS} == {verb: ALLOWED[role, verb] for verb in VERBS}
+
+
+@pytest.mark.parametrize("role", ["", "god", "admin", "OWNER"])
+def test_an_unknown_role_may_nothing(role: str) -> None:
+    assert not any(can(actor(role), verb) for verb in VERBS)
+
+
+def test_an_unknown_verb_is_a_mistake_of_ours() -> None:
+    with pytest.raises(ValueError, match=r"runs\.dance"):
+        can(actor("owner"), "runs.dance")
+
+
+@pytest.mark.parametrize(
+    ("organization", "workspace", "allowed"),
+    [(ORGANIZATION, WORKSPACE, True), (ORGANIZATION, uuid7(), False), (uuid7(), WORKSPACE, False)],
+)
+def test_an_object_has_to_be_of_the_same_workspace(organization: UUID, workspace: UUID, allowed: bool) -> None:
+    run = SimpleNamespace(organization_id=organization, workspace_id=workspace)
+    assert can(actor("owner"), "runs.cancel", run) == allowed
+    assert not can(actor("viewer"), "runs.cancel", run)
+
+
+def test_an_organization_and_a_workspace_are_their_own() -> None:
+    own, foreign = Organization(id=ORGANIZATION), Organization(id=uuid7())
+    assert can(actor("owner"), "people.edit", own)
+    assert not can(actor("owner"), "people.edit", foreign)
+    here, beside = (Workspace(id=id, organization_id=ORGANIZATION) for id in (WORKSPACE, uuid7()))
+    assert can(actor("owner"), "workspace.edit", here)
+    assert not can(actor("owner"), "workspace.edit", beside)
+
+
+def test_what_belongs_to_nobody_is_nobodys() -> None:
+    assert not can(actor("owner"), "runs.view", object())
+
+
+def test_require_says_what_is_missing() -> None:
+    require(actor("owner"), "runs.cancel")
+    with pytest.raises(Forbidden, match=r"viewer.*runs\.cancel"):
+        require(actor("viewer"), "runs.cancel")
+
+
+def test_who_owns_an_organization_owns_its_workspaces() -> None:
+    owners = {role for role in OrganizationRole if role in OWNS_ALL_WORKSPACES}
+    assert owners == {OrganizationRole.OWNER, OrganizationRole.ADMIN}
+
+
+@pytest.mark.django_db
+def test_every_view_of_the_api_names_a_verb_for_each_of_its_methods() -> None:
+    from tests.server.test_eve import names, pattern_of
+
+    views = {name: pattern_of(name).callback.cls for name in names() if name.startswith("api-")}
+    for (name, view), method in product(views.items(), ("get", "post", "put", "patch", "delete")):
+        assert hasattr(view, method) == (method.upper() in view.verbs) or view.__name__ == "Journal", (name, method)
+        assert set(view.verbs.values()) <= VERBS
