@@ -30,7 +30,7 @@ _LAST = """
     SELECT d.id, r.id, r.state_type, r.state_name, r.duration FROM unnest(%s::uuid[]) d (id)
     CROSS JOIN LATERAL (
         SELECT id, state_type, state_name, duration, created_at FROM flow_run r
-        WHERE r.deployment_id = d.id ORDER BY r.created_at DESC, r.id DESC LIMIT %s
+        WHERE r.deployment_id = d.id AND (r.state_type <> 'SCHEDULED' OR r.attempt > 0) ORDER BY r.created_at DESC, r.id DESC LIMIT %s
     ) r ORDER BY d.id, r.created_at
 """
 
@@ -52,7 +52,7 @@ def _row(deployment: Deployment, last: list[tuple[UUID, str, str, float]]) -> De
 
 
 def last_runs(ids: list[UUID]) -> dict[UUID, list[tuple[UUID, str, str, float]]]:
-    """The newest runs of each deployment, oldest first, in one query."""
+    """The newest runs of each deployment that were begun, oldest first, in one query."""
     found: dict[UUID, list[tuple[UUID, str, str, float]]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_LAST, [ids, LAST_RUNS])

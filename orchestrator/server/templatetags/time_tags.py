@@ -69,7 +69,7 @@ def duration(span: timedelta | float | None) -> str:
     seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
     seconds = max(seconds, 0.0)
     if seconds < 9.95:
-        return f"{seconds:.1f}s"
+        return f"{seconds:.0f}s" if seconds >= 1 and seconds.is_integer() else f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
