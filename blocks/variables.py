@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet, Value
 from django.utils.timezone import now
 
 from blocks.models import Variable
@@ -48,15 +48,15 @@ def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = N
     value = json_value(value)
     if len(encode(value)) > MAX_VALUE:
         raise Invalid(f"A variable has {MAX_VALUE >> 10} KiB at most.", fields={"value": "Too large."})
-    values = {"value": value, "updated_at": now(), "updated_by": by.label[:254]}
+    stored = Value(None, JSONField()) if value is None else value  # JSON's null, not the column's
+    values = {"value": stored, "updated_at": now(), "updated_by": by.label[:254]}
     if tags is not None:
         values["tags"] = list(dict.fromkeys(clean_text(tag) for tag in tags))
-    return Variable.objects.update_or_create(
-        organization_id=by.organization_id,
-        workspace_id=by.workspace_id,
-        name=name,
-        defaults=values,
+    variable, new = Variable.objects.update_or_create(
+        organization_id=by.organization_id, workspace_id=by.workspace_id, name=name, defaults=values
     )
+    variable.value = value
+    return variable, new
 
 
 def unset_variable(*, name: str, by: Actor) -> None:
