@@ -56,7 +56,8 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     _check(request)
     pool = agents.find_pool(by.workspace_id, request.work_pool)
     queue = agents.find_queue(pool, request.work_queue)
-    flow_id = flow_ids(by, {request.flow})[request.flow]
+    flow = clean_text(request.flow)
+    flow_id = flow_ids(by, {flow})[flow]
     values = {
         "description": clean_text(request.description, 10_000),
         "version": clean_text(request.version, 200),
