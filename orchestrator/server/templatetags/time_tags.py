@@ -85,7 +85,7 @@ def fine_duration(span: timedelta | float | None) -> str:
     """A duration for details: milliseconds below one second.
 
     >>> fine_duration(0.0421), fine_duration(2)
-    ('42 ms', '2.0s')
+    ('42 ms', '2s')
     """
     if span is None or span == "":
         return UNKNOWN
