@@ -128,7 +128,7 @@ def move(
     row.state_at = at
     row.new_states.append([int(at.timestamp() * 1_000_000), to.value, row.state_name, message, row.attempt])
     row.run_count = max(row.run_count + begins, run_count or 0)  # A holder that can't count gets no endless retries.
-    row.duration += max(duration, 0)
+    row.duration = min(row.duration + max(duration, 0), 2**62)
     row.touched = True
     if to is StateType.RUNNING and row.started_at is None:
         row.started_at = at
@@ -138,7 +138,9 @@ def move(
         row.ended_at = max(at, row.started_at) if row.started_at else at
     if error is not None or to is StateType.COMPLETED:
         row.error = error or {}
-    if was_held and to not in HELD:
+    if to in HELD:
+        row.let_go = None
+    elif was_held:
         row.let_go = to.value
     return True
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DataError, transaction
 from django.utils.timezone import now
 
+from orchestrator.ids import uuid7
 from orchestrator.states import HELD, TERMINAL, StateType
 from orchestrator.wire import (
     Answer,
@@ -130,8 +131,8 @@ class _Application:
         meters = {
             "flow_runs": _runs_begun(stream),
             "task_runs": len(new_tasks),
-            "log_bytes": sum(len(row[-2]) for row in rows["log"]),
-            "run_time": sum(e.duration or 0 for e in stream.entries if isinstance(e, RunState)),
+            "log_bytes": sum(len(row[-2].encode()) for row in rows["log"]),
+            "run_time": min(sum(max(e.duration or 0, 0) for e in stream.entries if isinstance(e, RunState)), 2**60),
             "cpu": cpu,
         }
         self.closing += [*told, *tall.lines(stream, first_line), *tall.usage(stream, self.received, meters)]
@@ -223,7 +224,28 @@ def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> l
         and not received + lease * 2 / 3 <= s.leased_until <= received + lease
     ]
     statement = "UPDATE lease SET expires_at = %s WHERE run_id = ANY(%s) AND limit_id IS NULL"
-    return [(statement, [received + lease, held])] if held else []
+    renewed = [(statement, [received + lease, held])] if held else []
+    return renewed + [_held_again(s, received + lease) for s in opened if _goes_on_without_lease(s)]
+
+
+def _goes_on_without_lease(stream: OpenStream) -> bool:
+    """A pause gave the lease away. A run that goes on after it is held again, or nobody would ever miss it."""
+    is_holder = stream.part.head.writer == 0 and not stream.superseded
+    return is_holder and stream.root.state_type in HELD and stream.leased_until is None
+
+
+_HELD_AGAIN = """
+    WITH again AS (
+        UPDATE attempt SET ended_at = NULL, outcome = '' WHERE run_id = %s AND number = %s
+        RETURNING organization_id, run_id, number, agent_id
+    )
+    INSERT INTO lease (organization_id, id, run_id, attempt, agent_id, expires_at)
+    SELECT organization_id, %s, run_id, number, agent_id, %s FROM again ON CONFLICT DO NOTHING
+"""
+
+
+def _held_again(stream: OpenStream, expires_at: datetime) -> Statement:
+    return _HELD_AGAIN, [stream.root.id, stream.attempt, uuid7(), expires_at]
 
 
 def _signals(stream: OpenStream) -> list[Signal]:

@@ -27,6 +27,7 @@ from orchestrator.wire import (
     RunState,
     Stream,
     TaskState,
+    Usage,
     cut_log,
     decode_entry,
     json_value,
@@ -34,6 +35,7 @@ from orchestrator.wire import (
 from tenants.errors import Invalid, TooLarge
 
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, µs UTC
+LONGEST = LATEST - EARLIEST  # a duration, µs
 MAX_SEQ = 2**62
 STATES = frozenset(StateType)
 _Head = TypeVar("_Head", Batch, Stream)
@@ -89,7 +91,7 @@ def read_batch(body: bytes) -> tuple[Batch, list[Part]]:
     """Read a whole batch.
 
     Raises:
-        Invalid: The first line is no batch line, or entries come before a stream line.
+        Invalid: The first line is no batch line, entries come before a stream line, or a stream comes twice.
     """
     lines = body.split(b"\n")
     batch = _head(lines[0], Batch)
@@ -101,6 +103,8 @@ def read_batch(body: bytes) -> tuple[Batch, list[Part]]:
         head = _read_line(part, line)
         if head is not None:
             parts.append(Part(head))
+    if len({part.head.id for part in parts}) < len(parts):
+        raise Invalid("A stream comes once in a batch, with all of its entries behind it.")
     return batch, parts
 
 
@@ -141,7 +145,8 @@ def _is_sound(entry: AnyEntry) -> bool:
         return False
     match entry:
         case RunState():
-            return entry.state in STATES and 0 <= entry.run_count < 32_768
+            sound = entry.state in STATES and 0 <= entry.run_count < 32_768
+            return sound and abs(entry.duration or 0) < LONGEST and EARLIEST <= (entry.at or EARLIEST) <= LATEST
         case TaskState():
             times = (entry.started or EARLIEST, entry.ended or EARLIEST)
             return (
@@ -152,6 +157,8 @@ def _is_sound(entry: AnyEntry) -> bool:
             return -32_768 < entry.level < 32_768
         case Dropped():
             return entry.seq <= entry.last < MAX_SEQ
+        case Usage():
+            return abs(entry.cpu) < LONGEST and abs(entry.memory) < MAX_SEQ
     return True
 
 

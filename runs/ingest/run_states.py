@@ -178,7 +178,7 @@ def apply_run_states(stream: OpenStream, subflows: dict[UUID, RunRow]) -> list[R
         row = stream.root if entry.run == stream.root.id else subflows.get(entry.run)
         if stream.part.head.writer != 0:
             stream.reject(entry.seq, "not_writer_0")
-        elif row is None:
+        elif row is None or row.root_id != stream.root.id:
             stream.reject(entry.seq, "unknown_run")
         elif stream.superseded:
             late.append(_late(stream, entry))
@@ -208,7 +208,7 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         at=from_micros(at),
         due_at=from_micros(stream.at(entry.at)) if entry.at is not None else None,
         run_count=entry.run_count,
-        duration=min(entry.duration or 0, 2**62),
+        duration=entry.duration or 0,
         error=error_json(entry.error),
     )
 

@@ -266,7 +266,7 @@ def process_usage(stream: OpenStream, entries: Sequence[Usage]) -> tuple[int, li
         return 0, []
     cpu = min(sum(max(entry.cpu, 0) for entry in entries), 2**60)
     peak = min(max(entry.memory for entry in entries), 2**60)
-    statement = "UPDATE flow_run SET cpu = cpu + %s, memory = greatest(memory, %s) WHERE id = %s"
+    statement = f"UPDATE flow_run SET cpu = least(cpu + %s, {2**60}), memory = greatest(memory, %s) WHERE id = %s"
     return cpu, [(statement, [cpu, max(peak, 0), stream.root.id])]
 
 
