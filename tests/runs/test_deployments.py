@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_pages_of_deployments_last_changed_first(acme: Company, api: Api, django
         assert len(api.get("/deployments").json()["items"]) == 9
 
 
-@pytest.mark.parametrize("path", ["00000000-0000-7000-8000-000000000007", "by-name/etl/nobody", "by-name/nobody/nightly"])
+@pytest.mark.parametrize("path", [str(UUID(int=7)), "by-name/etl/nobody", "by-name/nobody/nightly"])
 def test_an_unknown_deployment(acme: Company, api: Api, path: str) -> None:
     deploy(acme)
     assert error(api.get(f"/deployments/{path}"), 404)["code"] == "not_found"
