@@ -70,12 +70,15 @@ TASK_COLUMNS = {
 _RUN, _ID, _ORDER = 5, 6, (3, 4, 7)  # places in a row; `_ORDER` is run_count, rank, seq
 
 # One statement: it sees the rows that were there before it, and answers those. The partition's key stands in it as
-# text, so that only one partition is planned for.
+# text, so that only one partition is planned for. LATERAL … LIMIT 1 asks the index once a row: nothing is known of a
+# temporary table's size, and a hash join would read the whole partition for each batch.
 _UPSERT_TASKS = f"""
     WITH n AS MATERIALIZED (SELECT * FROM {{rows}}),
     known AS (
-        SELECT t.run_id, t.id FROM n JOIN task_run t ON t.run_id = n.run_id AND t.id = n.id
-        WHERE t.retention = $retention AND t.bucket = '$bucket'
+        SELECT n.run_id, n.id FROM n CROSS JOIN LATERAL (
+            SELECT FROM task_run t
+            WHERE t.retention = $retention AND t.bucket = '$bucket' AND t.run_id = n.run_id AND t.id = n.id LIMIT 1
+        ) t
     ),
     written AS (
     INSERT INTO task_run AS t (
