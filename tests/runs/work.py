@@ -96,3 +96,47 @@ def sweep(company: Company, *run_ids: UUID) -> None:
 
     with company.scope():
         expire(run_ids)
+
+
+def claimed_run(company: Company, **deployment: Any) -> tuple[Any, ClaimedRun]:
+    """An agent, and a run of a new deployment that it has claimed."""
+    trigger(company, deploy(company, **deployment))
+    by = agent(company)
+    return by, claim(company, by)[0]
+
+
+def make_due(company: Company, run_id: UUID) -> None:
+    from runs.models import FlowRun
+
+    with company.scope():
+        FlowRun.objects.filter(id=run_id).update(due_at=moment())
+
+
+def state(company: Company, run_id: UUID) -> tuple[str, str]:
+    run = run_row(company, run_id)
+    return run.state_type, run.state_name
+
+
+def leases(company: Company) -> int:
+    """How many there are, slots too."""
+    from runs.models import Lease
+
+    with company.scope():
+        return Lease.objects.count()
+
+
+def cancel(company: Company, run_id: UUID) -> None:
+    from runs.trigger import cancel_runs
+
+    with company.scope():
+        cancel_runs([run_id], by=company.actor())
+
+
+def unreachable_run(company: Company) -> tuple[Any, ClaimedRun, Journal]:
+    """A run without retries whose holder fell silent."""
+    by, claimed = claimed_run(company)
+    journal = start(claimed)
+    silence(company, claimed.run)
+    sweep(company, claimed.run)
+    assert state(company, claimed.run) == ("RUNNING", "Unreachable")
+    return by, claimed, journal
