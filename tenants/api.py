@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from orchestrator.wire import WIRE
-from tenants.errors import WireVersion
+from tenants.errors import NotFound, WireVersion
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 
@@ -55,6 +55,17 @@ class TenantView(APIView):
             super().check_permissions(request)
         elif request.auth is None:
             self.permission_denied(request)
+
+
+class NoSuchAddress(APIView):
+    """What is no address of the API answers in its one shape, to everybody."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse every method."""
+        raise NotFound("There is no such address in this API. docs/api.md lists them.")
 
 
 def check_wire(request: Request) -> None:

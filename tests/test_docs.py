@@ -35,7 +35,7 @@ def api_routes() -> list[str]:
             whole = path + str(pattern.pattern)
             if hasattr(pattern, "url_patterns"):
                 walk(pattern.url_patterns, whole)
-            elif whole.startswith(prefix):
+            elif whole.startswith(prefix) and pattern.name != "api-no-such-address":
                 found.append(re.sub(r"<\w+:(\w+)>", r"<\1>", whole.removeprefix(prefix)))
 
     walk(get_resolver().url_patterns, "")

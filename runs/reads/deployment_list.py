@@ -30,7 +30,8 @@ _LAST = """
     SELECT d.id, r.id, r.state_type, r.state_name, r.duration FROM unnest(%s::uuid[]) d (id)
     CROSS JOIN LATERAL (
         SELECT id, state_type, state_name, duration, created_at FROM flow_run r
-        WHERE r.deployment_id = d.id AND (r.state_type <> 'SCHEDULED' OR r.attempt > 0) ORDER BY r.created_at DESC, r.id DESC LIMIT %s
+        WHERE r.deployment_id = d.id AND (r.state_type <> 'SCHEDULED' OR r.attempt > 0)
+        ORDER BY r.created_at DESC, r.id DESC LIMIT %s
     ) r ORDER BY d.id, r.created_at
 """
 

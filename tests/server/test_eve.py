@@ -246,7 +246,7 @@ def test_who_is_not_signed_in_is_sent_to_the_door(acme: Company, things: dict) -
 
 def test_the_api_asks_for_a_key(acme: Company, alice: Any, browse: Any, things: dict) -> None:
     """A session is none: or a page elsewhere could use it."""
-    for name in APIS:
+    for name in set(APIS) - {"api-no-such-address"}:  # Which is nobody's, and says so to everybody.
         for method in METHODS:
             for client in (Client(), browse(alice)):
                 status, text = asked(client, method, address(name, things, "acmes"), things)
