@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import Count
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -17,6 +16,7 @@ from runs.api import paging
 from runs.api.deployments import portal_url
 from runs.deployments import find_deployment
 from runs.models import FlowRun, LogLine, TaskRun
+from runs.reads.run_page import count_tasks
 from tenants.api import TenantView
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.messages import answer, number, page_size, read
@@ -160,12 +160,6 @@ class TaskRuns(FlowRunView):
                 raise Invalid("This cursor is none of ours.", fields={"cursor": "Take `next`."}) from error
         items = [describe_task(task) for task in rows[:limit]]
         return answer({"items": items, "next": str(items[-1]["id"]) if len(items) == limit else None})
-
-
-def count_tasks(run: FlowRun) -> dict[str, int]:
-    """How many task runs of a run are in which state."""
-    counted = TaskRun.objects.of_run(run).values_list("state_type").annotate(number=Count("run_id")).order_by()
-    return dict(counted)
 
 
 def describe(run: FlowRun, portal: str) -> dict[str, Any]:
