@@ -7,7 +7,7 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     run/<id>                one run's state, or that of a run in its execution
     run/<id>/tasks          its task runs
     run/<id>/log            its log; `lines` is how many there are
-    deployments, agents, variables
+    deployments, agents
 
 Messages carry ids and counts only. The page fetches what it shows with its own session, so that every right is asked
 where it always is. A page subscribes first and reads what is past then, so nothing falls between.
@@ -32,7 +32,7 @@ from tenants.permissions import can
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
-LISTS = {"runs", "deployments", "agents", "variables"}
+LISTS = {"runs", "deployments", "agents"}
 RUN_PARTS = {"", "tasks", "log"}
 
 

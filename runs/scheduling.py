@@ -13,6 +13,7 @@ from cronsim import CronSim, CronSimError
 from django.db import connection
 from django.utils.timezone import now
 
+from runs import live
 from runs.models import FlowRun, Schedule
 from runs.schema import check_parameters
 from runs.trigger import RunRequest, create_runs
@@ -171,3 +172,4 @@ def pause(schedule: Schedule, *, by: str) -> None:
 def withdraw(schedule: Schedule) -> None:
     """Delete the runs that the schedule has made ahead of their time."""
     FlowRun.objects.filter(schedule=schedule, state_type="SCHEDULED", attempt=0, due_at__gt=now()).delete()
+    live.changed(workspace_id=schedule.workspace_id, what="runs")

@@ -84,7 +84,7 @@ def answer(user: Any, workspace: str, *topics: str) -> dict:
 
 def topics_of(company: Company) -> list[str]:
     (id,) = trigger(company, deploy(company))
-    return ["runs", "deployments", "agents", "variables", f"run/{id}", f"run/{id}/tasks", f"run/{id}/log"]
+    return ["runs", "deployments", "agents", f"run/{id}", f"run/{id}/tasks", f"run/{id}/log"]
 
 
 def test_who_is_not_signed_in_is_turned_away() -> None:
