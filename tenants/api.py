@@ -60,6 +60,7 @@ class TenantView(APIView):
 class NoSuchAddress(APIView):
     """What is no address of the API answers in its one shape, to everybody."""
 
+    verbs: dict[str, str] = {}
     authentication_classes = ()
     permission_classes = ()
 

@@ -235,6 +235,7 @@ def test_a_lost_connection_to_the_database_is_opened_again(acme: Company) -> Non
     forget_secrets()
     waiting._pools.clear()
     assert run(wait(by.id, key))[0][0] == 200
+    connection.close()  # This thread's own one was lost, too; the next test opens another.
 
 
 def lose_connection() -> None:
