@@ -34,15 +34,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Ends with its module: Playwright's synchronous API keeps a loop in this thread, in which no other test could
-    run one of its own, and which Django takes for asynchronous code.
+    run one of its own, and which Django takes for asynchronous code. As long as it runs, Django has other connections
+    than without it; those of before are closed, or the truncation would end them from the other side.
     """
+    from django.db import connections
     from playwright.sync_api import sync_playwright
 
+    connections.close_all()
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+        connections.close_all()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
