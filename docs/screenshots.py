@@ -42,7 +42,7 @@ def log_in(page: Page, url: str, password: str) -> None:
     page.goto(f"{url}/login/")
     page.fill("input[name=login]", EMAIL)
     page.fill("input[name=password]", password)
-    page.click("form button[type=submit]")
+    page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/o/**")
 
 
