@@ -5,7 +5,7 @@ Everything here is a context variable: threads of a task runner and asyncio task
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ def require_run() -> FlowRun | TaskRun:
 
 
 @contextmanager
-def tags(*names: str) -> Iterator[frozenset[str]]:
+def tags(*names: str) -> Generator[frozenset[str]]:
     """Give these tags to every run that starts inside.
 
     Args:

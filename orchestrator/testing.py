@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class _MemoryStream:
 
 
 @contextmanager
-def recorded() -> Iterator[Told]:
+def recorded() -> Generator[Told]:
     """Record what flows tell, without a server and whatever the configuration says."""
     told = Told()
     before = divert(lambda root: _MemoryStream(root, told))

@@ -201,7 +201,7 @@ def _plain_function(fn: Any) -> tuple[Any, type | None]:
     return fn, None
 
 
-def _whole(name: str, value: int | None) -> int:
+def _whole(name: str, value: Any) -> int:
     value = 0 if value is None else value
     if not isinstance(value, int) or value < 0:
         raise TypeError(f"{name} is a number of times, 0 or more, not {value!r}.")
