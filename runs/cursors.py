@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from tenants.errors import Invalid
+
+
+def newest(rows: QuerySet, *, by: str, cursor: str, limit: int) -> tuple[list[Any], str | None]:
+    """The newest rows by a time column, then id, from a cursor on; and the cursor of what follows, or None.
+
+    Raises:
+        Invalid: The cursor is none of ours.
+    """
+    if cursor:
+        at, id = read_cursor(cursor)
+        # One side bound first: the row comparison alone would not use the index's order.
+        rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": id})
+    items = list(rows.order_by(f"-{by}", "-id")[: limit + 1])
+    if len(items) <= limit:
+        return items, None
+    last = items[limit - 1]
+    return items[:limit], write_cursor(getattr(last, by), last.id)
 
 
 def write_cursor(at: datetime, id: UUID) -> str:

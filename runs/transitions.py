@@ -126,7 +126,7 @@ def move(
     begins = row.state_type == StateType.PENDING and to is StateType.RUNNING
     row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
     row.state_at = at
-    row.new_states.append([int(at.timestamp() * 1_000_000), to.value, row.state_name, message, row.attempt])
+    row.new_states.append([micros(at), to.value, row.state_name, message, row.attempt])
     row.run_count = max(row.run_count + begins, run_count or 0)  # A holder that can't count gets no endless retries.
     row.duration = min(row.duration + max(duration, 0), 2**62)
     row.touched = True
@@ -238,8 +238,8 @@ def _let_go(roots: list[RunRow]) -> None:
             " WHERE a.run_id = n.run_id AND a.number = n.number AND a.ended_at IS NULL",
             [ids, attempts, times, [row.state_name for row in roots]],
         )
-        micros = [int(at.timestamp() * 1_000_000) for at in times]
-        cursor.execute(_END_SUBFLOWS, [ids, types, messages, times, micros, attempts])
+        told_at = [micros(at) for at in times]
+        cursor.execute(_END_SUBFLOWS, [ids, types, messages, times, told_at, attempts])
         for retention, bucket in {(row.retention, row.bucket) for row in roots}:
             chosen = [i for i, row in enumerate(roots) if (row.retention, row.bucket) == (retention, bucket)]
             columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]

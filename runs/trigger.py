@@ -185,7 +185,7 @@ def flow_ids(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
     """The flows of these names in the actor's workspace; those that are not there yet are made."""
     if not names:
         return {}
-    found = dict(Flow.objects.filter(workspace_id=actor.workspace_id, name__in=names).values_list("name", "id"))
+    found = _known_flows(actor, names)
     missing = sorted(set(names) - found.keys())
     if missing:
         Flow.objects.bulk_create(
@@ -195,12 +195,11 @@ def flow_ids(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
             ),
             ignore_conflicts=True,
         )
-        return flow_ids_known(actor, names)
+        return _known_flows(actor, names)  # Somebody else may have made some in this moment.
     return found
 
 
-def flow_ids_known(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
-    """The flows of these names, as somebody may have made them in this moment."""
+def _known_flows(actor: Actor, names: Collection[str]) -> dict[str, UUID]:
     return dict(Flow.objects.filter(workspace_id=actor.workspace_id, name__in=names).values_list("name", "id"))
 
 

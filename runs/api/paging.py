@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from runs.cursors import read_cursor, write_cursor
+from runs.cursors import newest
 from tenants.messages import page_size
 
 
@@ -17,14 +17,4 @@ def page(request: Request, rows: QuerySet, by: str) -> tuple[list[Any], str | No
     Raises:
         Invalid: The cursor is none of ours, or the limit is out of bounds.
     """
-    limit = page_size(request)
-    cursor = request.query_params.get("cursor")
-    if cursor:
-        at, id = read_cursor(cursor)
-        # One side bound first: the row comparison alone would not use the index's order.
-        rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": id})
-    items = list(rows.order_by(f"-{by}", "-id")[: limit + 1])
-    if len(items) <= limit:
-        return items, None
-    last = items[limit - 1]
-    return items[:limit], write_cursor(getattr(last, by), last.id)
+    return newest(rows, by=by, cursor=request.query_params.get("cursor", ""), limit=page_size(request))

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.states import StateType
-from runs.cursors import read_cursor, write_cursor
+from runs.cursors import newest
 from runs.models import FlowRun
 
 PAGE = 50
@@ -109,12 +109,8 @@ class RunPage:
 def page(workspace_id: UUID, asked: RunFilter) -> RunPage:
     """The newest runs of a filter from its cursor on."""
     rows = asked.apply(_in_workspace(workspace_id))
-    if asked.cursor:
-        at, id = read_cursor(asked.cursor)
-        rows = rows.filter(created_at__lte=at).exclude(created_at=at, id__gte=id)
-    found = list(rows.order_by("-created_at", "-id")[: PAGE + 1])
-    more = found[PAGE - 1] if len(found) > PAGE else None
-    return RunPage(found[:PAGE], write_cursor(more.created_at, more.id) if more else "")
+    found, more = newest(rows, by="created_at", cursor=asked.cursor, limit=PAGE)
+    return RunPage(found, more or "")
 
 
 def _in_workspace(workspace_id: UUID) -> QuerySet[FlowRun]:

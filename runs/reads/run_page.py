@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Count
 
 from runs.models import Attempt, FlowRun, LogLine, TaskRun
+from runs.transitions import micros
 from tenants.errors import NotFound
 
 TASKS_A_PAGE = 100
@@ -148,7 +149,7 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
 
     With `since`, only what changed after that entry: a page that stays open asks for the difference.
     """
-    start = _micros(run.started_at or run.created_at)
+    start = micros(run.started_at or run.created_at)
     with psycopg.Cursor(connection.connection) as cursor:  # Django's own converts 100,000 rows at twice the cost.
         cursor.execute(_TIMELINE, [start, start, run.retention, run.bucket, run.id, since, MAX_BARS + 1], binary=True)
         rows = cursor.fetchall()
@@ -168,8 +169,8 @@ def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
     ]
     return {
         "from": start,
-        "to": _micros(run.ended_at) if run.ended_at else None,
-        "now": _micros(datetime.now(UTC)),
+        "to": micros(run.ended_at) if run.ended_at else None,
+        "now": micros(datetime.now(UTC)),
         "seq": max((row[-1] for row in rows), default=since),
         "names": list(names),
         "states": [list(state) for state in states],
@@ -193,17 +194,13 @@ def _failures(history: list, start: int) -> list[list[int]]:
 
 
 def _subflow_bar(run: FlowRun, start: int) -> list[Any]:
-    began, ended = (_micros(at) if at else None for at in (run.started_at, run.ended_at))
+    began, ended = (micros(at) if at else None for at in (run.started_at, run.ended_at))
     times = [_after(began, start), _after(ended, start)]
     return [str(run.id), run.name, run.flow.name, run.state_type, run.state_name, *times]
 
 
 def _after(micros: int | None, start: int) -> int | None:
     return None if micros is None else micros - start
-
-
-def _micros(at: datetime) -> int:
-    return int(at.timestamp() * 1_000_000)
 
 
 def log(
@@ -239,7 +236,7 @@ def log(
         found = list(rows.order_by("-line_no")[: limit + 1])
         lines, more = found[:limit][::-1], len(found) > limit
     sources = _sources(run, lines)
-    told = [[line.line_no, _micros(line.t), line.level, sources.get(line.task_id, ""), line.message] for line in lines]
+    told = [[line.line_no, micros(line.t), line.level, sources.get(line.task_id, ""), line.message] for line in lines]
     return {"lines": told, "total": _lines(run), "more": more}
 
 
