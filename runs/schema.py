@@ -1,31 +1,11 @@
-"""Parameters against a deployment's JSON Schema. Doors know only the schema; the engine coerces by the types.
-
-Schema and parameters come from tenants, and Python's regular expressions, `$ref` and `uniqueItems` can each be made to
-work for hours on a line of input, with the whole process standing still. So patterns are matched in linear time by the
-engine that pydantic uses, references are counted, and items are compared by their bytes.
-"""
+"""Schemas and parameters of tenants, checked as `orchestrator.schema` does; refused in the API's shape."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
-import jsonschema
-import msgspec
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
-from pydantic_core import SchemaError, SchemaValidator, core_schema
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
-from orchestrator.wire import encode
+from orchestrator import schema as shared
 from tenants.errors import Invalid
-
-MAX_SCHEMA = 256 << 10  # bytes
-MAX_ERRORS = 50
-MAX_REFERENCES = 20_000  # followed for one set of parameters
 
 
 def check_schema(schema: Any) -> None:
@@ -34,19 +14,10 @@ def check_schema(schema: Any) -> None:
     Raises:
         Invalid: With the reason.
     """
-    if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-        raise Invalid("A parameter schema describes an object.", fields={"parameter_schema": "Must be of type object."})
     try:
-        if len(encode(schema)) > MAX_SCHEMA:
-            message = f"A parameter schema has {MAX_SCHEMA >> 10} KiB at most."
-            raise Invalid(message, fields={"parameter_schema": "Too large."})
-        jsonschema.Draft202012Validator.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
-    except RecursionError as error:
-        raise Invalid("The schema is nested too deeply.", fields={"parameter_schema": "Too deep."}) from error
-    except jsonschema.SchemaError as error:
-        raise Invalid(
-            "This is no JSON Schema (draft 2020-12).", fields={"parameter_schema": error.message[:500]}
-        ) from error
+        shared.check_schema(schema)
+    except shared.SchemaRefusal as refusal:
+        raise Invalid(str(refusal), fields=refusal.fields) from refusal
 
 
 def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
@@ -55,106 +26,7 @@ def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None
     Raises:
         Invalid: `fields` maps `parameters.name.0.inner` to what is wrong there.
     """
-    fields: dict[str, str] = {}
-    _references.set(0)
     try:
-        for error in _validator(encode(schema)).iter_errors(parameters):
-            fields |= {".".join(["parameters", *name]): message for name, message in _located(error)}
-            if len(fields) >= MAX_ERRORS:
-                break
-    except Unresolvable as error:
-        raise Invalid(f"The deployment's schema refers to {error.ref}, which it does not hold.") from error
-    except RecursionError as error:
-        raise Invalid("The deployment's schema refers to itself without an end, or goes too deep.") from error
-    if fields:
-        first, message = next(iter(fields.items()))
-        raise Invalid(f"The parameters can't be taken: {first}: {message}", fields=fields)
-
-
-@lru_cache(maxsize=512)
-def _validator(schema: bytes) -> Validator:
-    """An empty registry: a `$ref` reaches nothing outside the schema, above all no URL."""
-    known = _without_pattern_properties(msgspec.json.decode(schema))
-    return _Harmless(known, format_checker=jsonschema.FormatChecker(), registry=Registry())
-
-
-def _without_pattern_properties(schema: Any, is_schema: bool = True) -> Any:
-    """Leave fields that are named by a pattern to the engine, and what the schema says of the rest of the fields."""
-    if isinstance(schema, list):
-        return [_without_pattern_properties(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    left_out = {"patternProperties", "additionalProperties", "unevaluatedProperties"}
-    kept = left_out if is_schema and "patternProperties" in schema else set()
-    maps = {"properties", "$defs", "definitions", "dependentSchemas"}
-    return {
-        name: value if name in {"const", "enum", "default"} and is_schema
-        else _without_pattern_properties(value, is_schema=not (is_schema and name in maps))
-        for name, value in schema.items()
-        if name not in kept
-    }  # fmt: skip
-
-
-_references: ContextVar[int] = ContextVar("references")
-
-
-def _counted(keyword: str) -> Any:
-    """The keyword's own way of following a reference, but not for ever."""
-    follow = jsonschema.Draft202012Validator.VALIDATORS[keyword]
-
-    def check(validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-        _references.set(_references.get() + 1)
-        if _references.get() > MAX_REFERENCES:
-            raise RecursionError
-        yield from follow(validator, ref, instance, schema) or ()
-
-    return check
-
-
-@lru_cache(maxsize=1_024)
-def _matcher(pattern: str) -> SchemaValidator | None:
-    """None for what this engine does not know (look-around, back-references): the run's own types check that."""
-    try:
-        return SchemaValidator(core_schema.str_schema(pattern=pattern))
-    except SchemaError:
-        return None
-
-
-def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    matcher = _matcher(pattern)
-    if isinstance(instance, str) and matcher is not None and not matcher.isinstance_python(instance):
-        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-def _unique(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    if wanted and isinstance(instance, list):
-        distinct = {msgspec.json.encode(item, order="sorted") for item in instance}
-        if len(distinct) < len(instance):
-            yield jsonschema.ValidationError("has an item twice")
-
-
-_Harmless = extend(
-    jsonschema.Draft202012Validator,
-    {
-        "$ref": _counted("$ref"),
-        "$dynamicRef": _counted("$dynamicRef"),
-        "pattern": _pattern,
-        "uniqueItems": _unique,
-    },
-)
-
-
-def _located(error: jsonschema.ValidationError) -> list[tuple[list[str], str]]:
-    """Where an error belongs: at the missing or the surplus field, not at the object around it."""
-    path = [str(step) for step in error.absolute_path]
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        return [([*path, name], "Required.") for name in missing]
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
-        return [([*path, name], "The flow has no such parameter.") for name in error.instance if name not in known]
-    return [(path, _short(error.message))]
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= 300 else message[:297] + "…"
+        shared.check_parameters(schema, parameters)
+    except shared.SchemaRefusal as refusal:
+        raise Invalid(str(refusal), fields=refusal.fields) from refusal

@@ -1,62 +1,13 @@
-"""From the bytes of a request to streams of entries.
-
-Everything that can be wrong with a line is found here or in PostgreSQL; a bad line never costs its neighbours.
-"""
+"""The journal's bytes, read as `orchestrator.reading` does; what is no batch is refused in the API's shape."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import zlib
-from dataclasses import dataclass, field
-from typing import TypeVar
-
-import msgspec
-import zstandard
-
-from orchestrator.states import StateType
-from orchestrator.wire import (
-    MAX_BATCH,
-    MAX_BATCH_PACKED,
-    MAX_ENTRY,
-    AnyEntry,
-    Batch,
-    Dropped,
-    Log,
-    RunState,
-    Stream,
-    TaskState,
-    Usage,
-    cut_log,
-    decode_entry,
-    json_value,
-)
+from orchestrator import reading
+from orchestrator.reading import EARLIEST, LATEST, Part
+from orchestrator.wire import Batch
 from tenants.errors import Invalid, TooLarge
 
-EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, µs UTC
-LONGEST = LATEST - EARLIEST  # a duration, µs
-MAX_SEQ = 2**62
-STATES = frozenset(StateType)
-_Head = TypeVar("_Head", Batch, Stream)
-
-
-@dataclass(slots=True)
-class Part:
-    """The entries of one stream in one batch."""
-
-    head: Stream
-    entries: list[AnyEntry] = field(default_factory=list)
-    bad: list[tuple[int, str, bytes]] = field(default_factory=list)  # (seq, code, line)
-    next_seq: int = 0
-    broken: bool = False  # A sequence number was missing inside the batch: what follows is not read.
-
-    def __post_init__(self) -> None:
-        self.next_seq = self.head.from_seq
-
-
-class _Kind(msgspec.Struct):
-    kind: str
+__all__ = ["EARLIEST", "LATEST", "Part", "read_batch", "unpack"]
 
 
 def unpack(body: bytes, encoding: str) -> bytes:
@@ -66,25 +17,12 @@ def unpack(body: bytes, encoding: str) -> bytes:
         TooLarge: More than 1 MiB packed or 16 MiB unpacked.
         Invalid: The encoding is unknown, or the bytes are not of it.
     """
-    if encoding in {"", "identity"}:
-        return _bounded(body, MAX_BATCH)
-    _bounded(body, MAX_BATCH_PACKED)
     try:
-        if encoding == "zstd":
-            stream = zstandard.ZstdDecompressor(max_window_size=1 << 24).stream_reader(io.BytesIO(body))
-        elif encoding == "gzip":
-            stream = gzip.GzipFile(fileobj=io.BytesIO(body))
-        else:
-            raise Invalid(f"Content-Encoding {encoding!r} is not spoken here. Use zstd, gzip or none.")
-        return _bounded(stream.read(MAX_BATCH + 1), MAX_BATCH)
-    except (zstandard.ZstdError, zlib.error, OSError, EOFError) as error:
-        raise Invalid(f"The body is not {encoding}: {error}") from error
-
-
-def _bounded(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise TooLarge(f"A batch has {limit >> 20} MiB at most. Send it in parts.")
-    return body
+        return reading.unpack(body, encoding)
+    except reading.BatchTooLarge as error:
+        raise TooLarge(str(error)) from error
+    except reading.NoBatch as error:
+        raise Invalid(str(error)) from error
 
 
 def read_batch(body: bytes) -> tuple[Batch, list[Part]]:
@@ -93,105 +31,7 @@ def read_batch(body: bytes) -> tuple[Batch, list[Part]]:
     Raises:
         Invalid: The first line is no batch line, entries come before a stream line, or a stream comes twice.
     """
-    lines = body.split(b"\n")
-    batch = _head(lines[0], Batch)
-    parts: list[Part] = []
-    for line in lines[1:]:
-        if not line.strip():
-            continue
-        part = parts[-1] if parts else None
-        head = _read_line(part, line)
-        if head is not None:
-            parts.append(Part(head))
-    if len({part.head.id for part in parts}) < len(parts):
-        raise Invalid("A stream comes once in a batch, with all of its entries behind it.")
-    return batch, parts
-
-
-def _read_line(part: Part | None, line: bytes) -> Stream | None:
-    """Read one line into the current part; a stream line is returned instead."""
-    if len(line) > MAX_ENTRY:
-        return _bad(part, line, "too_large")
     try:
-        entry = decode_entry(line)
-    except msgspec.ValidationError:
-        kind = _kind(line)
-        if kind == "stream":
-            return _head(line, Stream)
-        return _bad(part, line, "invalid" if kind in KINDS else "unknown_kind")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        entry = _mended(line)
-        if entry is None:
-            return _bad(part, line, "invalid")
-    return _take(part, entry, line)
-
-
-def _take(part: Part | None, entry: AnyEntry, line: bytes) -> None:
-    if part is None:
-        raise Invalid("Entries came before a stream line.")
-    if part.broken or entry.seq != part.next_seq:
-        part.broken = True
-        return
-    if not _is_sound(entry):
-        _bad(part, line, "invalid")
-        return
-    part.next_seq = entry.last + 1 if isinstance(entry, Dropped) else entry.seq + 1
-    part.entries.append(entry)
-
-
-def _is_sound(entry: AnyEntry) -> bool:
-    """What types alone don't say: known states, times of this century, numbers in order."""
-    if not EARLIEST <= entry.t <= LATEST or not 0 < entry.seq < MAX_SEQ:
-        return False
-    match entry:
-        case RunState():
-            sound = entry.state in STATES and 0 <= entry.run_count < 32_768
-            return sound and abs(entry.duration or 0) < LONGEST and EARLIEST <= (entry.at or EARLIEST) <= LATEST
-        case TaskState():
-            times = (entry.started or EARLIEST, entry.ended or EARLIEST)
-            return (
-                entry.state in STATES and 0 <= entry.run_count < 32_768 and all(EARLIEST <= t <= LATEST for t in times)
-            )
-        case Log():
-            entry.message = cut_log(entry.message)
-            return -32_768 < entry.level < 32_768
-        case Dropped():
-            return entry.seq <= entry.last < MAX_SEQ
-        case Usage():
-            return abs(entry.cpu) < LONGEST and abs(entry.memory) < MAX_SEQ
-    return True
-
-
-def _bad(part: Part | None, line: bytes, code: str) -> None:
-    """Keep a line that can't be taken. Its place says which sequence number it has."""
-    if part is None:
-        raise Invalid("The second line of a batch is a stream line.")
-    if not part.broken:
-        part.bad.append((part.next_seq, code, line))
-        part.next_seq += 1
-
-
-def _mended(line: bytes) -> AnyEntry | None:
-    """Read a line that is JSON to a more lenient reader: lone surrogates, NaN, deep nesting."""
-    try:
-        text = line.decode("utf-8", "replace")
-        return decode_entry(json.dumps(json_value(json.loads(text))).encode())
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return None
-
-
-def _kind(line: bytes) -> str:
-    try:
-        return msgspec.json.decode(line, type=_Kind).kind
-    except msgspec.MsgspecError:
-        return ""
-
-
-def _head(line: bytes, type: type[_Head]) -> _Head:
-    try:
-        return msgspec.json.decode(line, type=type)
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"A {type.__name__.lower()} line was expected: {error}") from error
-
-
-KINDS = frozenset(kind.__struct_config__.tag for kind in AnyEntry.__args__)
+        return reading.read_batch(body)
+    except reading.NoBatch as error:
+        raise Invalid(str(error)) from error
