@@ -230,11 +230,18 @@ class Answer(Struct, kw_only=True):
     signals: list[Signal] = []
 
 
+PROCESSES = ("fresh", "warm", "reuse")
+"""How an agent comes by the process of a run: a new one, one forked from a template that has imported the user's code,
+or one that takes run after run."""
+
+
 class ClaimedRun(Struct, kw_only=True):
     """One run that an agent may now execute.
 
     `token` authenticates its journal and everything its process may ask for; it dies with the lease.
-    `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}.
+    `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
+    `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
+    memory; others are the launcher's business.
     """
 
     run: UUID
@@ -250,6 +257,9 @@ class ClaimedRun(Struct, kw_only=True):
     parameters: dict[str, Any]
     tags: list[str]
     lease_seconds: float
+    flow_version: str = ""
+    process: str = "warm"
+    job_variables: dict[str, Any] = {}
 
 
 class LeaseRef(Struct):
@@ -257,6 +267,23 @@ class LeaseRef(Struct):
 
     run: UUID
     attempt: int
+
+
+class AgentLine(Struct):
+    """A line of an agent's own log. `t` is µs UTC, `level` a number of the standard library's scale."""
+
+    t: int
+    message: str
+    level: int = 20
+
+
+class Load(Struct):
+    """What an agent uses, runs included: `cpu` as a share of one core, `memory` in bytes; and what it keeps warm."""
+
+    cpu: float = 0.0
+    memory: int = 0
+    templates: int = 0
+    spares: int = 0
 
 
 _entry_decoder = msgspec.json.Decoder(AnyEntry)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils.timezone import now
 
-from orchestrator.wire import clean_text
+from orchestrator.wire import AgentLine, Load, clean_text
 from runs import live
-from runs.models import Agent, WorkPool, WorkQueue
+from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
 from tenants.errors import Invalid, NotFound
 from tenants.models import Workspace
 from tenants.permissions import Actor
@@ -15,6 +20,8 @@ from tenants.permissions import Actor
 DEFAULT = "default"
 MAX_SLOTS = 1_000
 MAX_QUEUES = 100
+MAX_LINES = 100  # of one heartbeat
+KEPT_LINES = 2_000
 
 
 def create_pool(*, workspace: Workspace, name: str) -> WorkPool:
@@ -87,3 +94,39 @@ def register(
     )  # fmt: skip
     live.changed(workspace_id=by.workspace_id, what="agents")
     return agent
+
+
+def note(agent: Agent, *, load: Load | None, lines: Sequence[AgentLine]) -> None:
+    """Note that an agent was heard of, and what it tells of itself. Lines are numbered under the lock of its row."""
+    agent.last_seen_at = now()
+    fields = ["last_seen_at"]
+    if load is not None:
+        agent.load = msgspec.structs.asdict(load)
+        fields.append("load")
+    agent.save(update_fields=fields)
+    if lines:
+        _keep_lines(agent, lines[:MAX_LINES])
+    if lines or load is not None:
+        live.changed(workspace_id=agent.workspace_id, what="agents")
+
+
+def _keep_lines(agent: Agent, lines: Sequence[AgentLine]) -> None:
+    own = AgentLogLine.objects.filter(agent=agent)
+    last = own.aggregate(last=Max("line_no"))["last"] or 0
+    AgentLogLine.objects.bulk_create(
+        AgentLogLine(
+            organization_id=agent.organization_id, agent=agent, line_no=number, at=_time(line.t),
+            level=max(0, min(line.level, 100)), message=clean_text(line.message, 4_000),
+        )
+        for number, line in enumerate(lines, last + 1)
+    )  # fmt: skip
+    own.filter(line_no__lte=last + len(lines) - KEPT_LINES).delete()
+
+
+def _time(micros: int) -> datetime:
+    """The time that an agent's clock said; ours, when it is none of this century."""
+    try:
+        said = datetime.fromtimestamp(micros / 1e6, UTC)
+    except (ValueError, OverflowError, OSError):
+        return now()
+    return said if 2000 <= said.year < 2100 else now()

@@ -182,7 +182,8 @@ def _told(rows: list[RunRow], tokens: dict[UUID, str]) -> list[ClaimedRun]:
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens[row.id], name=row.name,
                 flow=deployment.flow.name, deployment=deployment.name, deployment_id=deployment.id,
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, tags=tags,
-                lease_seconds=settings.LEASE_SECONDS,
+                lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
+                job_variables=deployment.job_variables,
             )
         )  # fmt: skip
     return told
@@ -202,27 +203,43 @@ _RENEW = """
     RETURNING l.run_id, l.attempt
 """
 
+# The last column says what `_judge` would do with a run that nobody hears of: hand it to the next holder, or wait.
+_STATES = """
+    SELECT id, state_type, state_name, state_type = 'PENDING' OR (state_type = 'RUNNING'
+        AND (run_count <= retries OR crashes < coalesce(crash_retries, 0)))
+    FROM flow_run WHERE id = ANY(%s)
+"""
 
-def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> tuple[list[LeaseRef], list[Signal]]:
-    """Renew all leases of an agent in one statement; answer those that are lost, and what its runs have to know."""
+
+@dataclass(slots=True)
+class Beat:
+    """The answer to a heartbeat: leases that are lost, what runs have to know, and which of them somebody else would be
+    given when their lease runs out.
+    """
+
+    lost: list[LeaseRef]
+    signals: list[Signal]
+    replaceable: list[UUID]
+
+
+def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> Beat:
+    """Renew all leases of an agent in one statement, and say what it has to know."""
     at = now()
-    Agent.objects.filter(id=agent.id).update(last_seen_at=at)
     told = leases[:MAX_LEASES]
     held = [ref for ref in told if 0 < ref.attempt <= MAX_ATTEMPT]
     if not held:
-        return list(told), []
+        return Beat(list(told), [], [])
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, [at + lease_time(), [ref.run for ref in held], [ref.attempt for ref in held], agent.id])
         renewed = set(cursor.fetchall())
-        cursor.execute(
-            "SELECT id, state_type, state_name FROM flow_run WHERE id = ANY(%s)"
-            " AND (state_type = 'CANCELLING' OR state_name = 'Unreachable')",
-            [[run for run, _ in renewed]],
-        )
-        notable = cursor.fetchall()
-    _welcome_back([id for id, _, name in notable if name == "Unreachable"])
-    signals = [Signal(id, "cancel") for id, type, _ in notable if type == StateType.CANCELLING]
-    return [ref for ref in told if (ref.run, ref.attempt) not in renewed], signals
+        cursor.execute(_STATES, [[run for run, _ in renewed]])
+        states = cursor.fetchall()
+    _welcome_back([id for id, _, name, _ in states if name == "Unreachable"])
+    return Beat(
+        lost=[ref for ref in told if (ref.run, ref.attempt) not in renewed],
+        signals=[Signal(id, "cancel") for id, type, _, _ in states if type == StateType.CANCELLING],
+        replaceable=[id for id, _, _, replaceable in states if replaceable],
+    )
 
 
 def _welcome_back(ids: list[UUID]) -> None:

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.utils.timezone import now
 
-from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, clean_text, json_value
+from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, clean_text, json_value
 from runs import agents, live, scheduling
 from runs.models import Bundle, Deployment, Limit, Schedule
 from runs.schema import check_schema
@@ -20,6 +21,7 @@ from tenants.errors import Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
 MAX_BUNDLE = 50 << 20  # bytes
+MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,6 +46,8 @@ class DeploymentRequest:
     crash_retries: int | None = None
     concurrency_limit: int | None = None
     python: str = ""
+    process: str = "warm"
+    job_variables: dict[str, Any] = field(default_factory=dict)
 
 
 def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
@@ -72,6 +76,8 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         "retries": request.retries,
         "retry_delay": request.retry_delay,
         "crash_retries": request.crash_retries,
+        "process": request.process,
+        "job_variables": json_value(request.job_variables),
         "updated_at": now(),
     }
     deployment, new = Deployment.objects.update_or_create(
@@ -100,10 +106,31 @@ def _check(request: DeploymentRequest) -> None:
         fields["crash_retries"] = "0 to 10,000."
     if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= 1_000_000:
         fields["concurrency_limit"] = "1 or more."
+    if request.process not in PROCESSES:
+        fields["process"] = f"One of {', '.join(PROCESSES)}."
+    fields |= _check_job_variables(request.job_variables)
     if fields:
         raise Invalid("The deployment can't be taken; see fields.", fields=fields)
     check_schema(request.parameter_schema)
     _check_source(request.source)
+
+
+def _check_job_variables(variables: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with them. Those that only some launchers know are for these to judge."""
+    wrong: dict[str, str] = {}
+    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
+        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
+    env = variables.get("env", {})
+    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
+        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
+    memory = variables.get("memory_mib")
+    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
+        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
+    return wrong
+
+
+def _is_environment(name: str, text: Any) -> bool:
+    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text
 
 
 def _check_source(source: dict[str, Any]) -> None:

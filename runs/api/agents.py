@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.wire import LeaseRef, clean_text
+from orchestrator.wire import AgentLine, LeaseRef, Load, clean_text
 from runs import agents, claims
 from runs.models import Agent, WorkPool
 from runs.waiting import WAIT_SECONDS
@@ -44,9 +44,11 @@ class ClaimInput(msgspec.Struct):
 
 
 class HeartbeatInput(msgspec.Struct):
-    """The leases that an agent believes to hold."""
+    """The leases that an agent believes to hold, and news of itself."""
 
     leases: list[LeaseRef] = []
+    load: Load | None = None
+    log: list[AgentLine] = []
 
 
 class EndedInput(msgspec.Struct):
@@ -122,11 +124,12 @@ class Claim(AgentView):
 
 
 class Heartbeat(AgentView):
-    """POST: renew all leases at once."""
+    """POST: renew all leases at once, and note what the agent tells of itself."""
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
-        lost, signals = claims.heartbeat(self.agent, read(request, HeartbeatInput).leases)
-        return answer({"lost": lost, "signals": signals})
+        told, agent = read(request, HeartbeatInput), self.agent
+        agents.note(agent, load=told.load, lines=told.log)
+        return answer(claims.heartbeat(agent, told.leases))
 
 
 class Ended(AgentView):

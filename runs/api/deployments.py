@@ -40,6 +40,8 @@ class DeploymentInput(msgspec.Struct):
     crash_retries: int | None = None
     concurrency_limit: int | None = None
     python: str | None = None
+    process: str = "warm"
+    job_variables: dict[str, Any] = {}
 
 
 class Deployments(TenantView):
@@ -157,6 +159,8 @@ def describe(deployment: Deployment, portal: str) -> dict[str, Any]:
         "parameters": deployment.parameters,
         "work_pool": deployment.pool.name,
         "work_queue": deployment.queue.name,
+        "process": deployment.process,
+        "job_variables": deployment.job_variables,
         "schedules": [_schedule(schedule) for schedule in deployment.schedules.all()],
         "created_at": deployment.created_at,
         "updated_at": deployment.updated_at,

@@ -187,8 +187,9 @@ class _Application:
 
     def _keep(self, stream: OpenStream, seq: int, code: str, text: str) -> None:
         JournalQuarantine.objects.create(
-            organization_id=self.actor.organization_id, root_id=stream.root.id, attempt=stream.attempt,
-            writer=stream.part.head.writer, seq=seq, code=code, entry=clean_text(text, QUARANTINED_TEXT),
+            organization_id=self.actor.organization_id, workspace_id=stream.root.workspace_id, root_id=stream.root.id,
+            attempt=stream.attempt, writer=stream.part.head.writer, seq=seq, code=code,
+            entry=clean_text(text, QUARANTINED_TEXT),
         )  # fmt: skip
 
 

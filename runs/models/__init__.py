@@ -1,11 +1,22 @@
 """What to run, and what happened."""
 
-from runs.models.definitions import Agent, Bundle, Deployment, Flow, Limit, Schedule, WorkPool, WorkQueue
+from runs.models.definitions import (
+    Agent,
+    AgentLogLine,
+    Bundle,
+    Deployment,
+    Flow,
+    Limit,
+    Schedule,
+    WorkPool,
+    WorkQueue,
+)
 from runs.models.executions import Artifact, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 
 __all__ = [
     "Agent",
+    "AgentLogLine",
     "Artifact",
     "Attempt",
     "Bundle",

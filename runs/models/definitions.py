@@ -103,6 +103,7 @@ class Agent(InWorkspace):
     created_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(default=now)
     last_seen_at = models.DateTimeField(default=now)
+    load = models.JSONField(default=dict)  # `wire.Load`, as it said last
 
     class Meta:
         db_table = "agent"
@@ -115,6 +116,20 @@ class Agent(InWorkspace):
     def is_connected(self) -> bool:
         """True while it is heard of: agents speak at least every half minute."""
         return now() - self.last_seen_at < CONNECTED_WITHIN
+
+
+class AgentLogLine(TenantOwned):
+    """A line of an agent's own log: what it started, lost, could not reach. The last `agents.KEPT_LINES` are kept."""
+
+    agent = same_tenant("runs.Agent", related_name="log_lines")
+    line_no = models.BigIntegerField()
+    at = models.DateTimeField()
+    level = models.SmallIntegerField()
+    message = models.TextField()
+
+    class Meta:
+        db_table = "agent_log_line"
+        constraints = [models.UniqueConstraint(fields=["organization", "agent", "line_no"], name="agent_log_line_no")]
 
 
 class Bundle(TenantOwned):
@@ -148,6 +163,8 @@ class Deployment(InWorkspace):
     retries = models.PositiveIntegerField(default=0)
     retry_delay = models.FloatField(default=0)  # seconds
     crash_retries = models.PositiveIntegerField(null=True)  # None: the flow's own budget alone
+    process = models.CharField(max_length=10, default="warm")  # one of `wire.PROCESSES`
+    job_variables = models.JSONField(default=dict)
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now)
     updated_at = models.DateTimeField(default=now)

@@ -191,8 +191,8 @@ class JournalStream(models.Model):
         db_table = "journal_stream"
 
 
-class JournalQuarantine(TenantOwned):
-    """An entry that was received and could not be taken: kept for people to look at."""
+class JournalQuarantine(InWorkspace):
+    """An entry that was received and could not be taken: kept for people to look at, and for a newer server to read."""
 
     root_id = models.UUIDField()
     attempt = models.PositiveIntegerField()
@@ -204,7 +204,10 @@ class JournalQuarantine(TenantOwned):
 
     class Meta:
         db_table = "journal_quarantine"
-        indexes = [models.Index(fields=["organization", "root_id"], name="quarantine_of_root")]
+        indexes = [
+            models.Index(fields=["organization", "root_id"], name="quarantine_of_root"),
+            models.Index(fields=["organization", "workspace", "-created_at", "-id"], name="quarantine_list"),
+        ]
 
 
 class Artifact(InWorkspace):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
-from runs.models import Agent, Lease, WorkPool, WorkQueue
+from runs.models import Agent, AgentLogLine, Lease, WorkPool, WorkQueue
 from tests.cast import Api, Company
 from tests.runs.test_flow_runs_api import error
 from tests.runs.work import deploy, in_seconds, run_row, start, trigger
@@ -122,7 +123,7 @@ def test_a_claim_tells_all_that_a_process_needs(acme: Company, agent_api: Api) -
 
     assert set(run) == {
         "run", "attempt", "run_count", "token", "name", "flow", "deployment", "deployment_id", "entrypoint", "source",
-        "parameters", "tags", "lease_seconds",
+        "parameters", "tags", "lease_seconds", "flow_version", "process", "job_variables",
     }  # fmt: skip
     assert (run["entrypoint"], run["source"]) == ("flows.py:etl", {"type": "path", "path": "/flows"})
     assert Api(run["token"]).get("/me").json()["kind"] == "run"
@@ -181,10 +182,38 @@ def test_a_heartbeat(acme: Company, agent_api: Api, held: tuple[str, dict]) -> N
     own = {"run": run["run"], "attempt": 1}
     answer = agent_api.post(f"/agents/{id}/heartbeat", {"leases": [own, own, lost], "running": 2}).json()
 
-    assert answer == {"lost": [lost], "signals": []}
+    assert answer == {"lost": [lost], "signals": [], "replaceable": [run["run"]]}
     with acme.scope():
         assert Lease.objects.get().expires_at > in_seconds(50)
         assert Agent.objects.get().last_seen_at > in_seconds(-10)
+
+
+def test_an_agent_tells_its_load_and_its_own_log(acme: Company, agent_api: Api, held: tuple[str, dict]) -> None:
+    id, _ = held
+    load = {"cpu": 1.5, "memory": 1 << 30, "templates": 2, "spares": 1}
+    lines = [{"t": 1_750_000_000_000_000, "level": 30, "message": "a\x00b"}, {"t": 2**62, "message": "no time"}]
+    for _ in range(2):
+        answer = agent_api.post(f"/agents/{id}/heartbeat", {"leases": [], "load": load, "log": lines})
+        assert answer.status_code == 200
+    with acme.scope():
+        assert Agent.objects.get().load == load
+        kept = AgentLogLine.objects.order_by("line_no").values_list("line_no", "at__year", "level", "message")
+        this_year = now().year
+        one, two = (2025, 30, "a\ufffdb"), (this_year, 20, "no time")
+        assert list(kept) == [(1, *one), (2, *two), (3, *one), (4, *two)]
+
+
+def test_only_the_last_lines_of_an_agent_are_kept(
+    acme: Company, agent_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.agents.KEPT_LINES", 5)
+    id = registered(agent_api)["id"]
+    for first in range(0, 12, 3):
+        lines = [{"t": 1_750_000_000_000_000, "message": str(first + n)} for n in range(3)]
+        agent_api.post(f"/agents/{id}/heartbeat", {"log": lines})
+    with acme.scope():
+        kept = AgentLogLine.objects.order_by("line_no").values_list("message", flat=True)
+        assert list(kept) == ["7", "8", "9", "10", "11"]
 
 
 @pytest.mark.parametrize("attempt", [0, -1, 2, 2**31, 2**40, 2**70])

@@ -40,6 +40,13 @@ def test_a_deployment_is_made_and_changed_by_flow_and_name(acme: Company, api: A
         assert (Flow.objects.count(), Deployment.objects.count()) == (1, 1)
 
 
+def test_a_deployment_says_in_what_process_its_runs_are_executed(acme: Company, api: Api) -> None:
+    assert api.post("/deployments", BODY).json()["process"] == "warm"
+    variables = {"env": {"LEVEL": "debug"}, "memory_mib": 512, "image": "any"}
+    made = api.post("/deployments", {**BODY, "process": "reuse", "job_variables": variables}).json()
+    assert (made["process"], made["job_variables"]) == ("reuse", variables)
+
+
 def test_a_flow_whose_name_has_slashes(api: Api) -> None:
     made = api.post("/deployments", {**BODY, "flow": "team/etl"}).json()
     assert api.get("/deployments/by-name/team/etl/nightly").json()["id"] == made["id"]
@@ -69,6 +76,13 @@ def test_the_same_deployment_at_once_is_one(acme: Company) -> None:
         ({"retry_delay": -1}, "retries"),
         ({"retry_delay": 1e300}, "retries"),
         ({"crash_retries": -1}, "crash_retries"),
+        ({"process": "hot"}, "process"),
+        ({"job_variables": {"env": {"A": 1}}}, "job_variables.env"),
+        ({"job_variables": {"env": {"A=B": "1"}}}, "job_variables.env"),
+        ({"job_variables": {"env": ["A"]}}, "job_variables.env"),
+        ({"job_variables": {"memory_mib": 1}}, "job_variables.memory_mib"),
+        ({"job_variables": {"memory_mib": "much"}}, "job_variables.memory_mib"),
+        ({"job_variables": {"x": "y" * 70_000}}, "job_variables"),
         ({"concurrency_limit": 0}, "concurrency_limit"),
         ({"concurrency_limit": 2**40}, "concurrency_limit"),
         ({"source": {}}, "source"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.ids import uuid7
-from orchestrator.wire import LeaseRef
+from orchestrator.wire import LeaseRef, Signal
 from runs import claims
+from runs.claims import Beat
 from runs.models import Lease
 from runs.transitions import lock_runs
 from tests.cast import Company
@@ -100,19 +101,31 @@ def test_a_heartbeat_renews_slots_too_and_names_what_is_lost(acme: Company) -> N
     foreign, old = LeaseRef(uuid7(), 1), LeaseRef(second.run, 7)
     with acme.scope():
         Lease.objects.update(expires_at=in_seconds(5))
-        lost, signals = claims.heartbeat(by, [LeaseRef(first.run, 1), foreign, old])
+        beat = claims.heartbeat(by, [LeaseRef(first.run, 1), foreign, old])
         renewed = Lease.objects.filter(expires_at__gt=in_seconds(50))
         assert set(renewed.values_list("run_id", flat=True)) == {first.run}
         assert renewed.count() == 2
-    assert (lost, signals) == ([foreign, old], [])
+    assert beat == Beat(lost=[foreign, old], signals=[], replaceable=[first.run])
 
 
 def test_a_heartbeat_brings_the_wish_to_cancel(acme: Company) -> None:
     by, claimed = claimed_run(acme)
     cancel(acme, claimed.run)
     with acme.scope():
-        lost, signals = claims.heartbeat(by, [LeaseRef(claimed.run, 1)])
-    assert (lost, [(s.run, s.signal) for s in signals]) == ([], [(claimed.run, "cancel")])
+        beat = claims.heartbeat(by, [LeaseRef(claimed.run, 1)])
+    assert beat == Beat(lost=[], signals=[Signal(claimed.run, "cancel")], replaceable=[])
+
+
+@pytest.mark.parametrize(("retries", "starts", "replaceable"), [(0, False, True), (0, True, False), (1, True, True)])
+def test_a_heartbeat_says_which_runs_somebody_else_would_be_given(
+    acme: Company, retries: int, starts: bool, replaceable: bool
+) -> None:
+    by, claimed = claimed_run(acme, retries=retries)
+    if starts:
+        start(claimed)
+    with acme.scope():
+        beat = claims.heartbeat(by, [LeaseRef(claimed.run, 1)])
+    assert beat.replaceable == [claimed.run] * replaceable
 
 
 def test_of_two_attempts_of_one_run_the_old_one_is_lost(acme: Company) -> None:
@@ -124,7 +137,7 @@ def test_of_two_attempts_of_one_run_the_old_one_is_lost(acme: Company) -> None:
     (again,) = claim(acme, by)
     refs = [LeaseRef(claimed.run, attempt) for attempt in (1, again.attempt)]
     with acme.scope():
-        assert claims.heartbeat(by, refs) == (refs[:1], [])
+        assert claims.heartbeat(by, refs) == Beat(lost=refs[:1], signals=[], replaceable=[again.run])
 
 
 def test_another_agents_leases_are_lost(acme: Company) -> None:
@@ -133,7 +146,7 @@ def test_another_agents_leases_are_lost(acme: Company) -> None:
     other = agent(acme, "other")
     with acme.scope():
         before = Lease.objects.get().expires_at
-        assert claims.heartbeat(other, [ref])[0] == [ref]
+        assert claims.heartbeat(other, [ref]).lost == [ref]
         assert Lease.objects.get().expires_at == before
 
 
@@ -141,7 +154,7 @@ def test_a_heartbeat_costs_the_same_for_many_leases(acme: Company, django_assert
     trigger(acme, deploy(acme), 20)
     by = agent(acme)
     refs = [LeaseRef(run.run, run.attempt) for run in claim(acme, by, 20)]
-    with acme.scope(), django_assert_num_queries(3):
+    with acme.scope(), django_assert_num_queries(2):
         claims.heartbeat(by, refs)
 
 
@@ -156,7 +169,7 @@ def test_a_heartbeat_waits_for_nobody_who_works_on_a_run(acme: Company) -> None:
 
     with acme.scope():
         assert lock_runs([claimed.run])
-        assert at_once(beat) == [([], [])]
+        assert at_once(beat) == [Beat([], [], [])]
     assert state(acme, claimed.run) == ("RUNNING", "Unreachable")
-    assert at_once(beat) == [([], [])]
+    assert at_once(beat) == [Beat([], [], [])]
     assert state(acme, claimed.run) == ("RUNNING", "Running")

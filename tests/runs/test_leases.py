@@ -154,7 +154,7 @@ def test_without_retries_it_is_unreachable_and_its_lease_waits(acme: Company) ->
 def test_a_heartbeat_brings_it_back(acme: Company) -> None:
     by, claimed, _ = unreachable_run(acme)
     with acme.scope():
-        assert claims.heartbeat(by, [LeaseRef(claimed.run, 1)]) == ([], [])
+        assert claims.heartbeat(by, [LeaseRef(claimed.run, 1)]).lost == []
         assert in_seconds(50) < Lease.objects.get().expires_at < in_seconds(61)
     assert state(acme, claimed.run) == ("RUNNING", "Running")
 

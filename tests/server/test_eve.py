@@ -260,7 +260,8 @@ def test_her_agent_takes_nothing_of_acmes(acme: Company, globex: Company, eve_ap
     before = rows_of(acme)
     assert eve_api.post(f"/agents/{own['id']}/claim", {"slots": 5}).json() == {"runs": []}
     ref = {"run": run, "attempt": 1}
-    assert eve_api.post(f"/agents/{own['id']}/heartbeat", {"leases": [ref]}).json() == {"lost": [ref], "signals": []}
+    nothing = {"lost": [ref], "signals": [], "replaceable": []}
+    assert eve_api.post(f"/agents/{own['id']}/heartbeat", {"leases": [ref]}).json() == nothing
     assert eve_api.post(f"/agents/{own['id']}/ended", {**ref, "reason": "killed"}).status_code == 404
     assert rows_of(acme) == before
 
