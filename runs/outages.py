@@ -6,7 +6,6 @@ the workers were stopped) every expiry moves forward by the gap and the time of 
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 from django.db import connection
@@ -29,10 +28,10 @@ def note_alive() -> None:
     The word is written last: two ticks at once forgive twice rather than judge too early.
     """
     before = client().get(ALIVE)
-    gap = time.time() - float(before) if before else None
+    gap = now().timestamp() - float(before) if before else None
     if gap is None or gap > NOTICED:
         _forgive(timedelta(seconds=gap) + lease_time() if gap else timedelta())
-    client().set(ALIVE, f"{time.time():.3f}")
+    client().set(ALIVE, f"{now().timestamp():.3f}")
 
 
 def _forgive(longer: timedelta) -> None:
