@@ -19,6 +19,7 @@ from django.utils.timezone import now
 from orchestrator.ids import uuid7
 from orchestrator.states import HELD, By, StateType
 from orchestrator.wire import ClaimedRun, LeaseRef, Signal
+from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
 from runs.transitions import COLUMNS, RunRow, lock_runs, move, save
 from tenants.errors import NotFound
@@ -98,6 +99,7 @@ def claim(agent: Agent, *, slots: int) -> list[ClaimedRun]:
         move(row, StateType.PENDING, by=By.SERVER, message=f"Claimed by {agent.name}.", at=at)
     save(row for row, _ in chosen)
     _write_leases(agent, chosen, tokens, at)
+    waiting.note_taken(agent.pool_id, len(chosen))
     return _told([row for row, _ in chosen], tokens)
 
 

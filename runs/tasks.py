@@ -15,12 +15,13 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import claims, outages, partitions, scheduling
+from runs import claims, outages, partitions, scheduling, waiting
 from runs.transitions import lock_runs, move, save
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
+AGENTS_AT_ONCE = 5_000
 LATE_AFTER = timedelta(seconds=15)
 
 
@@ -61,6 +62,19 @@ def mark_late(ids: Collection[UUID]) -> None:
         if row.state_type == StateType.SCHEDULED and row.due_at and row.due_at < now() - LATE_AFTER:
             move(row, StateType.SCHEDULED, by=By.SERVER, name="Late", message="No agent has taken it in time.")
     save(rows.values())
+
+
+@shared_task
+def note_waiting_agents() -> None:
+    """Write down who came to wait for work: agents that hold nothing give no other sign of life."""
+    while seen := waiting.take_seen(limit=AGENTS_AT_ONCE):
+        with system_scope(), connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE agent a SET last_seen_at = greatest(a.last_seen_at, to_timestamp(n.at))"
+                " FROM unnest(%s::uuid[], %s::uuid[], %s::float[]) n (organization_id, id, at)"
+                " WHERE a.organization_id = n.organization_id AND a.id = n.id",
+                [list(column) for column in zip(*seen, strict=True)],
+            )
 
 
 @shared_task

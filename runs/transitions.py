@@ -11,6 +11,7 @@ in one statement, ends what hangs on a run that ended (leases, attempts, subflow
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
@@ -165,9 +166,28 @@ def _wake_agents(changed: list[RunRow]) -> None:
     """A slot is free, or a run may be claimed: now, or at a time that is told ahead."""
     at = now()
     waits = [row for row in changed if row.pool_id and row.state_type == StateType.SCHEDULED and row.due_at]
-    freed = {row.pool_id for row in changed if row.pool_id and row.let_go}
-    waiting.wake_pools(freed | {row.pool_id for row in waits if row.due_at <= at})
+    freed = Counter(row.pool_id for row in changed if row.pool_id and row.let_go)
+    due = Counter(row.pool_id for row in waits if row.due_at <= at)
+    waiting.wake_pools(due + _wanted(freed, at) if freed else due)
     waiting.wake_at((row.pool_id, row.due_at) for row in waits if row.due_at > at)
+
+
+_WAITS = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM flow_run WHERE pool_id = %s AND state_type = 'SCHEDULED' AND due_at <= %s LIMIT %s
+    ) waiting
+"""
+
+
+def _wanted(freed: Counter[UUID], at: datetime) -> Counter[UUID]:
+    """How many of the free slots somebody waits for. The agent that ended a run looks for the next one by itself; a
+    slot of a limit may be another agent's.
+    """
+    with connection.cursor() as cursor:
+        for pool_id, number in freed.items():
+            cursor.execute(_WAITS, [pool_id, at, number])
+            freed[pool_id] = cursor.fetchone()[0]
+    return +freed
 
 
 _WRITE = f"""

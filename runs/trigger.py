@@ -4,6 +4,7 @@ same rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -168,7 +169,7 @@ def _announce(rows: list[FlowRun]) -> None:
     live.runs_changed(rows)
     at = now()
     placed = [row for row in rows if row.pool_id and row.due_at]
-    waiting.wake_pools({row.pool_id for row in placed if row.due_at <= at})
+    waiting.wake_pools(Counter(row.pool_id for row in placed if row.due_at <= at))
     waiting.wake_at((row.pool_id, row.due_at) for row in placed if row.due_at > at)
 
 

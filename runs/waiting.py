@@ -1,20 +1,20 @@
 """Agents wait for work without asking: a wake counter per pool, raised on commit, and one subscriber per process.
 
 `GET …/agents/{id}/wait?since=n` answers at once when the counter has moved since n, so no wake-up is lost; else it
-waits. It is served on the async side and touches no database.
+waits. What comes wakes as many agents as there is work, not the herd: `runs/wakeups.py`. Served on the async side,
+it touches no database but for keys and agents that were not seen lately.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
+import random
 import re
 import time
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from uuid import UUID
 
@@ -22,139 +22,81 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError, transaction
 from redis.exceptions import RedisError
 
-from runs.announcements import Announcements, announcements
 from runs.live import client
 from runs.models import Agent
+from runs.wakeups import CHANNEL, COUNTER, DUE, DUE_NUMBERS, KEEP_SECONDS, SEEN, TAKEN, waiters, word
 from tenants.authentication import actor_of
 from tenants.errors import NotFound, Problem, Unauthorized, error_body
 from tenants.permissions import Actor, require
 from tenants.scope import tenant_scope
 
-COUNTER = "wake:"  # + pool id: a number
-DUE = "due"  # a sorted set of "pool id|time" by time (s UTC)
-CHANNEL = "wake"
-KEEP_SECONDS = 86_400 * 30
-WAIT_SECONDS = 25.0
-LONGEST_PAUSE = 5.0
+WAIT_SECONDS = 45.0  # Proxies commonly give up after 60.
+SPREAD = 0.1  # of it: those who began to wait together don't come back together
 REMEMBERED = 100_000
 SINCE = re.compile(r"-?[0-9]{1,18}")
 
 
-def wake_pools(pool_ids: Iterable[UUID]) -> None:
-    """Wake those who wait for runs of these pools, once the transaction is committed."""
-    ids = sorted(map(str, pool_ids))
-    if ids:
-        transaction.on_commit(lambda: _wake(ids), robust=True)
+def wake_pools(work: Mapping[UUID, int]) -> None:
+    """Wake as many who wait for a pool as there is work in it, once the transaction is committed."""
+    if work:
+        transaction.on_commit(lambda: _wake({str(id): number for id, number in sorted(work.items())}), robust=True)
 
 
-def _wake(pool_ids: list[str]) -> None:
+def _wake(work: dict[str, int]) -> None:
     with client().pipeline(transaction=False) as pipeline:
-        for pool_id in pool_ids:
+        for pool_id, number in work.items():
             pipeline.incr(COUNTER + pool_id)
             pipeline.expire(COUNTER + pool_id, KEEP_SECONDS)
-            pipeline.publish(CHANNEL, pool_id)
+            word(pipeline, pool_id, number)
         pipeline.execute()
 
 
 def wake_at(due: Iterable[tuple[UUID, datetime]]) -> None:
-    """Wake those who wait for a pool's runs when a run becomes due, once the transaction is committed."""
-    times = {f"{pool_id}|{at.timestamp():.3f}": at.timestamp() for pool_id, at in due}
-    if times:
-        transaction.on_commit(lambda: _plan(times), robust=True)
+    """Wake as many as there are runs when they become due, once the transaction is committed."""
+    numbers = Counter((str(pool_id), round(at.timestamp(), 3)) for pool_id, at in due)
+    if numbers:
+        transaction.on_commit(lambda: _plan(numbers), robust=True)
 
 
-def _plan(times: dict[str, float]) -> None:
+def _plan(numbers: Mapping[tuple[str, float], int]) -> None:
     with client().pipeline(transaction=False) as pipeline:
-        pipeline.zadd(DUE, times)
+        for (pool_id, at), number in numbers.items():
+            member = f"{pool_id}|{at:.3f}"
+            pipeline.hincrby(DUE_NUMBERS, member, number)
+            pipeline.zadd(DUE, {member: at})
         pipeline.expire(DUE, KEEP_SECONDS)
+        pipeline.expire(DUE_NUMBERS, KEEP_SECONDS)
         pipeline.publish(CHANNEL, "")
         pipeline.execute()
+
+
+def note_taken(pool_id: UUID, number: int) -> None:
+    """Say that runs of a pool were claimed: nobody else has to be woken for them."""
+
+    def say() -> None:
+        with client().pipeline(transaction=False) as pipeline:
+            pipeline.incrby(f"{TAKEN}{pool_id}", number)
+            pipeline.expire(f"{TAKEN}{pool_id}", KEEP_SECONDS)
+            pipeline.execute()
+
+    if number:
+        transaction.on_commit(say, robust=True)
+
+
+def take_seen(*, limit: int) -> list[tuple[UUID, UUID, float]]:
+    """Agents that came to wait since this was asked last: (organization, agent, s UTC)."""
+    found = client().zpopmin(SEEN, limit)
+    return [(*map(UUID, member.decode().split("|")), at) for member, at in found]
 
 
 # ── the asynchronous side ────────────────────────────────────────────────────────────────────────
 
 
-class Waiters:
-    """Those who wait in this process, by pool, and the clock that wakes them when a planned time has come."""
-
-    def __init__(self, heard: Announcements) -> None:
-        self.redis = heard.client
-        self.heard = heard
-        self.of_pool: dict[str, set[asyncio.Event]] = defaultdict(set)
-        self.look_again = asyncio.Event()
-        self._clock: asyncio.Task | None = None
-        heard.wake = self.wake
-
-    def wake(self, pool_id: str | None) -> None:
-        """Somebody's pool has work; None: perhaps anybody's. Empty: a time was planned."""
-        if pool_id == "":
-            self.look_again.set()
-            return
-        for waiter in [w for id, some in self.of_pool.items() if pool_id in (None, id) for w in some]:
-            waiter.set()
-
-    async def counter(self, pool_id: str) -> int:
-        """The pool's wake counter."""
-        return int(await self.redis.get(COUNTER + pool_id) or 0)
-
-    async def wait(self, pool_id: str, since: int) -> int:
-        """Answer the counter when it is not `since` any more, or after WAIT_SECONDS."""
-        self.heard.listen()
-        if self._clock is None or self._clock.done():
-            self._clock = asyncio.create_task(self._wake_in_time())
-        event = asyncio.Event()
-        self.of_pool[pool_id].add(event)
-        try:
-            deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
-            while (number := await self.counter(pool_id)) == since:
-                try:
-                    await asyncio.wait_for(event.wait(), deadline - asyncio.get_running_loop().time())
-                except TimeoutError:
-                    return since
-                event.clear()  # Before the counter is read: a word may come in while that is under way.
-            return number
-        finally:
-            self.of_pool[pool_id].discard(event)
-            if not self.of_pool[pool_id]:
-                del self.of_pool[pool_id]
-
-    async def _wake_in_time(self) -> None:
-        """Raise the counters of pools whose planned time has come. Of several processes one takes each time."""
-        while self.of_pool:
-            self.look_again.clear()
-            try:
-                pause = await self._take_due()
-            except (RedisError, OSError):
-                pause = 1.0
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.look_again.wait(), pause)
-
-    async def _take_due(self) -> float:
-        for member, at in await self.redis.zrange(DUE, 0, 99, withscores=True):
-            early = at - time.time()
-            if early > 0:
-                return min(early, LONGEST_PAUSE)
-            if await self.redis.zrem(DUE, member):
-                pool_id = member.partition("|")[0]
-                await self.redis.incr(COUNTER + pool_id)
-                await self.redis.expire(COUNTER + pool_id, KEEP_SECONDS)
-                await self.redis.publish(CHANNEL, pool_id)
-        return LONGEST_PAUSE
-
-
-_of_loop: dict[int, Waiters] = {}
-
-
-def waiters() -> Waiters:
-    """The ones of this event loop."""
-    heard = announcements()
-    if id(heard) not in _of_loop:
-        _of_loop[id(heard)] = Waiters(heard)
-    return _of_loop[id(heard)]
-
-
 async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """`GET /api/v1/agents/{id}/wait?since=n` as an ASGI application: no ORM but for a key that was not seen lately."""
+    """`GET /api/v1/agents/{id}/wait?since=n` as an ASGI application.
+
+    Answers `{"since": n, "due": bool}`: the counter now, and whether it makes sense to claim.
+    """
     status, body = await _answer(scope)
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": head})
@@ -170,38 +112,56 @@ async def _answer(scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     if not SINCE.fullmatch(since):
         return 400, error_body("invalid", "since is a whole number.", {"since": "A whole number."})
     try:
-        pool_id = await database_sync_to_async(_pool_of)(secret, agent_id)
-        return 200, {"since": await waiters().wait(pool_id, int(since))}
+        agent = await database_sync_to_async(_agent_of)(secret, agent_id)
+        return 200, await _wait(agent, int(since))
     except Problem as problem:
         return problem.status, error_body(problem.code, problem.message)
     except (RedisError, OSError, DatabaseError):
         return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
 
 
-def _pool_of(secret: str, agent_id: str) -> str:
-    """The pool of an agent that this key may speak for. An agent keeps its pool for life, so it is remembered."""
+async def _wait(agent: _Known, since: int) -> dict[str, Any]:
+    """Waiting is a sign of life: an agent that holds nothing gives no other."""
+    all_of_them = waiters()
+    await all_of_them.redis.zadd(SEEN, {f"{agent.organization_id}|{agent.id}": time.time()})
+    seconds = WAIT_SECONDS * random.uniform(1 - SPREAD, 1)  # noqa: S311
+    number = await all_of_them.wait(str(agent.pool_id), since, seconds)
+    return {"since": number, "due": number != since}
+
+
+class _Known(NamedTuple):
+    """An agent keeps its pool for life, so it is remembered."""
+
+    organization_id: UUID
+    id: UUID
+    pool_id: UUID
+
+
+def _agent_of(secret: str, agent_id: str) -> _Known:
+    """An agent that this key may speak for."""
     actor = actor_of(secret)
     if actor is None:
         raise Unauthorized("This key is unknown, expired or revoked.")
     require(actor, "agents.work")
     known = (actor.workspace_id, agent_id)
-    if known not in _pools:
-        if len(_pools) >= REMEMBERED:
-            _pools.clear()
-        _pools[known] = _read_pool(actor, agent_id)
-    return _pools[known]
+    if known not in _agents:
+        if len(_agents) >= REMEMBERED:
+            _agents.clear()
+        _agents[known] = _read_agent(actor, agent_id)
+    return _agents[known]
 
 
-def _read_pool(actor: Actor, agent_id: str) -> str:
+def _read_agent(actor: Actor, agent_id: str) -> _Known:
     try:
         id = UUID(agent_id)
     except ValueError as error:
         raise NotFound("There is no such agent here. Register it again.") from error
     with tenant_scope(actor.organization_id):
-        found = Agent.objects.filter(id=id, workspace_id=actor.workspace_id).values_list("pool_id", flat=True).first()
-    if found is None:
+        found = Agent.objects.filter(id=id, workspace_id=actor.workspace_id)
+        row = found.values_list("organization_id", "id", "pool_id").first()
+    if row is None:
         raise NotFound("There is no such agent here. Register it again.")
-    return str(found)
+    return _Known(*row)
 
 
-_pools: dict[tuple[UUID, str], str] = {}
+_agents: dict[tuple[UUID, str], _Known] = {}

@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
     "expire leases": _tick("runs.tasks.expire_leases", settings.TICK_SECONDS),
     "create scheduled runs": _tick("runs.tasks.create_scheduled_runs", settings.TICK_SECONDS),
     "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
+    "note waiting agents": _tick("runs.tasks.note_waiting_agents", 10),
     "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
 }
 app.conf.task_routes = {entry["task"]: {"queue": "ticks"} for entry in app.conf.beat_schedule.values()}

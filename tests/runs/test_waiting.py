@@ -17,9 +17,10 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
 
 from orchestrator.ids import uuid7
-from runs import waiting
+from runs import waiting, wakeups
+from runs.models import Agent
 from tests.cast import Company
-from tests.runs.work import agent, claim, deploy, in_seconds, silence, start, sweep, trigger
+from tests.runs.work import agent, claim, deploy, in_seconds, limit, silence, start, sweep, trigger
 from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "WAIT_SECONDS", LONG)
     if connection.in_atomic_block:
         monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
-    waiting._pools.clear()
+    waiting._agents.clear()
 
 
 def ask(path: str, key: str, query: str = "", method: str = "GET") -> Callable[[], Awaitable[tuple[int, dict]]]:
@@ -65,22 +66,22 @@ def run(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
         try:
             return await asyncio.wait_for(asyncio.gather(*(call() for call in calls)), LONG / 2)
         finally:
-            heard = waiting.announcements()
+            heard = wakeups.announcements()
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await heard.client.aclose()
-            waiting._of_loop.clear()
+            wakeups._of_loop.clear()
 
     return async_to_sync(all_of_them)()
 
 
 async def until_somebody_waits(pool_id: UUID, number: int = 1) -> None:
     """A waiter has read the counter and waits for its event."""
-    while len(waiting.waiters().of_pool.get(str(pool_id), ())) < number:
+    while len(wakeups.waiters().of_pool.get(str(pool_id), ())) < number:
         await asyncio.sleep(0.001)
-    events = waiting.waiters().of_pool[str(pool_id)]
+    events = wakeups.waiters().of_pool[str(pool_id)]
     while not all(event._waiters for event in events):
         await asyncio.sleep(0.001)
 
@@ -93,39 +94,140 @@ def when_waiting(pool_id: UUID, deed: Callable[[], Any], number: int = 1) -> Cal
     return later
 
 
+def work(since: int) -> tuple[int, dict]:
+    """The answer to an agent that should claim."""
+    return 200, {"since": since, "due": True}
+
+
+NOTHING = 200, {"since": 0, "due": False}
+
+
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_first_call_answers_the_counter_at_once(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    assert run(wait(by.id, key)) == [(200, {"since": 0})]
-    waiting._wake([str(acme.pool.id)])
-    assert run(wait(by.id, key)) == [(200, {"since": 1})]
+    assert run(wait(by.id, key)) == [work(0)]
+    waiting._wake({str(acme.pool.id): 1})
+    assert run(wait(by.id, key)) == [work(1)]
 
 
 def test_a_counter_that_moved_answers_at_once(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._wake([str(acme.pool.id)])
-    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+    waiting._wake({str(acme.pool.id): 1})
+    assert run(wait(by.id, key, since=0)) == [work(1)]
 
 
 def test_nothing_new_answers_after_a_while(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "WAIT_SECONDS", SHORT)
     by, key = agent(acme), acme.key("agent", "agent")
-    assert run(wait(by.id, key, since=0)) == [(200, {"since": 0})]
+    assert run(wait(by.id, key, since=0)) == [NOTHING]
 
 
-def test_a_word_wakes_those_who_wait_for_the_pool(acme: Company) -> None:
+def test_a_word_wakes_as_many_as_there_is_work(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "SECOND_THOUGHTS", LONG)
     by, key = agent(acme), acme.key("agent", "agent")
-    wake = when_waiting(acme.pool.id, lambda: waiting._wake([str(acme.pool.id)]), number=2)
-    assert run(wait(by.id, key, since=0), wait(by.id, key, since=0), wake)[:2] == [(200, {"since": 1})] * 2
+    left: list[int] = []
+
+    async def nothing_was_missed(self: wakeups.Waiters, pool_id: str) -> None:
+        pass
+
+    monkeypatch.setattr(wakeups.Waiters, "_catch_up", nothing_was_missed)
+
+    async def wake() -> None:
+        await until_somebody_waits(acme.pool.id, 3)
+        while not await wakeups.announcements().client.pubsub_numpat():
+            await asyncio.sleep(0.001)
+        await sync_to_async(waiting._wake)({str(acme.pool.id): 2})
+        while len(waiting_events(acme.pool.id)) > 1:
+            await asyncio.sleep(0.001)
+        left.append(len(waiting_events(acme.pool.id)))
+        for event in waiting_events(acme.pool.id):
+            event.set()
+
+    answers = run(*[wait(by.id, key, since=0)] * 3, wake)[:3]
+    assert answers == [work(1)] * 3  # The last one's time was over; its counter had moved, so it looks as well.
+    assert left == [1]
+
+
+def waiting_events(pool_id: UUID) -> list[asyncio.Event]:
+    return list(wakeups.waiters().of_pool.get(str(pool_id), ()))
+
+
+def test_when_nobody_takes_the_work_others_are_woken(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wakeups, "SECOND_THOUGHTS", 0.001)
+    by, key = agent(acme), acme.key("agent", "agent")
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake({str(acme.pool.id): 1}), number=3)
+    assert run(*[wait(by.id, key, since=0)] * 3, wake)[:3] == [work(1)] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_when_the_work_was_taken_nobody_else_is_woken(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+    deployment = deploy(acme)
+    said: list[str] = []
+    thoughts = wakeups.Waiters._say_again
+
+    async def say_again(self: wakeups.Waiters, *values: Any) -> None:
+        await sync_to_async(claim)(acme, by)
+        await thoughts(self, *values)
+        said.extend(["again"] * len(waiting_events(acme.pool.id)))
+        for event in waiting_events(acme.pool.id):
+            event.set()
+
+    monkeypatch.setattr(wakeups.Waiters, "_say_again", say_again)
+    wake = when_waiting(acme.pool.id, lambda: trigger(acme, deployment), number=2)
+    run(*[wait(by.id, key, since=0)] * 2, wake)
+    assert said == ["again"]
+
+
+def test_of_two_web_processes_one_hands_out_a_piece_of_work(acme: Company) -> None:
+    """Each hears the word; the tickets say who wakes."""
+    pool_id = str(acme.pool.id)
+    woken: list[int] = []
+
+    async def two_processes() -> None:
+        heard = wakeups.announcements()
+        first, second = wakeups.Waiters(heard), wakeups.Waiters(heard)
+        for each in (first, second):
+            each.of_pool[pool_id] = {asyncio.Event(): 0 for _ in range(3)}
+        await heard.client.set(wakeups.TICKETS + "id", 4)
+        await asyncio.gather(*(each._hand_out(pool_id, "id", wakeups.TRIES) for each in (first, second)))
+        woken.extend(3 - len(each.of_pool.get(pool_id, ())) for each in (first, second))
+
+    run(two_processes)
+    assert sum(woken) == 4
+
+
+def test_after_redis_was_away_those_look_again_whose_counter_moved(acme: Company) -> None:
+    by, key = agent(acme), acme.key("agent", "agent")
+
+    async def come_back() -> None:
+        await until_somebody_waits(acme.pool.id, 1)
+        await wakeups.announcements().client.incr(wakeups.COUNTER + str(acme.pool.id))
+        wakeups.waiters().hear(None)
+
+    assert run(wait(by.id, key, since=0), come_back)[0] == work(1)
+
+
+def test_who_waits_is_seen(acme: Company) -> None:
+    from runs.tasks import note_waiting_agents
+
+    by, key = agent(acme), acme.key("agent", "agent")
+    with acme.scope():
+        Agent.objects.update(last_seen_at=in_seconds(-1_000))
+    run(wait(by.id, key))
+    note_waiting_agents()
+    with acme.scope():
+        assert Agent.objects.get().last_seen_at > in_seconds(-60)
+    assert waiting.take_seen(limit=10) == []
 
 
 def test_a_word_for_another_pool_wakes_nobody(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.3)
     by, key = agent(acme), acme.key("agent", "agent")
-    wake = when_waiting(acme.pool.id, lambda: waiting._wake([str(uuid7())]))
-    assert run(wait(by.id, key, since=0), wake)[0] == (200, {"since": 0})
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake({str(uuid7()): 1}))
+    assert run(wait(by.id, key, since=0), wake)[0] == NOTHING
 
 
 def test_a_word_between_reading_the_counter_and_waiting_is_not_lost(
@@ -135,35 +237,35 @@ def test_a_word_between_reading_the_counter_and_waiting_is_not_lost(
     by, key = agent(acme), acme.key("agent", "agent")
     answers = iter([0, 1])
 
-    async def counter(self: waiting.Waiters, pool_id: str) -> int:
-        self.wake(pool_id)
+    async def counter(self: wakeups.Waiters, pool_id: str) -> int:
+        self._wake_some(pool_id, 1)
         return next(answers)
 
-    monkeypatch.setattr(waiting.Waiters, "counter", counter)
-    monkeypatch.setattr(waiting.Announcements, "listen", lambda self: None)
-    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+    monkeypatch.setattr(wakeups.Waiters, "counter", counter)
+    monkeypatch.setattr(wakeups.Announcements, "listen", lambda self: None)
+    assert run(wait(by.id, key, since=0)) == [work(1)]
 
 
 def test_a_planned_time_wakes(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._plan({f"{acme.pool.id}|1": in_seconds(0.2).timestamp()})
-    assert run(wait(by.id, key, since=0)) == [(200, {"since": 1})]
+    waiting._plan({(str(acme.pool.id), in_seconds(0.2).timestamp()): 1})
+    assert run(wait(by.id, key, since=0)) == [work(1)]
 
 
 def test_a_time_that_is_planned_while_one_waits(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
 
     def plan() -> None:
-        waiting._plan({f"{acme.pool.id}|1": in_seconds(0.1).timestamp()})
+        waiting._plan({(str(acme.pool.id), in_seconds(0.1).timestamp()): 1})
 
-    assert run(wait(by.id, key, since=0), when_waiting(acme.pool.id, plan))[0] == (200, {"since": 1})
+    assert run(wait(by.id, key, since=0), when_waiting(acme.pool.id, plan))[0] == work(1)
 
 
 def test_a_planned_time_is_taken_once(acme: Company, valkey) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._plan({f"{acme.pool.id}|1": in_seconds(-1).timestamp()})
-    assert run(wait(by.id, key, since=0), wait(by.id, key, since=0)) == [(200, {"since": 1})] * 2
-    assert valkey.zcard(waiting.DUE) == 0
+    waiting._plan({(str(acme.pool.id), in_seconds(-1).timestamp()): 1})
+    assert run(wait(by.id, key, since=0), wait(by.id, key, since=0)) == [work(1)] * 2
+    assert valkey.zcard(wakeups.DUE) == 0
 
 
 def test_nobody_is_left_behind_who_waits(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +275,7 @@ def test_nobody_is_left_behind_who_waits(acme: Company, monkeypatch: pytest.Monk
 
     async def look() -> None:
         await wait(by.id, key, since=0)()
-        left.append(len(waiting.waiters().of_pool))
+        left.append(len(wakeups.waiters().of_pool))
 
     run(look)
     assert left == [0]
@@ -233,7 +335,7 @@ def test_a_lost_connection_to_the_database_is_opened_again(acme: Company) -> Non
     from tenants.authentication import forget_secrets
 
     forget_secrets()
-    waiting._pools.clear()
+    waiting._agents.clear()
     assert run(wait(by.id, key))[0][0] == 200
     connection.close()  # This thread's own one was lost, too; the next test opens another.
 
@@ -252,30 +354,33 @@ def lose_connection() -> None:
 
 
 def counter(company: Company, valkey: Any) -> int:
-    return int(valkey.get(waiting.COUNTER + str(company.pool.id)) or 0)
+    return int(valkey.get(wakeups.COUNTER + str(company.pool.id)) or 0)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_new_runs_raise_it_and_later_ones_plan_a_time(acme: Company, valkey) -> None:
     deployment = deploy(acme)
     trigger(acme, deployment, 5)
-    assert (counter(acme, valkey), valkey.zcard(waiting.DUE)) == (1, 0)
+    assert (counter(acme, valkey), valkey.zcard(wakeups.DUE)) == (1, 0)
     later = in_seconds(3_600)
     trigger(acme, deployment, scheduled_at=later)
     assert counter(acme, valkey) == 1
-    [(member, at)] = valkey.zrange(waiting.DUE, 0, -1, withscores=True)
+    [(member, at)] = valkey.zrange(wakeups.DUE, 0, -1, withscores=True)
     assert (member.decode().partition("|")[0], at) == (str(acme.pool.id), pytest.approx(later.timestamp()))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_slot_that_is_free_again_raises_it(acme: Company, valkey) -> None:
-    trigger(acme, deploy(acme))
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_slot_that_is_free_again_raises_it_when_somebody_waits_for_one(acme: Company, valkey, others: int) -> None:
+    deployment = deploy(acme)
+    limit(acme, "deployment", deployment, 1)
+    trigger(acme, deployment, 1 + others)
     (claimed,) = claim(acme, agent(acme))
     before = counter(acme, valkey)
     journal = start(claimed)
     assert counter(acme, valkey) == before
     journal.send(journal.state("COMPLETED", run_count=1))
-    assert counter(acme, valkey) == before + 1
+    assert counter(acme, valkey) == before + others
 
 
 @pytest.mark.django_db(transaction=True)
@@ -285,7 +390,7 @@ def test_the_next_attempt_is_planned(acme: Company, valkey) -> None:
     start(claimed)
     silence(acme, claimed.run)
     sweep(acme, claimed.run)
-    assert valkey.zcount(waiting.DUE, in_seconds(90).timestamp(), in_seconds(101).timestamp()) == 1
+    assert valkey.zcount(wakeups.DUE, in_seconds(90).timestamp(), in_seconds(101).timestamp()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
