@@ -13,6 +13,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ class Api(NamedTuple):
 
 
 _override: Api | None = None
+_withheld: list[bool] | None = None
 _profiles: tuple[tuple[str, int], dict[str, dict[str, str]]] | None = None
 
 
@@ -39,6 +42,9 @@ def current_api() -> Api | None:
     """The API of this process, or None: then flows are plain functions."""
     if _override is not None:
         return _override
+    if _withheld is not None:
+        _withheld.append(True)
+        return None
     url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
     if url and key:
         return Api(url.rstrip("/"), key)
@@ -60,10 +66,26 @@ def require_api() -> Api:
     return api
 
 
-def use_api(api: Api | None) -> None:
-    """Talk to this API whatever the environment says. For processes of an agent, whose token comes by a pipe."""
+def use_api(api: Api | None) -> Api | None:
+    """Talk to this API whatever the environment says. For processes of an agent, whose token comes by a pipe.
+
+    Returns the one that was used so before.
+    """
     global _override
-    _override = api
+    before, _override = _override, api
+    return before
+
+
+@contextmanager
+def withheld() -> Generator[list[bool]]:
+    """Know no API, whatever the environment says: nobody's run is being executed. The list isn't empty once one is
+    asked for."""
+    global _withheld
+    _withheld = asked = []
+    try:
+        yield asked
+    finally:
+        _withheld = None
 
 
 # Profiles.

@@ -122,6 +122,13 @@ def _resolved(fn: Callable[..., Any]) -> dict[str, Any]:
 _hints = functools.lru_cache(maxsize=1_000)(_resolved)
 
 
+def prepare(fn: Callable[..., Any]) -> None:
+    """Load and build what checking this function's parameters will take."""
+    for kind in hints(fn).values():
+        if kind is not Any and kind not in _PLAIN:
+            _adapter(kind)
+
+
 def _adapter(kind: Any) -> Any:
     try:
         return _cached_adapter(kind)

@@ -4,7 +4,13 @@ settings.py   what can be set
 agent.py      register, wait, claim, launch, drain
 leases.py     the heartbeat: renews leases, brings signals
 launchers.py  what a launcher must do, whatever it launches
-process.py    a fresh process for each run
+local.py      runs as processes of this machine: warm, reused or fresh
+templates.py  what is kept warm, for which deployment, for how long
+standby.py    one process that stands by
+process.py    one run's process: its line, its output, its end
+watch.py      the thread that hears of them all
 bundles.py    code by its hash, verified and unpacked once
 leftovers.py  journals of processes that died, and the word that they did
+log.py        the agent's own log
+memory.py     what processes use
 """

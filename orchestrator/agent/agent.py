@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import random
 import signal
-import sys
 import threading
 import time
 from typing import Any
@@ -14,7 +13,8 @@ from orchestrator._version import __version__
 from orchestrator.agent import bundles, leftovers
 from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
 from orchestrator.agent.leases import Heart
-from orchestrator.agent.process import ProcessLauncher
+from orchestrator.agent.local import ProcessLauncher
+from orchestrator.agent.log import Log
 from orchestrator.agent.settings import Settings
 from orchestrator.client import Client
 from orchestrator.config import Api
@@ -36,7 +36,8 @@ class Agent:
     def __init__(self, api: Api, settings: Settings | None = None, launcher: Launcher | None = None) -> None:
         self.settings = settings or Settings()
         self.client = Client(api)
-        self.launcher: Launcher = launcher or ProcessLauncher(api, self.settings)
+        self.log = Log()
+        self.launcher: Launcher = launcher or ProcessLauncher(api, self.settings, self.log)
         self.id = ""
         self.heartbeat_seconds = self.lease_seconds = 0.0
         self.held: dict[str, Claimed] = {}  # run id → what we hold a lease on
@@ -63,6 +64,7 @@ class Agent:
         try:
             if not self._register():
                 return
+            self.launcher.start()
             self._heart = heart = Heart(self)
             heart.start()
             threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
@@ -73,6 +75,7 @@ class Agent:
             self._drain()
             heart.stop()
         finally:
+            self.launcher.close()
             for number, handler in former.items():
                 signal.signal(number, handler)
 
@@ -93,7 +96,9 @@ class Agent:
             except ApiError as error:
                 self._pause(error)
             else:
-                say(f"{self.settings.name!r} works for the pool {self.settings.pool!r}, {self.settings.limit} at once")
+                self.log.info(
+                    f"{self.settings.name!r} works for the pool {self.settings.pool!r}, {self.settings.limit} at once"
+                )
                 return True
         return False
 
@@ -173,7 +178,7 @@ class Agent:
     def _pause(self, error: ApiError) -> None:
         self._failures += 1
         if self._failures in (1, 10):
-            say(f"{error}")
+            self.log.info(f"{error}")
         if isinstance(error, Unauthorized) and self._failures >= KEY_REFUSALS:
             self.key_refused = True
             self.stop()
@@ -201,10 +206,13 @@ class Agent:
             claimed.directory = bundles.directory_of(claimed.claim["source"], self.client)
             execution = self.launcher.launch(claimed)
         except (OSError, OrchestratorError) as error:
-            say(f"{claimed.name} could not be started: {error}")
+            self.log.error(f"{claimed.name} could not be started: {error}")
             return Ending(None, [str(error)]), False
         with self._lock:
             self.executions[claimed.run] = execution
+            words, claimed.words = claimed.words, []
+        for word in words:
+            execution.signal(word)
         return execution.wait(), True
 
     def _report(self, claimed: Claimed, ending: Ending, started: bool) -> None:
@@ -241,7 +249,10 @@ class Agent:
     def signal(self, run: str, word: str) -> None:
         """Pass a signal on to the execution of a run."""
         with self._lock:
-            execution = self.executions.get(run)
+            execution, claimed = self.executions.get(run), self.held.get(run)
+            if execution is None and claimed is not None:
+                claimed.words.append(word)
+                claimed.stop.set()
         if execution is not None:
             execution.signal(word)
 
@@ -251,7 +262,9 @@ class Agent:
         """Wait for the runs; stop them when that takes too long, or when told to stop once more."""
         until = time.monotonic() + self.settings.drain
         if self.held:
-            say(f"waiting for {len(self.held)} runs, {self.settings.drain:g} s at most; a second signal stops them")
+            self.log.info(
+                f"waiting for {len(self.held)} runs, {self.settings.drain:g} s at most; a second signal stops them"
+            )
         while self.held and self._told_to_stop < 2 and time.monotonic() < until:
             self._wake.wait(0.2)
             self._wake.clear()
@@ -260,8 +273,3 @@ class Agent:
         until = time.monotonic() + self.settings.grace + 5.0
         while self.held and time.monotonic() < until:
             time.sleep(0.05)
-
-
-def say(text: str) -> None:
-    """A line on the agent's own output."""
-    print(f"agent | {text}", file=sys.stderr, flush=True)

@@ -1,8 +1,9 @@
-"""What the agent asks of whatever executes a run: a fresh process here; others keep to the same words."""
+"""What the agent asks of whatever executes a run: processes of this machine; others keep to the same words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -12,6 +13,9 @@ class Claimed:
 
     claim: dict[str, Any]
     directory: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is not to be started any more; `words` say why."""
+    words: list[str] = field(default_factory=list)
 
     @property
     def run(self) -> str:
@@ -24,6 +28,21 @@ class Claimed:
     @property
     def name(self) -> str:
         return str(self.claim.get("name") or self.run)
+
+    @property
+    def process(self) -> str:
+        """`fresh`, `warm` or `reuse`."""
+        return str(self.claim.get("process") or "warm")
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The deployment's job variables."""
+        return self.claim.get("job_variables") or {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its job variables add to the environment."""
+        return dict(self.variables.get("env") or {})
 
     @property
     def lease(self) -> dict[str, Any]:
@@ -64,4 +83,16 @@ class Launcher(Protocol):
 
     def launch(self, claimed: Claimed) -> Execution:
         """Start one. Raises OSError when it can't."""
+        ...
+
+    def start(self) -> None:
+        """Prepare for the first run."""
+        ...
+
+    def tidy(self) -> None:
+        """Let go of what was not needed for a while. Called every few seconds."""
+        ...
+
+    def close(self) -> None:
+        """End whatever is kept for runs to come."""
         ...

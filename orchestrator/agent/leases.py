@@ -81,5 +81,6 @@ class Heart:
         """Now and then look for journals of processes that died with an agent before this one."""
         while not self._end.is_set():
             began = time.monotonic()
+            self._agent.launcher.tidy()
             leftovers.sweep(self._agent.client, self._agent.id, self._agent.live_streams())
             self._end.wait(max(1.0, SWEEP_EVERY - (time.monotonic() - began)))

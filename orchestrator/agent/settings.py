@@ -7,6 +7,9 @@
 | ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before it is killed | 10 |
 | ORCHESTRATOR_AGENT_DRAIN_SECONDS | how long an agent that was told to stop waits for its runs | 60 |
 | ORCHESTRATOR_AGENT_PYTHON | the interpreter for runs | the agent's own |
+| ORCHESTRATOR_AGENT_TEMPLATES | how many deployments it keeps warm | 8 |
+| ORCHESTRATOR_AGENT_TEMPLATE_IDLE_SECONDS | how long a deployment without runs is kept warm | 600 |
+| ORCHESTRATOR_AGENT_TEMPLATE_MEMORY_MIB | how much memory all that is kept warm may use | 1024 |
 | ORCHESTRATOR_AGENT_OUTPUT | `off`: what runs print isn't repeated on the agent's own output | on |
 """
 
@@ -41,4 +44,7 @@ class Settings:
     grace: float = field(default_factory=lambda: _number("GRACE_SECONDS", 10.0))
     drain: float = field(default_factory=lambda: _number("DRAIN_SECONDS", 60.0))
     python: str = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_PYTHON") or sys.executable)
+    templates: int = field(default_factory=lambda: int(_number("TEMPLATES", 8)))
+    template_idle: float = field(default_factory=lambda: _number("TEMPLATE_IDLE_SECONDS", 600.0))
+    template_memory: int = field(default_factory=lambda: int(_number("TEMPLATE_MEMORY_MIB", 1024)))
     output: bool = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_OUTPUT", "on").lower() != "off")

@@ -1,86 +1,69 @@
-"""The process of one run: `python -m orchestrator.engine.execute FD`, started by an agent.
+"""The process of one run, however it came to be: `python -m orchestrator.engine.execute LINE OUTPUT` is a fresh one.
 
-The pipe FD brings one line of JSON that says what to run, with the token of the attempt, then a line for each signal.
-Its end means that the agent is gone: the run stops. Exit codes: 0 when the server was told how the run ended, or that
-it is handed back; 70 when the process was ended before that.
+LINE is the descriptor of the line to the agent (`line.py`), which says what to run and brings the token of the
+attempt; OUTPUT is the reading end of what the process prints into. Exit codes: 0 when the server was told how the run
+ended, or that it is handed back; 70 when the process was ended before that.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
+import contextlib
+import gc
+import io
 import os
+import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.config import Api, use_api
-from orchestrator.engine.flow_run import Execution, FlowRun
-from orchestrator.exceptions import RunTerminated
+from orchestrator.engine.flow_run import Execution
+from orchestrator.engine.line import ENDED_EARLY, Line
 from orchestrator.states import StateType
 
 if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.flows import Flow
 
-ENDED_EARLY = 70
 LINGER = 30.0  # seconds that threads left by user code may keep the process
 
 
-class Agent:
-    """What the run's process hears of its agent."""
-
-    def __init__(self, pipe: BinaryIO, grace: float) -> None:
-        self._pipe = pipe
-        self._grace = grace
-        self._run: FlowRun | None = None
-        self._early: list[str] = []
-        self._lock = threading.Lock()
-
-    def listen(self) -> None:
-        """Hear signals from now on."""
-        threading.Thread(target=self._listen, name="orchestrator-agent", daemon=True).start()
-
-    def introduce(self, run: FlowRun) -> None:
-        """From now on signals go to this run."""
-        with self._lock:
-            self._run = run
-            early, self._early = self._early, []
-        for word in early:
-            self._pass_on(word)
-
-    def _listen(self) -> None:
-        for line in self._pipe:
-            self._pass_on(str(json.loads(line).get("signal")))
-        self._pass_on("gone")
-        time.sleep(self._grace)
-        os._exit(ENDED_EARLY)
-
-    def _pass_on(self, word: str) -> None:
-        with self._lock:
-            run = self._run
-            if run is None:
-                self._early.append(word)
-                return
-        if word == "gone":
-            run.stopping_state.stop(RunTerminated("The agent that started this run is gone."))
-        else:
-            run.stopping_state.signalled(word)
-
-
 def main(argv: list[str]) -> int:
-    """Run what the pipe says."""
-    descriptor = int(argv[1])
+    """Run what the line says."""
+    descriptor, output = int(argv[1]), int(argv[2])
     os.set_inheritable(descriptor, False)
-    pipe = os.fdopen(descriptor, "rb")
-    order = json.loads(pipe.readline())
-    agent = Agent(pipe, float(order.get("grace", 10.0)))
-    agent.listen()
+    os.set_inheritable(output, False)
+    line = Line(socket.socket(fileno=descriptor), output)
+    try:
+        order = line.order()
+    except EOFError:
+        return ENDED_EARLY
+    code = ENDED_EARLY
+    atexit.register(lambda: line.end(code))  # The first one registered is the last one called.
+    code = exit_code(perform(line, order))
+    return code
+
+
+def perform(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = None) -> FlowRun:
+    """Execute what an agent ordered, to its end.
+
+    Args:
+        loaded: The flow, where the process has it already.
+    """
+    line.listen()
     execution = Execution(order["claim"])
-    execution.on_start = agent.introduce
+    execution.on_start = line.introduce
     use_api(Api(order["api_url"], execution.token))
-    flow = _load(order["claim"], order["directory"])
+    flow = loaded or _load(order["claim"], order["directory"])
     parameters = order["claim"]["parameters"] if flow.name != _REFUSING else {}
-    run = flow.execute(parameters, execution)
+    return flow.execute(parameters, execution)
+
+
+def exit_code(run: FlowRun) -> int:
+    """What the process of a run says by its end."""
     return ENDED_EARLY if run.state_type is StateType.CRASHED else 0
 
 
@@ -104,7 +87,44 @@ def _load(claim: dict[str, Any], directory: str) -> Flow[..., Any]:
         return Flow(refuse, name=_REFUSING)
 
 
-def _exit_in_the_end(code: int) -> None:
+def perform_and_exit(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = None) -> NoReturn:
+    """Execute what an agent ordered, and end this process as an interpreter would."""
+    try:
+        code = exit_code(perform(line, order, loaded))
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    end_process(code, line)
+
+
+def end_process(code: int, line: Line | None = None) -> NoReturn:
+    """Do what an interpreter does at its end, but for taking down its modules.
+
+    In a warm process that costs more than a short run does, and helps nobody.
+    """
+    leave_in_the_end(code)
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    _flush_files()
+    if line is not None:
+        line.end(code)
+    os._exit(code)
+
+
+def _flush_files() -> None:
+    """Write what is buffered in files that were left open. What a template had opened is not this process's."""
+    gc.collect()
+    for each in [sys.stdout, sys.stderr, *gc.get_objects()]:
+        if isinstance(each, io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
+            with contextlib.suppress(Exception):
+                each.flush()
+
+
+def leave_in_the_end(code: int) -> None:
     """Threads that user code left running must not hold the agent's slot for ever."""
 
     def watch() -> None:
@@ -115,6 +135,6 @@ def _exit_in_the_end(code: int) -> None:
 
 
 if __name__ == "__main__":
-    exit_code = main(sys.argv)
-    _exit_in_the_end(exit_code)
-    sys.exit(exit_code)
+    exit_with = main(sys.argv)
+    leave_in_the_end(exit_with)
+    sys.exit(exit_with)

@@ -58,6 +58,12 @@ def hub_of(api: Api) -> Hub:
     return hub
 
 
+def leave(api: Api, timeout: float = 5.0) -> bool:
+    """Tell an API the rest and be done with it: its threads end. False when not all was received in time."""
+    hub = _hubs.pop(api, None)
+    return hub is None or hub.close(timeout)
+
+
 def flush(timeout: float = 30.0) -> bool:
     """Wait until the server has received everything told so far; False when that took too long.
 
@@ -67,6 +73,13 @@ def flush(timeout: float = 30.0) -> bool:
     until = time.monotonic() + timeout
     through = [hub.flush(max(0.1, until - time.monotonic())) for hub in list(_hubs.values())]
     return all(through)
+
+
+def end() -> None:
+    """Send everything told so far, as the end of a process does, and let go of it. What is left is in files."""
+    for hub in list(_hubs.values()):
+        hub.end()
+    _hubs.clear()
 
 
 def _forget_after_fork() -> None:

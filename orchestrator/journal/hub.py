@@ -30,6 +30,7 @@ GATHER = 0.01  # seconds between two writes while records keep coming
 AT_ONCE = 2_000  # records of one write
 BACKLOG = 200_000  # records; a thread that is this far ahead waits for the writer
 EXIT_SECONDS = 10.0
+END_SECONDS = 5.0  # that the threads of a hub may take to end
 NOTE_AFTER = 1.0  # seconds of waiting at the end before people are told why
 _WAKE: Any = None
 
@@ -50,6 +51,7 @@ class Hub:
         self.urgent = False
         self.changed = threading.Condition()
         self.closing = False
+        self.over = False
         self._records: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._abandoned = False
         self._threads: list[threading.Thread] = []
@@ -109,7 +111,7 @@ class Hub:
 
     def _drain(self) -> None:
         next_due: float | None = None
-        while not self._abandoned:
+        while not self._abandoned and not self.over:
             items = self._next_items(next_due)
             if items:
                 self._write(items)
@@ -205,6 +207,18 @@ class Hub:
         """Wait until everything told so far is acked."""
         return self._wait_until_acked(time.monotonic() + timeout)
 
+    def close(self, timeout: float) -> bool:
+        """Wait until everything is acked, then end the threads. What comes later goes nowhere."""
+        through = self._wait_until_acked(time.monotonic() + timeout)
+        threads, self._threads, self.over = self._threads, [], True
+        self.wake()
+        with self.changed:
+            self.changed.notify_all()
+        for thread in threads:
+            thread.join(timeout)
+        self.abandon()
+        return through
+
     def _wait_until_acked(self, until: float, note: bool = False) -> bool:
         written = threading.Event()
         self._records.put(written)
@@ -228,6 +242,27 @@ class Hub:
     def _all_acked(self) -> bool:
         streams = list(self.streams.values())
         return all(stream.refused or stream.file is None or stream.file.all_acked for stream in streams)
+
+    def end(self) -> None:
+        """Do what the end of the process does, while the process goes on: nothing is appended any more."""
+        self._at_exit()
+        threads, self._threads = self._threads, []
+        self._abandoned = True
+        self.wake()
+        with self.changed:
+            self.changed.notify_all()
+        for thread in threads:
+            thread.join(END_SECONDS)
+        for stream in self.streams.values():
+            if stream.file is not None:
+                stream.file.close(remove=stream.finished and stream.file.all_acked and not stream.refused)
+        self.streams = {}
+        atexit.unregister(self._at_exit)
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing is to be sent any more, by this process or by this hub of it."""
+        return self._abandoned
 
     def _at_exit(self) -> None:
         if self._abandoned or not self._threads:

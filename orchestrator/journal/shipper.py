@@ -59,8 +59,8 @@ class Shipper:
         self._recovered = False
 
     def run(self) -> None:
-        """Ship until the process ends."""
-        while True:
+        """Ship until the process, or its hub, ends."""
+        while not self._hub.is_over:
             try:
                 self._wait()
                 pieces = self._collect()
@@ -71,6 +71,7 @@ class Shipper:
                 # A defect here must not end the journal of a process.
                 self._back_off(None)
                 self._tell(f"the journal could not be sent: {error!r}")
+        self._transport.close()
 
     def hurry(self) -> None:
         """The process is about to end: don't wait out a long pause."""
@@ -81,7 +82,7 @@ class Shipper:
     def _wait(self) -> None:
         hub = self._hub
         with hub.changed:
-            while True:
+            while not hub.is_over:
                 wait = self._time_to_next()
                 if wait is not None and wait <= 0:
                     return

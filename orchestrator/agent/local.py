@@ -1,0 +1,67 @@
+"""Runs as processes of this machine: forked from what is warm where that can be, else started afresh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.agent.launchers import Claimed
+from orchestrator.agent.log import Log
+from orchestrator.agent.process import FreshProcess, RunProcess
+from orchestrator.agent.settings import Settings
+from orchestrator.agent.templates import Templates
+from orchestrator.agent.watch import Watch
+from orchestrator.config import Api
+
+
+class ProcessLauncher:
+    """Starts the process of each run, the way its deployment asks for."""
+
+    def __init__(self, api: Api, settings: Settings, log: Log) -> None:
+        self._api = api
+        self._settings = settings
+        self._watch = Watch()
+        self.templates = Templates(api.url, settings, self._watch, log)
+
+    def start(self) -> None:
+        """Have the base ready before the first run comes."""
+        self.templates.base()
+
+    def launch(self, claimed: Claimed) -> RunProcess:
+        """Start a run's process.
+
+        A deployment's first runs wait for its template: the import happens once, however many they are. Where it
+        fails, the run's own process imports the code, and the run fails by saying why.
+        """
+        order = self._order(claimed)
+
+        def make() -> RunProcess:
+            return RunProcess(claimed, order, self._settings, self._watch)
+
+        process = None
+        if claimed.process != "fresh":
+            process = self.templates.execution(claimed, make)
+            if claimed.stop.is_set() and process is None:
+                raise InterruptedError("The run was told to stop before it began.")
+            process = process or self.templates.cold_execution(claimed, make)
+        if process is None:
+            process = fresh = FreshProcess(claimed, order, self._settings, self._watch)
+            fresh.start(claimed, self._settings)
+        return process
+
+    def _order(self, claimed: Claimed) -> dict[str, Any]:
+        return {
+            "claim": claimed.claim,
+            "api_url": self._api.url,
+            "directory": claimed.directory,
+            "environment": claimed.environment,
+            "grace": self._settings.grace,
+        }
+
+    def tidy(self) -> None:
+        """Let go of what was not needed for a while."""
+        self.templates.tidy()
+
+    def close(self) -> None:
+        """End what is warm. Runs under way have been seen to."""
+        self.templates.close()
+        self._watch.close()
