@@ -254,8 +254,12 @@ class Shipper:
             print(f"Orchestrator: {message}", file=sys.stderr)
 
     def _look_for_left_behind(self) -> None:
-        """The server answers: a good moment to send what dead processes left, once."""
-        if not self._recovered:
+        """The server answers: a good moment to send what dead processes left, once.
+
+        The token of a run opens no other run's journal: sent with it, they would be refused and set aside for good.
+        Under an agent the agent sees to them.
+        """
+        if not self._recovered and any(stream.local for stream in self._places):
             self._recovered = True
             from orchestrator.journal.recovery import ship_in_background
 

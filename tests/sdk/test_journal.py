@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator import flow, get_run_logger, journal, task
 from orchestrator.config import Api
+from orchestrator.engine.flow_run import Execution
 from orchestrator.exceptions import RunCancelled
 from orchestrator.journal import recovery
 from orchestrator.journal.file import JournalFile, without
@@ -378,6 +379,20 @@ def test_what_a_killed_process_wrote_is_sent_by_the_next_flow(server, home, pyth
     lines = {m for m in server.messages() if m.startswith("line ")} - seen_before
     assert lines == {f"line {n}" for n in range(200)}
     assert len([entry for entry in server.all_entries("task.state") if entry["task"] == "step"]) == 200
+
+
+def test_the_token_of_one_run_is_not_used_for_the_journals_of_others(server, home, until, monkeypatch):
+    sent_on = []
+    monkeypatch.setattr(recovery, "ship_in_background", sent_on.append)
+
+    @flow
+    def claimed():
+        return 1
+
+    execution = Execution({"run": "01a204b9-7af9-769e-80b5-977c2ad055b6", "attempt": 1, "token": "orr_token"})
+    assert claimed.execute({}, execution).state_type == "COMPLETED"
+    until(lambda: server.all_entries() and files(home) == [])
+    assert sent_on == []
 
 
 def test_a_torn_last_line_is_left_out(server, home, python):
