@@ -9,12 +9,14 @@ import json
 import random
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
 from orchestrator._version import __version__
 from orchestrator.config import Api, require_api
 from orchestrator.exceptions import API_ERRORS, ApiError, RateLimited, Unavailable, Unreachable
+from orchestrator.exchange import Reply, exchange_at
 
 TIMEOUT = 30.0
 TRIES = 6
@@ -95,37 +97,49 @@ class Client:
         raise AssertionError("unreachable")
 
     def _once(self, method: str, path: str, body: Any, params: dict[str, Any] | None, timeout: float | None) -> Any:
+        wanted = {name: value for name, value in (params or {}).items() if value is not None}
+        here = exchange_at(self.api.url)
+        if here is None:
+            answer = self._by_http(method, path, body, wanted, timeout)
+        else:
+            sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+            query = {name: str(value) for name, value in wanted.items()}
+            answer = here.request(method, urllib.parse.unquote(path), query, self._headers(), sent)
+        if answer.status >= 300:
+            raise api_error(answer.status, answer.body, answer.headers.get("Retry-After"))
+        return _content(answer)
+
+    def _by_http(self, method: str, path: str, body: Any, query: dict[str, Any], timeout: float | None) -> Reply:
         import httpx
 
-        wanted = {name: value for name, value in (params or {}).items() if value is not None}
         sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         if body is None:
             sent = {}
         try:
             answer = self._client().request(
-                method, self.api.url + path, params=wanted or None, timeout=timeout or self._timeout, **sent
+                method, self.api.url + path, params=query or None, timeout=timeout or self._timeout, **sent
             )
         except httpx.InvalidURL as error:
             raise Unreachable(f"{self.api.url} is no address: {error}.") from None
         except httpx.HTTPError as error:
             raise Unreachable(f"{self.api.url} could not be reached: {error or type(error).__name__}.") from error
-        if answer.status_code >= 300:
-            raise api_error(answer.status_code, answer.content, answer.headers.get("Retry-After"))
-        return _content(answer)
+        return Reply(answer.status_code, answer.headers, answer.content)
+
+    def _headers(self) -> dict[str, str]:
+        from orchestrator.wire import WIRE
+
+        return {
+            "Authorization": f"Bearer {self.api.key}",
+            "Orchestrator-Wire": str(WIRE),
+            "User-Agent": f"orchestrator/{__version__}",
+        }
 
     def _client(self) -> Any:
         with self._lock:
             if self._http is None:
                 import httpx
 
-                from orchestrator.wire import WIRE
-
-                headers = {
-                    "Authorization": f"Bearer {self.api.key}",
-                    "Orchestrator-Wire": str(WIRE),
-                    "User-Agent": f"orchestrator/{__version__}",
-                }
-                self._http = httpx.Client(headers=headers, timeout=self._timeout)
+                self._http = httpx.Client(headers=self._headers(), timeout=self._timeout)
             return self._http
 
     def __enter__(self) -> Self:
@@ -142,13 +156,13 @@ class Client:
                 self._http = None
 
 
-def _content(answer: Any) -> Any:
+def _content(answer: Reply) -> Any:
     if answer.headers.get("Content-Type", "").startswith("application/octet-stream"):
-        return answer.content
-    if not answer.content:
+        return answer.body
+    if not answer.body:
         return None
     try:
-        return answer.json()
+        return json.loads(answer.body)
     except ValueError:
         raise ApiError("What answered is not the API. Check ORCHESTRATOR_API_URL: it ends in /api/v1.") from None
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orchestrator import clock
 from orchestrator.client import Client, in_context
 from orchestrator.exceptions import NotFound
+from orchestrator.exchange import exchange_at
 from orchestrator.states import State, StateType
 
 if TYPE_CHECKING:
@@ -118,6 +120,9 @@ def _deploy(client: Client, deployment: Deployment) -> UUID:
         _upload(client, code.sha256, code.bundle)
     body = {**deployment.settings, "entrypoint": code.entrypoint, "source": source, "python": code.python}
     made = client.post("/deployments", body, again=True)
+    here = exchange_at(client.api.url)
+    if here is not None:
+        here.deployed(UUID(made["id"]), deployment.flow)
     return UUID(made["id"])
 
 
@@ -272,7 +277,7 @@ def _watched(client: Client, run: RemoteRun, timeout: float | None, poll_interva
         left = poll_interval if until is None else min(poll_interval, until - time.monotonic())
         if left <= 0:
             break
-        time.sleep(left)
+        clock.pause(left)
         if here is not None:
             here.check_stop()
         run = remote_run(client.get(f"/flow-runs/{run.id}"))

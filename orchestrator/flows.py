@@ -129,7 +129,8 @@ class Flow(Definition[P, R], Generic[P, R]):
         run = FlowRun(self, {**self._defaults(), **parameters}, execution=execution)
         from orchestrator.context import adopt_strays
 
-        adopt_strays(run)
+        if execution.alone:
+            adopt_strays(run)
         if execution.on_start is not None:
             execution.on_start(run)
         try:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import clock
 from orchestrator.context import current_flow_run, current_task_run, require_run
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ class _JournalHandler(logging.Handler):
             message = record.getMessage()
             if record.exc_info and record.exc_info[0] is not None:
                 message = f"{message}\n{_formatter.formatException(record.exc_info)}"
-            run.stream.put(
-                LogLine(run, int(record.created * 1_000_000), record.levelno, record.name, message, _extra(record))
-            )
+            run.stream.put(LogLine(run, clock.now(), record.levelno, record.name, message, _extra(record)))
         except Exception:
             self.handleError(record)
 

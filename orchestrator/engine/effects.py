@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from orchestrator import clock
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -77,15 +78,13 @@ class Sleep:
     def run(self) -> None:
         root = self._run.root
         if root is None:
-            time.sleep(self._seconds)
+            clock.sleep(self._seconds)
             return
-        root.stopping.wait(self._seconds)
+        clock.sleep(self._seconds, root.stopping)
         root.check_stop()
 
     async def arun(self) -> None:
-        import asyncio
-
-        await asyncio.sleep(self._seconds)
+        await clock.sleep_async(self._seconds)
 
 
 class Settle:

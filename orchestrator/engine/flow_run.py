@@ -43,6 +43,7 @@ class Execution:
         self.scheduled_at: datetime | None = None
         self.handed_back = False
         self.lost = False
+        self.alone = True  # In a process of its own, to which every thread belongs.
         self.on_start: Callable[[FlowRun], None] | None = None
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orchestrator import clock
 from orchestrator.engine import failures
 from orchestrator.engine.drivers import Abandoned
 from orchestrator.engine.outcomes import futures_in, judge
@@ -180,7 +181,7 @@ class Run:
         self.state_type = kind
         self.state_name = name
         self.message = message
-        self.t = time_ns() // 1000
+        self.t = clock.time_ns() // 1000
 
     # What others ask.
 

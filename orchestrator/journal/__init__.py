@@ -58,12 +58,6 @@ def hub_of(api: Api) -> Hub:
     return hub
 
 
-def leave(api: Api, timeout: float = 5.0) -> bool:
-    """Tell an API the rest and be done with it: its threads end. False when not all was received in time."""
-    hub = _hubs.pop(api, None)
-    return hub is None or hub.close(timeout)
-
-
 def flush(timeout: float = 30.0) -> bool:
     """Wait until the server has received everything told so far; False when that took too long.
 
@@ -80,6 +74,13 @@ def end() -> None:
     for hub in list(_hubs.values()):
         hub.end()
     _hubs.clear()
+
+
+def leave(api: Api) -> None:
+    """Do so for one API."""
+    hub = _hubs.pop(api, None)
+    if hub is not None:
+        hub.end()
 
 
 def _forget_after_fork() -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from orchestrator import clock
 from orchestrator.journal.entries import dropped_line
 from orchestrator.journal.file import JournalFile, first_seq, last_seq
-from orchestrator.journal.records import now
 from orchestrator.wire import WIRE, Batch, encode
 from orchestrator.wire import Stream as StreamLine
 
@@ -42,7 +42,7 @@ def take(stream: Any, file: JournalFile, offset: int, size: int) -> Piece | None
 
 def body_of(pieces: list[Piece]) -> bytes:
     """The body of a request: the batch line, and each stream's line before its entries."""
-    parts = [encode(Batch(wire=WIRE, sent_at=now())), b"\n"]
+    parts = [encode(Batch(wire=WIRE, sent_at=clock.now())), b"\n"]
     for piece in pieces:
         head = StreamLine(
             root=UUID(str(piece.stream.root)),

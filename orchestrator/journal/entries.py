@@ -11,10 +11,11 @@ from uuid import UUID
 
 import msgspec
 
+from orchestrator import clock
 from orchestrator._version import __version__
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.journal.records import LogLine, RunReport, TaskSnapshot, now
+from orchestrator.journal.records import LogLine, RunReport, TaskSnapshot
 from orchestrator.states import StateType
 from orchestrator.wire import (
     MAX_ENTRY,
@@ -56,7 +57,7 @@ def line_of(record: Any, seq: int, root: UUID) -> bytes:
 
 def dropped_line(seq: int, last: int, root: UUID, why: str, count: dict[str, int]) -> bytes:
     """The line that stands in for entries which were given up."""
-    return encode(Dropped(seq=seq, run=root, t=now(), last=last, why=why, count=count)) + b"\n"
+    return encode(Dropped(seq=seq, run=root, t=clock.now(), last=last, why=why, count=count)) + b"\n"
 
 
 def _run_state(report: RunReport, seq: int) -> RunState:

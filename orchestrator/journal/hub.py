@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from orchestrator import clock
 from orchestrator.config import Api
 from orchestrator.journal.records import Finish, RunReport
 from orchestrator.journal.stream import Stream
@@ -51,7 +52,6 @@ class Hub:
         self.urgent = False
         self.changed = threading.Condition()
         self.closing = False
-        self.over = False
         self._records: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._abandoned = False
         self._threads: list[threading.Thread] = []
@@ -111,7 +111,7 @@ class Hub:
 
     def _drain(self) -> None:
         next_due: float | None = None
-        while not self._abandoned and not self.over:
+        while not self._abandoned:
             items = self._next_items(next_due)
             if items:
                 self._write(items)
@@ -120,7 +120,7 @@ class Hub:
                 time.sleep(GATHER)
 
     def _next_items(self, next_due: float | None) -> list[Any]:
-        timeout = None if next_due is None else max(0.0, next_due - time.time())
+        timeout = None if next_due is None else max(0.0, next_due - clock.now() / 1_000_000)
         self.asleep = timeout is None
         if self.asleep and self._something_opened():
             timeout = 0.1  # A task began just before we said that we sleep.
@@ -206,18 +206,6 @@ class Hub:
     def flush(self, timeout: float) -> bool:
         """Wait until everything told so far is acked."""
         return self._wait_until_acked(time.monotonic() + timeout)
-
-    def close(self, timeout: float) -> bool:
-        """Wait until everything is acked, then end the threads. What comes later goes nowhere."""
-        through = self._wait_until_acked(time.monotonic() + timeout)
-        threads, self._threads, self.over = self._threads, [], True
-        self.wake()
-        with self.changed:
-            self.changed.notify_all()
-        for thread in threads:
-            thread.join(timeout)
-        self.abandon()
-        return through
 
     def _wait_until_acked(self, until: float, note: bool = False) -> bool:
         written = threading.Event()

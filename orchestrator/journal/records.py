@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.states import StateType
@@ -88,8 +87,3 @@ class Finish:
     """The execution is over: once all is acked, its file may go."""
 
     __slots__ = ()
-
-
-def now() -> int:
-    """Microseconds UTC."""
-    return time_ns() // 1000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orchestrator.journal.records import Finish, TaskSnapshot, now
+from orchestrator import clock
+from orchestrator.journal.records import Finish, TaskSnapshot
 
 if TYPE_CHECKING:
     from orchestrator.engine.stopping import Stopping
@@ -71,7 +72,7 @@ class Stream:
     def late_to_announce(self) -> tuple[list[TaskSnapshot], int | None]:
         """Snapshots of the tasks that have run long enough to be shown, and when the next one will have (µs UTC)."""
         due: list[TaskSnapshot] = []
-        limit = now() - ANNOUNCE_AFTER
+        limit = clock.now() - ANNOUNCE_AFTER
         for run in list(self.open):
             if run.announced or run.started is None:
                 continue

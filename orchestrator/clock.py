@@ -1,0 +1,67 @@
+"""What time it is, and how to let time pass: the one source for all that runs tell, and for what they wait.
+
+Tests take it into their own hands (`orchestrator.testing.time_control`). So callers look names up here each time,
+`clock.time_ns()`, which costs a task nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import threading
+
+
+class Source(Protocol):
+    """Somebody who says what time it is."""
+
+    def time_ns(self) -> int:
+        """Nanoseconds UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, because a run waits for it."""
+        ...
+
+
+time_ns = time.time_ns
+_source: Source | None = None
+
+
+def now() -> int:
+    """Microseconds UTC."""
+    return time_ns() // 1000
+
+
+def sleep(seconds: float, until: threading.Event | None = None) -> None:
+    """Let time pass in this thread; not longer than until an event is set."""
+    if _source is not None:
+        _source.sleep(seconds)
+    elif until is not None:
+        until.wait(seconds)
+    else:
+        time.sleep(seconds)
+
+
+async def sleep_async(seconds: float) -> None:
+    """Let time pass in this coroutine."""
+    import asyncio
+
+    if _source is not None:
+        await asyncio.to_thread(_source.sleep, seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    """Wait for others before the next look at them: time that somebody controls does not pass by that."""
+    time.sleep(seconds if _source is None else min(seconds, 0.01))
+
+
+def take_over(source: Source | None) -> Source | None:
+    """Let somebody else say what time it is; None gives it back to the system. Returns who said so before."""
+    global time_ns, _source
+    before, _source = _source, source
+    time_ns = time.time_ns if source is None else source.time_ns
+    return before

@@ -1,0 +1,201 @@
+"""The API in memory: who asks, for what, and the answer."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from orchestrator import clock
+from orchestrator.exchange import Reply
+from orchestrator.testing.memory import claims, deployments, journal, runs, variables
+from orchestrator.testing.memory.asked import Asked, Refusal
+from orchestrator.testing.memory.rows import Actor, Store
+from orchestrator.testing.memory.shown import PORTAL, show_variable
+from orchestrator.wire import WIRE, encode
+
+Handler = Callable[[Store, Asked], Any]
+
+_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
+_RUN = _VIEW | {"runs.trigger", "runs.cancel"}
+_AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
+_DEVELOP = _RUN | _AGENT | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
+_OWN_RUN = {"journal.write", "variables.view", "variables.edit", "runs.view", "runs.trigger"}
+ROLES: dict[str, frozenset[str]] = {
+    "viewer": _VIEW,
+    "runner": _RUN,
+    "agent": _AGENT,
+    "developer": _DEVELOP,
+    "owner": _DEVELOP,
+    "run": frozenset(_OWN_RUN | {"deployments.view", "bundles.read"}),
+    "run.over": frozenset({"journal.write"}),
+}
+
+_ID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+
+
+def _me(store: Store, asked: Asked) -> dict[str, Any]:
+    by = asked.by
+    named = {"organization": "testing", "workspace": "main", "actor": by.label, "kind": by.kind, "role": by.role}
+    return {**named, "portal_url": f"{PORTAL}/"}
+
+
+def _variable(store: Store, asked: Asked) -> dict[str, Any]:
+    return show_variable(variables.find(store, asked.names["name"]))
+
+
+_ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
+    "/me": {"GET": ("deployments.view", _me)},
+    "/deployments": {
+        "GET": ("deployments.view", deployments.page),
+        "POST": ("deployments.edit", deployments.deploy),
+    },
+    "/deployments/by-name/(?P<flow>.+)/(?P<name>[^/]+)": {"GET": ("deployments.view", deployments.by_name)},
+    f"/deployments/{_ID}": {"GET": ("deployments.view", deployments.by_id)},
+    f"/deployments/{_ID}/pause": {"POST": ("schedules.edit", deployments.pause)},
+    f"/deployments/{_ID}/resume": {"POST": ("schedules.edit", deployments.resume)},
+    "/bundles/(?P<sha256>[^/]+)": {
+        "PUT": ("bundles.write", deployments.put_bundle),
+        "GET": ("bundles.read", deployments.get_bundle),
+        "HEAD": ("bundles.read", deployments.get_bundle),
+    },
+    "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
+    f"/flow-runs/{_ID}": {"GET": ("runs.view", runs.one)},
+    f"/flow-runs/{_ID}/cancel": {"POST": ("runs.cancel", runs.cancel)},
+    f"/flow-runs/{_ID}/logs": {"GET": ("runs.view", runs.lines)},
+    f"/flow-runs/{_ID}/task-runs": {"GET": ("runs.view", runs.tasks)},
+    "/work-pools": {"GET": ("pools.view", deployments.pools), "POST": ("pools.edit", deployments.create_pool)},
+    "/agents": {"POST": ("agents.work", claims.register)},
+    f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
+    f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},
+    f"/agents/{_ID}/ended": {"POST": ("agents.work", claims.end_attempt)},
+    "/variables": {"GET": ("variables.view", variables.page)},
+    "/variables/(?P<name>[^/]+)": {
+        "GET": ("variables.view", _variable),
+        "PUT": ("variables.edit", variables.put),
+        "DELETE": ("variables.edit", variables.remove),
+    },
+}
+
+
+class Memory:
+    """One workspace of an API, in memory.
+
+    Args:
+        lease_seconds: For how long a holder may be silent.
+        wait_seconds: For how long an agent's wait is held.
+    """
+
+    def __init__(self, lease_seconds: float = 60.0, wait_seconds: float = 25.0) -> None:
+        self.store = Store(lease_seconds, wait_seconds)
+        self.flows: dict[UUID, Any] = {}
+        self.refusals: list[Refusal] = []
+        self.requests: list[tuple[str, str]] = []
+        self._routes = [(re.compile(pattern), by_method) for pattern, by_method in _ROUTES.items()]
+        wait: Handler = lambda store, asked: claims.wait(store, asked, self.tick)  # noqa: E731
+        self._routes.append((re.compile(f"/agents/{_ID}/wait"), {"GET": ("agents.work", wait)}))
+        post: Handler = lambda store, asked: journal.receive(store, asked, clock.now())  # noqa: E731
+        self._routes.append((re.compile("/journal"), {"POST": ("journal.write", post)}))
+        deployments.add_pool(self.store, "default")
+
+    def key(self, role: str = "developer", label: str = "") -> str:
+        """A new key of this role."""
+        secret = f"orc_{secrets.token_urlsafe(32)}"
+        self.store.keys[secret] = Actor("key", role, label or role)
+        return secret
+
+    def deployed(self, id: UUID, flow: Any) -> None:
+        """Note which object a deployment of this process was made from."""
+        self.flows[id] = flow
+
+    # Requests.
+
+    def request(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        """Answer a request, as any server's client would make it."""
+        sent = {name.lower(): value for name, value in headers.items()}
+        with self.store.changed:
+            try:
+                self.requests.append((method, path))
+                self.tick()
+                told = self._answer(method, path, query, sent, body)
+            except Refusal as refusal:
+                more = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+                return _json(refusal.body(), refusal.status, more)
+        if isinstance(told, bytes):
+            headers = {"Content-Type": "application/octet-stream", "X-Size": str(len(told))}
+            return Reply(200, headers, b"" if method == "HEAD" else told)
+        content, status = told if isinstance(told, tuple) else (told, 200)
+        return _json(content, status, {}) if content is not None else Reply(status, {}, b"")
+
+    def _answer(self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Any:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        found = next(((match, by) for route, by in self._routes if (match := route.fullmatch(path))), None)
+        if found is None:
+            raise Refusal("not_found", "There is no such address in this API. docs/api.md lists them.")
+        match, by_method = found
+        actor = self._actor(headers.get("authorization", ""))
+        verb, handler = by_method.get(method, ("", None))
+        if handler is not None and verb not in ROLES.get(actor.role, ()):
+            message = f"Your role ({actor.role}) may not do this ({verb}). Ask an owner of the workspace."
+            raise Refusal("forbidden", message)
+        _check_wire(headers.get("orchestrator-wire"))
+        if handler is None:
+            raise Refusal("method_not_allowed", f'Method "{method}" not allowed.')
+        encoding = headers.get("content-encoding", "").strip().lower()
+        return handler(self.store, Asked(actor, body, query, match.groupdict(), encoding))
+
+    def _actor(self, authorization: str) -> Actor:
+        scheme, _, secret = authorization.partition(" ")
+        if not authorization:
+            raise Refusal("unauthorized", "Authentication credentials were not provided.")
+        held = self.store.tokens.get(secret)
+        if held is not None:
+            run, attempt = held
+            live = run.lease is not None and run.lease.attempt == attempt
+            return Actor("run", "run" if live else "run.over", "run", run.id, attempt)
+        actor = self.store.keys.get(secret) if scheme.lower() == "bearer" else None
+        if actor is None:
+            message = (
+                "This key is unknown, expired or revoked. Make a new one in the portal, then `orchestrator login`."
+            )
+            raise Refusal("unauthorized", message)
+        return actor
+
+    # Time.
+
+    def tick(self) -> None:
+        """Do what time has brought: judge silent holders, make scheduled runs, wake who waits."""
+        with self.store.changed:
+            claims.expire(self.store, self.store.roots())
+            runs.make_scheduled(self.store)
+            runs.look_at_due(self.store)
+
+    def next_event(self) -> int | None:
+        """When (µs UTC) something is to be done next."""
+        with self.store.changed:
+            leases = [run.lease.expires_at + 1 for run in self.store.runs.values() if run.lease is not None]
+            due = [run.due_at for run in self.store.runs.values() if run.state_type == "SCHEDULED" and run.due_at]
+            every = [each.schedule for each in self.store.deployments.values()]
+            made = [each.next_at - 60_000_000 for each in every if each is not None and each.next_at is not None]
+            now = clock.now()
+            return min((at for at in [*leases, *due, *made] if at > now), default=None)
+
+
+def _check_wire(spoken: str | None) -> None:
+    if spoken is None:
+        return
+    if not spoken.isdecimal() or int(spoken) < WIRE - 1 or int(spoken) < 1:
+        message = f"This server speaks wire version {WIRE}. Upgrade with `pip install -U orchestrator`."
+        raise Refusal("wire_version", message)
+    if int(spoken) > WIRE:
+        message = f"This server speaks wire version {WIRE} at most. Upgrade the server, or use an older SDK."
+        raise Refusal("wire_version", message)
+
+
+def _json(content: Any, status: int, headers: dict[str, str]) -> Reply:
+    return Reply(status, {"Content-Type": "application/json", **headers}, encode(content))

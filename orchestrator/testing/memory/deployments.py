@@ -1,0 +1,234 @@
+"""Deployments, and the bundles of code behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from orchestrator import clock
+from orchestrator.ids import uuid7
+from orchestrator.testing.memory import schedules
+from orchestrator.testing.memory.asked import Asked, DeploymentInput, PoolInput, Refusal, invalid
+from orchestrator.testing.memory.paging import newest
+from orchestrator.testing.memory.rows import Deployment, Store
+from orchestrator.testing.memory.shown import show_deployment
+from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, clean_text, json_value
+
+MAX_BUNDLE = 50 << 20
+MAX_JOB_VARIABLES = 64 << 10
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Make or change the deployment of this flow and name."""
+    told = asked.read(DeploymentInput)
+    _check(store, told)
+    queue = told.work_queue or "default"
+    if told.work_pool not in store.pools:
+        known = ", ".join(sorted(store.pools))
+        raise Refusal("not_found", f"There is no work pool {told.work_pool!r}. There is: {known}.")
+    if queue != "default":
+        raise Refusal("not_found", f"The pool {told.work_pool!r} has no queue {queue!r}.")
+    flow, name, at = clean_text(told.flow), clean_text(told.name), clock.now()
+    facts: dict[str, Any] = {
+        **msgspec.structs.asdict(told),
+        "description": clean_text(told.description or "", 10_000), "version": clean_text(told.version or "", 200),
+        "tags": list(dict.fromkeys(clean_text(tag) for tag in told.tags)), "work_queue": queue,
+        "python": clean_text(told.python or "", 10), "parameters": json_value(told.parameters),
+        "parameter_schema": json_value(told.parameter_schema or {"type": "object", "properties": {}}),
+        "job_variables": json_value(told.job_variables),
+    }  # fmt: skip
+    before = _named(store, flow, name)
+    wanted = before or Deployment(uuid7(), flow, name, told.work_pool, facts, at, at)
+    if told.schedule is not None:
+        check_parameters(facts["parameter_schema"], facts["parameters"])
+    schedules.set_schedule(store, wanted, told.schedule)
+    wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
+    store.deployments[wanted.id] = wanted
+    return show(wanted), 200 if before else 201
+
+
+def _check(store: Store, told: DeploymentInput) -> None:
+    fields: dict[str, str] = {}
+    if not 0 < len(told.flow) <= MAX_NAME:
+        fields["flow"] = f"1 to {MAX_NAME} characters."
+    if not 0 < len(told.name) <= 200 or "/" in told.name:
+        fields["name"] = "1 to 200 characters without a slash."
+    if not 0 < len(told.entrypoint) <= 1_000:
+        fields["entrypoint"] = "Like `flows.py:main`."
+    if len(told.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in told.tags):
+        fields["tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
+    if not 0 <= told.retries <= 10_000 or not 0 <= told.retry_delay <= 366 * 86_400:
+        fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
+    if told.crash_retries is not None and not 0 <= told.crash_retries <= 10_000:
+        fields["crash_retries"] = "0 to 10,000."
+    if told.concurrency_limit is not None and not 0 < told.concurrency_limit <= 1_000_000:
+        fields["concurrency_limit"] = "1 or more."
+    if told.process not in PROCESSES:
+        fields["process"] = f"One of {', '.join(PROCESSES)}."
+    fields |= _check_job_variables(told.job_variables)
+    if fields:
+        raise Refusal("invalid", "The deployment can't be taken; see fields.", fields)
+    _check_schema(told.parameter_schema)
+    _check_source(store, told.source)
+
+
+def _check_job_variables(variables: dict[str, Any]) -> dict[str, str]:
+    wrong: dict[str, str] = {}
+    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
+        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
+    env = variables.get("env", {})
+    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
+        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
+    memory = variables.get("memory_mib")
+    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
+        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
+    return wrong
+
+
+def _is_environment(name: str, text: Any) -> bool:
+    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text
+
+
+def _check_source(store: Store, source: dict[str, Any]) -> None:
+    kind = source.get("type")
+    if kind == "path" and isinstance(source.get("path"), str) and 0 < len(source["path"]) <= 4_096:
+        return
+    if kind == "bundle" and isinstance(source.get("sha256"), str):
+        if source["sha256"] not in store.bundles:
+            raise Refusal("not_found", "This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
+        return
+    allowed = '{"type": "bundle", "sha256": …} or {"type": "path", "path": …}.'
+    raise invalid("A source is a bundle or a path.", "source", allowed)
+
+
+def _check_schema(schema: Any) -> None:
+    shared = _shared()
+    try:
+        shared.check_schema(schema)
+    except shared.SchemaRefusal as refusal:
+        raise Refusal("invalid", str(refusal), refusal.fields) from refusal
+
+
+def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
+    """Refuse parameters that the schema does not allow."""
+    shared = _shared()
+    try:
+        shared.check_parameters(schema, parameters)
+    except shared.SchemaRefusal as refusal:
+        raise Refusal("invalid", str(refusal), refusal.fields) from refusal
+
+
+def _shared() -> Any:
+    try:
+        from orchestrator import schema
+    except ImportError:
+        raise Refusal("unavailable", "Schemas need jsonschema: pip install 'orchestrator[testing]'.") from None
+    return schema
+
+
+def _named(store: Store, flow: str, name: str) -> Deployment | None:
+    return next((each for each in store.deployments.values() if (each.flow, each.name) == (flow, name)), None)
+
+
+def find(store: Store, reference: str) -> Deployment:
+    """A deployment by id or by `flow/name`."""
+    flow, slash, name = reference.rpartition("/")
+    if slash and "\x00" in reference:
+        raise Refusal("invalid", "A value has characters or digits that can't be stored.")
+    try:
+        found = _named(store, flow, name) if slash else store.deployments.get(UUID(reference))
+    except ValueError:
+        found = None
+    if found is None:
+        raise Refusal("not_found", f"There is no deployment {reference!s:.200} in this workspace.")
+    return found
+
+
+def show(deployment: Deployment) -> dict[str, Any]:
+    """A deployment as the API shows it."""
+    return show_deployment(deployment, schedules.show(deployment.schedule))
+
+
+def page(store: Store, asked: Asked) -> dict[str, Any]:
+    """Deployments, last changed first."""
+    found, after = newest(list(store.deployments.values()), asked, "updated_at")
+    return {"items": [show(each) for each in found], "next": after}
+
+
+def by_name(store: Store, asked: Asked) -> dict[str, Any]:
+    """One deployment, by flow and name."""
+    return show(find(store, f"{asked.names['flow']}/{asked.names['name']}"))
+
+
+def by_id(store: Store, asked: Asked) -> dict[str, Any]:
+    """One deployment."""
+    return show(find(store, asked.names["id"]))
+
+
+def pause(store: Store, asked: Asked) -> dict[str, Any]:
+    """Stop its schedules."""
+    deployment = find(store, asked.names["id"])
+    if deployment.schedule is not None and deployment.schedule.active:
+        schedules.pause(store, deployment.schedule, asked.by.label)
+    return show(deployment)
+
+
+def resume(store: Store, asked: Asked) -> dict[str, Any]:
+    """Start its schedules again, from now on."""
+    deployment = find(store, asked.names["id"])
+    if deployment.schedule is not None and not deployment.schedule.active:
+        schedules.start(deployment.schedule)
+    return show(deployment)
+
+
+# Bundles.
+
+
+def put_bundle(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Keep the bytes of a bundle."""
+    sha256 = asked.names["sha256"]
+    if len(asked.body) > MAX_BUNDLE:
+        limit = f"A bundle has {MAX_BUNDLE >> 20} MiB at most. Leave data and environments out of it."
+        raise Refusal("too_large", limit)
+    if not _SHA256.fullmatch(sha256) or hashlib.sha256(asked.body).hexdigest() != sha256:
+        raise invalid("The content does not have this SHA-256.", "sha256", "Hash of the bytes as sent.")
+    new = sha256 not in store.bundles
+    store.bundles[sha256] = asked.body
+    return {"sha256": sha256}, 201 if new else 200
+
+
+def get_bundle(store: Store, asked: Asked) -> bytes:
+    """The bytes of a bundle."""
+    found = store.bundles.get(asked.names["sha256"])
+    if found is None:
+        raise Refusal("not_found", "There is no such bundle here.")
+    return found
+
+
+# Pools.
+
+
+def add_pool(store: Store, name: str) -> dict[str, Any]:
+    """Make a pool."""
+    store.pools[name] = {"id": uuid7(), "name": name, "type": "process", "paused": False}
+    return store.pools[name]
+
+
+def create_pool(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """A new pool, with its default queue."""
+    name = clean_text(asked.read(PoolInput).name.strip())
+    if not 0 < len(name) <= 200:
+        raise invalid("A pool needs a name of 1 to 200 characters.", "name", "1 to 200 characters.")
+    if name in store.pools:
+        raise invalid("A pool of this name exists.", "name", "Choose another name.")
+    return add_pool(store, name), 201
+
+
+def pools(store: Store, asked: Asked) -> dict[str, Any]:
+    """All pools, by name."""
+    return {"items": [store.pools[name] for name in sorted(store.pools)], "next": None}

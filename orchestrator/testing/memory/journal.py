@@ -1,0 +1,319 @@
+"""What running flows tell, applied as the real server does: batch by batch, everything at most once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from orchestrator import reading
+from orchestrator.reading import Part
+from orchestrator.states import HELD, TERMINAL, By, StateType
+from orchestrator.testing.memory.asked import Asked, Refusal
+from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
+from orchestrator.testing.memory.states import move, rank, settle
+from orchestrator.testing.memory.streams import OpenStream, begins_local_run, mark, may_open, open_streams
+from orchestrator.wire import (
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_PARAMETERS,
+    MAX_PARENTS,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TRACEBACK,
+    About,
+    Answer,
+    Artifact,
+    Dropped,
+    Error,
+    Event,
+    Log,
+    Rejected,
+    Result,
+    RunState,
+    Signal,
+    TaskState,
+    Usage,
+    clean_text,
+    json_value,
+)
+
+QUIET_REJECTIONS = {"refused", "superseded"}
+QUARANTINED_TEXT = 8_192
+
+
+def receive(store: Store, asked: Asked, received: int) -> Answer:
+    """Apply a batch and say what was received."""
+    try:
+        batch, parts = reading.read_batch(reading.unpack(asked.body, asked.encoding))
+    except reading.BatchTooLarge as error:
+        raise Refusal("too_large", str(error)) from error
+    except reading.NoBatch as error:
+        raise Refusal("invalid", str(error)) from error
+    return _Application(store, asked.by, received).run(batch.sent_at, parts)
+
+
+class _Application:
+    """The steps of one batch, in order."""
+
+    def __init__(self, store: Store, actor: Actor, received: int) -> None:
+        self.store, self.actor, self.received = store, actor, received
+
+    def run(self, sent_at: int, parts: list[Part]) -> Answer:
+        allowed = [part for part in parts if may_open(part, self.actor)]
+        unknown = [Rejected(part.head.id, 0, "unknown_run") for part in parts if part not in allowed]
+        if self.actor.kind == "key":
+            self._create_local_roots(part for part in allowed if begins_local_run(part))
+        opened = open_streams(self.store, allowed, sent_at, self.received)
+        self._apply(opened.streams)
+        return Answer(
+            acked=mark(self.store, opened.streams),
+            expected=opened.expected | {s.id: s.part.next_seq for s in opened.streams if s.part.broken},
+            rejected=[*unknown, *opened.refused, *self._quarantined(opened.streams)],
+            signals=[signal for stream in opened.streams for signal in _signals(stream)],
+        )
+
+    def _create_local_roots(self, parts: Iterable[Part]) -> None:
+        """The first client with an id counts, by its token."""
+        for part in parts:
+            entry, head = part.entries[0], part.head
+            if head.root in self.store.runs or not isinstance(entry, RunState) or entry.about is None:
+                continue
+            run = self._new_run(entry, entry.about, head.root, "local", attempt=1)
+            run.attempts[1] = Attempt(head.token)
+            run.lease = Lease(1, None, self.received + self.store.lease_time)
+
+    def _new_run(self, entry: RunState, about: About, root_id: UUID, origin: str, attempt: int) -> Run:
+        """A run as its holder describes it, PENDING until the entry that began it is applied."""
+        run = Run(
+            id=entry.run, root_id=root_id, flow=clean_text(about.flow, MAX_NAME) or "flow",
+            name=clean_text(about.name, MAX_NAME) or f"run-{str(entry.run)[-6:]}", origin=origin,
+            created_by=self.actor.label, created_at=self.received, state_type="PENDING", state_name="Pending",
+            state_at=self.received, parameters=_parameters(about), tags=clean_tags(about.tags),
+            version=clean_text(about.version or "", 200), attempt=attempt,
+            retries=min(max(about.retries, 0), 10_000), scheduled_at=self.received,
+            parent_id=(about.parent or root_id) if root_id != entry.run else None, parent_task_id=about.parent_task,
+        )  # fmt: skip
+        self.store.runs[run.id] = run
+        return run
+
+    def _apply(self, opened: list[OpenStream]) -> None:
+        roots = {stream.root.id for stream in opened}
+        back = {stream.root for stream in opened if self._welcome_back(stream)}
+        moved = list(back)
+        for stream in opened:
+            self._begin_subflows(stream)
+            moved += self._apply_states(stream)
+            for entry in stream.entries:
+                self._write(stream, entry)
+        settle(self.store, [run for run in dict.fromkeys(moved) if run.root_id in roots])
+        for stream in opened:
+            self._renew(stream, stream.root in back)
+
+    def _welcome_back(self, stream: OpenStream) -> bool:
+        root = stream.root
+        if stream.superseded or (root.state_type, root.state_name) != ("RUNNING", "Unreachable"):
+            return False
+        message = "The holder was heard of again."
+        return move(root, StateType.RUNNING, by=By.SERVER, message=message, at=self.received)
+
+    def _begin_subflows(self, stream: OpenStream) -> None:
+        if not stream.is_holder or stream.superseded:
+            return
+        for entry in stream.entries:
+            if isinstance(entry, RunState) and entry.about is not None and entry.run not in self.store.runs:
+                self._new_run(entry, entry.about, stream.root.id, "subflow", stream.attempt)
+
+    def _run_of(self, stream: OpenStream, id: UUID) -> Run | None:
+        run = self.store.runs.get(id)
+        return run if run is not None and run.root_id == stream.root.id else None
+
+    def _apply_states(self, stream: OpenStream) -> list[Run]:
+        moved: list[Run] = []
+        for entry in stream.entries:
+            if not isinstance(entry, RunState):
+                continue
+            run = self._run_of(stream, entry.run)
+            if not stream.is_holder:
+                stream.reject(entry.seq, "not_writer_0")
+            elif run is None:
+                stream.reject(entry.seq, "unknown_run")
+            elif stream.superseded:
+                self._note_late(stream, entry, "superseded")
+            elif _move(stream, run, entry):
+                moved.append(run)
+            else:
+                self._note_late(stream, entry, "refused")
+        return moved
+
+    def _note_late(self, stream: OpenStream, entry: RunState, code: str) -> None:
+        stream.root.attempts[stream.attempt].history.append((stream.at(entry.t), entry.state, entry.name))
+        stream.reject(entry.seq, code)
+
+    def _write(self, stream: OpenStream, entry: Any) -> None:
+        run = self._run_of(stream, entry.run)
+        if run is None and stream.superseded:
+            run = stream.root  # Of a subflow that was never made: no word is lost.
+        if isinstance(entry, RunState):
+            return
+        if run is None:
+            stream.reject(entry.seq, "unknown_run")
+            return
+        match entry:
+            case TaskState():
+                _write_task(stream, run, entry)
+            case Log():
+                _write_line(stream, run, entry)
+            case Dropped():
+                count = ", ".join(f"{n} × {kind}" for kind, n in sorted(entry.count.items())) or "entries"
+                text = clean_text(f"Not recorded: {count} ({entry.why})", 1_000)
+                _write_line(stream, stream.root, Log(seq=entry.seq, run=run.id, t=entry.t, level=30, message=text))
+            case Usage():
+                stream.root.cpu += max(entry.cpu, 0)
+                stream.root.memory = max(stream.root.memory, entry.memory)
+            case Event():
+                told = {"run": run.id, "t": stream.at(entry.t), "event": clean_text(entry.event, MAX_NAME)}
+                payload = json_of(entry.payload)
+                self.store.events.append({**told, "id": entry.id, "resource": entry.resource, "payload": payload})
+            case Result():
+                told = {"run": run.id, "t": stream.at(entry.t), "event": "result.stored", "id": None}
+                payload = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
+                self.store.events.append({**told, "resource": {"task": str(entry.task or "")}, "payload": payload})
+            case Artifact():
+                told = {"id": entry.id, "run": run.id, "task": entry.task, "type": entry.type, "key": entry.key or ""}
+                more = {"data": json_of(entry.data), "description": entry.description or ""}
+                self.store.artifacts.append({**told, **more, "t": stream.at(entry.t)})
+            case _:
+                raise AssertionError(entry)
+
+    def _renew(self, stream: OpenStream, back: bool) -> None:
+        """A local run's holder renews by speaking; an agent renews for its processes, in its heartbeat."""
+        root, until = stream.root, self.received + self.store.lease_time
+        if root.state_type not in HELD or stream.superseded:
+            return
+        if root.lease is None and stream.is_holder:  # It goes on after a pause, which gave the lease away.
+            attempt = root.attempts[stream.attempt]
+            attempt.ended_at, attempt.outcome = None, ""
+            root.lease = Lease(stream.attempt, attempt.agent, until)
+        elif root.lease is not None and (back or (root.is_local and stream.is_holder)):
+            root.lease.expires_at = until
+
+    def _quarantined(self, opened: list[OpenStream]) -> list[Rejected]:
+        rejected: list[Rejected] = []
+        for stream in opened:
+            bad = [(seq, code, line) for seq, code, line in stream.part.bad if seq > stream.applied]
+            bad += [(each.seq, each.code, b"") for each in stream.rejected]
+            for seq, code, line in bad:
+                rejected.append(Rejected(stream.id, seq, code))
+                if code not in QUIET_REJECTIONS:
+                    text = clean_text(line[:QUARANTINED_TEXT].decode("utf-8", "replace"))
+                    self.store.quarantine.append({"stream": stream.id, "seq": seq, "code": code, "entry": text})
+        return rejected
+
+
+def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
+    if not run.is_root and run.attempt != stream.attempt:
+        return False
+    if entry.state == StateType.SCHEDULED and (run.is_local or not run.is_root):
+        return False  # No agent would ever take it.
+    return move(
+        run,
+        StateType(entry.state),
+        by=By.HOLDER,
+        name=clean_text(entry.name, 200) if entry.name else None,
+        message=clean_text(entry.message, MAX_MESSAGE) if entry.message else None,
+        at=stream.at(entry.t),
+        due_at=stream.at(entry.at) if entry.at is not None else None,
+        run_count=entry.run_count,
+        duration=entry.duration or 0,
+        error=_error(entry.error),
+    )
+
+
+def _write_task(stream: OpenStream, run: Run, entry: TaskState) -> None:
+    known = run.tasks.get(entry.id)
+    order = (entry.run_count, rank(entry.state), entry.seq)
+    if known is not None and (known.attempt != stream.attempt or order <= (known.run_count, known.rank, known.seq)):
+        return
+    parents, tags = entry.parents[:MAX_PARENTS], clean_tags(entry.tags)
+    history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-100:]]
+    run.tasks[entry.id] = TaskRun(
+        id=entry.id,
+        task=clean_text(entry.task, MAX_NAME),
+        label=clean_text(entry.label, MAX_NAME),
+        state_type=entry.state,
+        state_name=clean_text(entry.name, 200) if entry.name else None,
+        message=clean_text(entry.message, MAX_MESSAGE) if entry.message else None,
+        attempt=stream.attempt,
+        run_count=entry.run_count,
+        rank=rank(entry.state),
+        seq=entry.seq,
+        started_at=known.started_at if known and entry.started is None else _corrected(stream, entry.started),
+        ended_at=_corrected(stream, entry.ended),
+        duration=entry.duration,
+        parents=parents or (known.parents if known else []),
+        parent_task=known.parent_task if known else entry.parent_task,
+        tags=tags or (known.tags if known else []),
+        history=history or (known.history if known else []),
+        error=_error(entry.error),
+    )
+
+
+def _corrected(stream: OpenStream, t: int | None) -> int | None:
+    return None if t is None else stream.at(t)
+
+
+def _write_line(stream: OpenStream, run: Run, entry: Log) -> None:
+    lines = stream.root.lines
+    lines.append(
+        LogLine(
+            line=len(lines) + 1, t=stream.at(entry.t), level=entry.level, logger=clean_text(entry.logger, 200),
+            message=entry.message, task=entry.task, attempt=stream.attempt, run=run.id, extra=json_of(entry.extra),
+        )
+    )  # fmt: skip
+
+
+def _signals(stream: OpenStream) -> list[Signal]:
+    """What the holder has to know. Said again with every answer until it acts."""
+    root = stream.root
+    if not stream.is_holder:
+        return []
+    if stream.superseded:
+        return [Signal(root.id, "superseded")]
+    if root.state_type == StateType.CANCELLING:
+        return [Signal(root.id, "cancel")]
+    return [Signal(root.id, "over")] if root.state_type in TERMINAL else []
+
+
+def _parameters(about: About) -> Any:
+    raw = bytes(about.parameters)
+    if not raw:
+        return {}
+    if len(raw) > MAX_PARAMETERS:
+        return {"…": f"{len(raw):,} bytes of parameters: more than the {MAX_PARAMETERS:,} that are kept"}
+    value = json_value(msgspec.json.decode(raw))
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def _error(error: Error | None) -> dict[str, str] | None:
+    if error is None:
+        return None
+    return {
+        "type": clean_text(error.type, 500),
+        "message": clean_text(error.message, 10_000),
+        "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
+    }
+
+
+def json_of(raw: msgspec.Raw) -> Any:
+    """JSON as the client wrote it, made fit to be kept."""
+    body = bytes(raw)
+    return json_value(json.loads(body)) if body else None
+
+
+def clean_tags(tags: list[str]) -> list[str]:
+    """At most 100 different tags of at most 200 characters, in order."""
+    return list(dict.fromkeys(clean_text(tag, MAX_TAG) for tag in tags[:MAX_TAGS] if tag))

@@ -1,0 +1,274 @@
+"""What is kept. Times are microseconds UTC."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from orchestrator import clock
+from orchestrator.states import TERMINAL
+
+State = tuple[int, str, str, str | None, int]
+"""When (µs UTC), type, name, message, attempt."""
+
+
+@dataclass(eq=False, slots=True)
+class TaskRun:
+    """A task run, as far as it has come."""
+
+    id: UUID
+    task: str
+    label: str
+    state_type: str
+    state_name: str | None
+    message: str | None
+    attempt: int
+    run_count: int
+    rank: int
+    seq: int
+    started_at: int | None
+    ended_at: int | None
+    duration: int | None
+    parents: list[UUID]
+    parent_task: UUID | None
+    tags: list[str]
+    history: list[Any]
+    error: dict[str, str] | None
+
+
+@dataclass(eq=False, slots=True)
+class LogLine:
+    """A line of a run's log. `line` counts within the execution."""
+
+    line: int
+    t: int
+    level: int
+    logger: str
+    message: str
+    task: UUID | None
+    attempt: int
+    run: UUID
+    extra: Any = None
+
+
+@dataclass(eq=False, slots=True)
+class Attempt:
+    """One claim of a root run."""
+
+    token: str
+    agent: UUID | None = None
+    ended_at: int | None = None
+    outcome: str = ""
+    history: list[Any] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Lease:
+    """Somebody holds a run."""
+
+    attempt: int
+    agent: UUID | None
+    expires_at: int
+
+
+@dataclass(eq=False, slots=True)
+class Run:
+    """A flow run.
+
+    Attributes:
+        state_type, state_name, state_message: The state that it is in.
+        history: All states, oldest first: (µs UTC, type, name, message, attempt).
+        attempt: How often it was claimed.
+        run_count: How often the flow's function was executed.
+        error: {"type", "message", "traceback"} of a run that ended badly.
+    """
+
+    id: UUID
+    root_id: UUID
+    flow: str
+    name: str
+    origin: str
+    created_by: str
+    created_at: int
+    state_type: str
+    state_name: str
+    state_at: int
+    parameters: Any = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    version: str = ""
+    deployment: Deployment | None = None
+    schedule: Schedule | None = None
+    idempotency_key: str | None = None
+    state_message: str = ""
+    history: list[State] = field(default_factory=list)
+    error: dict[str, str] | None = None
+    parent_id: UUID | None = None
+    parent_task_id: UUID | None = None
+    priority: int = 0
+    attempt: int = 0
+    run_count: int = 0
+    crashes: int = 0
+    claims_lost: int = 0
+    retries: int = 0
+    retry_delay: float = 0.0
+    crash_retries: int | None = None
+    scheduled_at: int | None = None
+    due_at: int | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    duration: int = 0
+    cpu: int = 0
+    memory: int = 0
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    lease: Lease | None = None
+    tasks: dict[UUID, TaskRun] = field(default_factory=dict)
+    lines: list[LogLine] = field(default_factory=list)  # of the whole execution, on its root
+    let_go: str | None = None
+    announced: bool = False  # its pool was told that it is due
+
+    @property
+    def is_root(self) -> bool:
+        """True for a run with a lease of its own."""
+        return self.id == self.root_id
+
+    @property
+    def is_local(self) -> bool:
+        """True for a run that no agent may take over."""
+        return self.deployment is None
+
+    @property
+    def is_final(self) -> bool:
+        """True when no state can follow."""
+        return self.state_type in TERMINAL
+
+    @property
+    def states(self) -> list[str]:
+        """The names of the states that it went through."""
+        return [name for _, _, name, _, _ in self.history]
+
+    def __repr__(self) -> str:
+        return f"<run {self.name!r} of {self.flow!r}: {self.state_name}>"
+
+
+@dataclass(eq=False, slots=True)
+class Schedule:
+    """When a deployment runs by itself: a cron, or an interval in seconds."""
+
+    id: UUID
+    cron: str = ""
+    day_or: bool = True
+    interval: float | None = None
+    anchor: int | None = None
+    timezone: str = "UTC"
+    active: bool = False
+    paused_by: str = ""
+    next_at: int | None = None
+
+    @property
+    def times(self) -> tuple[Any, ...]:
+        """What decides when it is due."""
+        return self.cron, self.day_or, self.interval, self.anchor, self.timezone
+
+
+@dataclass(eq=False, slots=True)
+class Deployment:
+    """A flow that can be triggered."""
+
+    id: UUID
+    flow: str
+    name: str
+    pool: str
+    facts: dict[str, Any]
+    created_at: int
+    updated_at: int
+    schedule: Schedule | None = None
+
+    @property
+    def full_name(self) -> str:
+        """Flow and name."""
+        return f"{self.flow}/{self.name}"
+
+
+@dataclass(eq=False, slots=True)
+class Agent:
+    """An agent that has registered."""
+
+    id: UUID
+    pool: str
+    name: str
+    facts: dict[str, Any]
+    last_seen_at: int
+    load: dict[str, Any] = field(default_factory=dict)
+    lines: list[Any] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Variable:
+    """A named value."""
+
+    name: str
+    value: Any
+    tags: list[str]
+    updated_at: int
+    updated_by: str
+
+
+@dataclass(eq=False, slots=True)
+class Mark:
+    """How far one stream was applied, and how far its writer's clock is off (µs)."""
+
+    applied: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks. A run's actor carries its root and attempt."""
+
+    kind: str
+    role: str
+    label: str
+    run_id: UUID | None = None
+    attempt: int | None = None
+
+
+class Store:
+    """All rows, and the one lock over them."""
+
+    def __init__(self, lease_seconds: float, wait_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self.wait_seconds = wait_seconds
+        self.changed = threading.Condition(threading.RLock())
+        self.keys: dict[str, Actor] = {}
+        self.tokens: dict[str, tuple[Run, int]] = {}
+        self.runs: dict[UUID, Run] = {}
+        self.marks: dict[tuple[UUID, int, int], Mark] = {}
+        self.quarantine: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.artifacts: list[dict[str, Any]] = []
+        self.deployments: dict[UUID, Deployment] = {}
+        self.bundles: dict[str, bytes] = {}
+        self.pools: dict[str, dict[str, Any]] = {}
+        self.wakes: dict[str, int] = {}
+        self.agents: dict[UUID, Agent] = {}
+        self.variables: dict[str, Variable] = {}
+
+    @property
+    def lease_time(self) -> int:
+        """For how long (µs) a holder may be silent."""
+        return int(self.lease_seconds * 1_000_000)
+
+    def wake(self, pool: str) -> None:
+        """A pool has work."""
+        self.wakes[pool] = self.wakes.get(pool, 0) + 1
+        self.changed.notify_all()
+
+    def roots(self) -> list[Run]:
+        """Runs that are executions of their own."""
+        return [run for run in self.runs.values() if run.is_root]
+
+    def held(self, run: Run) -> bool:
+        """True while a lease of the run lives."""
+        return run.lease is not None and run.lease.expires_at > clock.now()

@@ -1,0 +1,213 @@
+"""Flow runs: trigger, look, cancel, and read what they told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestrator import clock
+from orchestrator.ids import uuid7
+from orchestrator.names import run_name
+from orchestrator.states import By, StateType
+from orchestrator.testing.memory import deployments, schedules
+from orchestrator.testing.memory.asked import Asked, Refusal, RunInput, invalid
+from orchestrator.testing.memory.paging import newest
+from orchestrator.testing.memory.rows import Deployment, Run, Schedule, Store
+from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task
+from orchestrator.testing.memory.states import move, settle
+from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+
+MAX_LINES = 5_000
+LATE_AFTER = 15_000_000  # µs
+FURTHEST = 3660 * 86_400_000_000  # µs
+
+
+def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Make a run; asked again with the same key, answer the same one."""
+    told = asked.read(RunInput)
+    if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
+        raise invalid("scheduled_at has no zone.", "scheduled_at", "ISO 8601 with a zone.")
+    if not -32_768 <= told.priority < 32_768:
+        raise invalid("The priority is out of bounds.", "priority", "-32768 to 32767.")
+    deployment = deployments.find(store, told.deployment)
+    if told.parent is not None and told.parent not in store.runs:
+        raise Refusal("not_found", "The parent run is not known here.")
+    run, new = create(
+        store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
+        key=told.idempotency_key, at=None if told.scheduled_at is None else _micros(told.scheduled_at),
+        priority=told.priority, parent=told.parent, parent_task=told.parent_task,
+    )  # fmt: skip
+    return show_run(run), 201 if new else 200
+
+
+def _micros(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
+
+
+def create(
+    store: Store,
+    deployment: Deployment,
+    *,
+    by: str,
+    parameters: dict[str, Any] | None = None,
+    name: str = "",
+    tags: Iterable[str] = (),
+    key: str | None = None,
+    at: int | None = None,
+    priority: int = 0,
+    parent: UUID | None = None,
+    parent_task: UUID | None = None,
+    origin: str = "api",
+    schedule: Schedule | None = None,
+) -> tuple[Run, bool]:
+    """The one door for runs of deployments; the run, and whether it is new."""
+    now, facts, id = clock.now(), deployment.facts, uuid7()
+    due = max(now if at is None else at, now - FURTHEST)
+    if due > now + FURTHEST:
+        raise invalid("That is more than ten years ahead.", "scheduled_at", "Choose an earlier time.")
+    run = Run(
+        id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
+        created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
+        parameters=_parameters(deployment, parameters or {}), tags=_tags([*facts["tags"], *tags]),
+        version=facts["version"], deployment=deployment, schedule=schedule, idempotency_key=_key(key),
+        history=[(now, "SCHEDULED", "Scheduled", None, 0)], parent_id=parent, parent_task_id=parent_task,
+        priority=priority, retries=facts["retries"], retry_delay=facts["retry_delay"],
+        crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
+    )  # fmt: skip
+    same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
+    known = next(same, None)
+    if known is not None:
+        return known, False
+    store.runs[id] = run
+    return run, True
+
+
+def _parameters(deployment: Deployment, given: dict[str, Any]) -> dict[str, Any]:
+    parameters = json_value({**deployment.facts["parameters"], **given})
+    if len(encode(parameters)) > MAX_PARAMETERS:
+        message = f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are."
+        raise invalid(message, "parameters", "Too large.")
+    deployments.check_parameters(deployment.facts["parameter_schema"], parameters)
+    return parameters
+
+
+def _tags(tags: Iterable[str]) -> list[str]:
+    distinct = list(dict.fromkeys(clean_text(str(tag).strip()) for tag in tags if str(tag).strip()))
+    if len(distinct) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in distinct):
+        raise invalid("Too many or too long tags.", "tags", f"{MAX_TAGS} tags of {MAX_TAG} characters at most.")
+    return distinct
+
+
+def _key(key: str | None) -> str | None:
+    if key is not None and not 0 < len(key) <= 200:
+        raise invalid("An idempotency key has 1 to 200 characters.", "idempotency_key", "1 to 200 characters.")
+    return clean_text(key) if key is not None else None
+
+
+# Look.
+
+
+def page(store: Store, asked: Asked) -> dict[str, Any]:
+    """Runs, newest first, filtered as asked."""
+    found, after = newest(_filtered(store, asked), asked, "created_at")
+    return {"items": [show_run(run) for run in found], "next": after}
+
+
+def _filtered(store: Store, asked: Asked) -> list[Run]:
+    query = asked.query
+    states = {state for state in query.get("state", "").upper().split(",") if state}
+    if unknown := states - set(StateType):
+        raise invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", "state", "A state type.")
+    flow, reference = query.get("flow"), query.get("deployment")
+    if "\x00" in (flow or ""):
+        raise Refusal("invalid", "A value has characters or digits that can't be stored.")
+    deployment = deployments.find(store, reference) if reference else None
+    return [
+        run
+        for run in store.runs.values()
+        if (not states or run.state_type in states)
+        and (not flow or run.flow == flow)
+        and (deployment is None or run.deployment is deployment)
+    ]
+
+
+def find(store: Store, id: UUID) -> Run:
+    """A run."""
+    found = store.runs.get(id)
+    if found is None:
+        raise Refusal("not_found", "There is no such flow run here.")
+    return found
+
+
+def one(store: Store, asked: Asked) -> dict[str, Any]:
+    """One run, with its task runs counted."""
+    return show_run_with_tasks(find(store, asked.id))
+
+
+def lines(store: Store, asked: Asked) -> dict[str, Any]:
+    """Log lines after a number, oldest first."""
+    run = find(store, asked.id)
+    after, limit = asked.number("after", 0), asked.limit(1_000, MAX_LINES)
+    every = find(store, run.root_id).lines[max(after, 0) :]
+    found = [line for line in every if run.is_root or line.run == run.id][:limit]
+    return {"items": [show_line(line) for line in found], "next": found[-1].line if found else after}
+
+
+def tasks(store: Store, asked: Asked) -> dict[str, Any]:
+    """Task runs in the order of their ids."""
+    run, limit = find(store, asked.id), asked.limit(200, 1_000)
+    found = sorted(run.tasks.values(), key=lambda task: task.id)
+    if cursor := asked.query.get("cursor"):
+        try:
+            found = [task for task in found if task.id > UUID(cursor)]
+        except ValueError as error:
+            raise invalid("This cursor is none of ours.", "cursor", "Take `next`.") from error
+    items = [show_task(task) for task in found[:limit]]
+    return {"items": items, "next": str(items[-1]["id"]) if len(items) == limit else None}
+
+
+# Cancel.
+
+
+def cancel(store: Store, asked: Asked) -> dict[str, Any]:
+    """Ask a run to stop; asking for a subflow asks for the whole execution."""
+    run = find(store, asked.id)
+    if run.is_final:
+        raise Refusal("conflict", f"The run has ended already ({run.state_name}).")
+    root = find(store, run.root_id)
+    to = StateType.CANCELLED if root.state_type in ("SCHEDULED", "PAUSED") else StateType.CANCELLING
+    if move(root, to, by=By.SERVER, message=f"Cancelled by {asked.by.label}."):
+        settle(store, [root])
+    return show_run_with_tasks(run)
+
+
+# What time brings.
+
+
+def make_scheduled(store: Store) -> None:
+    """Make the runs that schedules want within the next minute."""
+    for deployment in list(store.deployments.values()):
+        schedule = deployment.schedule
+        if schedule is None or not schedule.active:
+            continue
+        for at in schedules.take_times(schedule):
+            key = f"schedule:{schedule.id}:{at}"
+            with contextlib.suppress(Refusal):  # A schedule whose parameters are refused makes no runs.
+                create(store, deployment, by="schedule", at=at, key=key, origin="schedule", schedule=schedule)
+
+
+def look_at_due(store: Store) -> None:
+    """Wake the pools of runs that have become due, and call those Late that nobody has taken."""
+    now = clock.now()
+    for run in list(store.runs.values()):
+        if run.state_type != StateType.SCHEDULED or run.due_at is None or run.deployment is None:
+            continue
+        if run.due_at <= now and not run.announced:
+            run.announced = True
+            store.wake(run.deployment.pool)
+        if run.state_name == "Scheduled" and run.due_at < now - LATE_AFTER:
+            move(run, StateType.SCHEDULED, by=By.SERVER, name="Late", message="No agent has taken it in time.")
+            run.announced = True

@@ -1,0 +1,113 @@
+"""Rows as the API shows them: durations are seconds, times are ISO 8601 in UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestrator.testing.memory.rows import Deployment, LogLine, Run, TaskRun, Variable
+
+PORTAL = "http://testing.invalid/o/testing/main"
+
+
+def time_of(micros: int | None) -> datetime | None:
+    """Microseconds UTC as a time."""
+    return None if micros is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
+
+
+def show_run(run: Run) -> dict[str, Any]:
+    """A flow run."""
+    state = {"type": run.state_type, "name": run.state_name, "message": run.state_message}
+    return {
+        "id": run.id,
+        "name": run.name,
+        "flow": run.flow,
+        "deployment": run.deployment.full_name if run.deployment is not None else None,
+        "state": {**state, "timestamp": time_of(run.state_at)},
+        "parameters": run.parameters,
+        "tags": run.tags,
+        "attempt": run.attempt,
+        "run_count": run.run_count,
+        "origin": run.origin,
+        "created_by": run.created_by,
+        "created_at": time_of(run.created_at),
+        "scheduled_at": time_of(run.scheduled_at),
+        "due_at": time_of(run.due_at),
+        "started_at": time_of(run.started_at),
+        "ended_at": time_of(run.ended_at),
+        "duration": run.duration / 1_000_000,
+        "parent": run.parent_id,
+        "root": run.root_id,
+        "error": run.error or None,
+        "url": f"{PORTAL}/runs/{run.id}",
+    }
+
+
+def show_run_with_tasks(run: Run) -> dict[str, Any]:
+    """A flow run, with its task runs counted by state."""
+    return {**show_run(run), "tasks": Counter(task.state_type for task in run.tasks.values())}
+
+
+def show_task(task: TaskRun) -> dict[str, Any]:
+    """A task run."""
+    name = task.state_name or task.state_type.capitalize()
+    return {
+        "id": task.id,
+        "task": task.task,
+        "name": task.label or task.task,
+        "state": {"type": task.state_type, "name": name, "message": task.message},
+        "attempt": task.attempt,
+        "run_count": task.run_count,
+        "started_at": time_of(task.started_at),
+        "ended_at": time_of(task.ended_at),
+        "duration": None if task.duration is None else task.duration / 1_000_000,
+        "parents": task.parents,
+        "tags": task.tags,
+        "error": task.error,
+    }
+
+
+def show_line(line: LogLine) -> dict[str, Any]:
+    """A log line."""
+    return {
+        "line": line.line,
+        "t": time_of(line.t),
+        "level": line.level,
+        "logger": line.logger,
+        "message": line.message,
+        "task": line.task,
+        "attempt": line.attempt,
+        "run": line.run,
+    }
+
+
+def show_deployment(deployment: Deployment, schedules: list[dict[str, Any]]) -> dict[str, Any]:
+    """A deployment."""
+    facts = deployment.facts
+    same = ("description", "tags", "version", "entrypoint", "source", "parameter_schema", "parameters")
+    return {
+        "id": deployment.id,
+        "flow": deployment.flow,
+        "name": deployment.name,
+        **{name: facts[name] for name in same},
+        "work_pool": deployment.pool,
+        "work_queue": facts["work_queue"],
+        "process": facts["process"],
+        "job_variables": facts["job_variables"],
+        "schedules": schedules,
+        "created_at": time_of(deployment.created_at),
+        "updated_at": time_of(deployment.updated_at),
+        "url": f"{PORTAL}/deployments/{deployment.id}",
+    }
+
+
+def show_variable(variable: Variable) -> dict[str, Any]:
+    """A variable."""
+    return {
+        "name": variable.name,
+        "value": variable.value,
+        "tags": variable.tags,
+        "updated_at": time_of(variable.updated_at),
+        "updated_by": variable.updated_by,
+    }

@@ -1,0 +1,84 @@
+"""Moves of runs by the table that all servers share, and what ends when a run does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator import clock
+from orchestrator.states import HELD, RANK, TERMINAL, By, StateType, default_name, may_move
+from orchestrator.testing.memory.rows import Run, Store
+
+MAX_HISTORY = 200
+SERVER_RANK = 3  # what the task run itself has to tell, rank 4, still wins
+
+
+def move(
+    run: Run,
+    to: StateType,
+    *,
+    by: By,
+    name: str | None = None,
+    message: str | None = None,
+    at: int | None = None,
+    due_at: int | None = None,
+    run_count: int | None = None,
+    duration: int = 0,
+    error: Any = None,
+) -> bool:
+    """Move a run; False when the table does not allow it, and nothing has changed then."""
+    if not may_move(StateType(run.state_type), to, by):
+        return False
+    at = clock.now() if at is None else at
+    was_held = run.state_type in HELD
+    begins = run.state_type == StateType.PENDING and to is StateType.RUNNING
+    run.state_type, run.state_name, run.state_message = to.value, name or default_name(to), message or ""
+    run.state_at = at
+    run.history.append((at, to.value, run.state_name, message, run.attempt))
+    del run.history[MAX_HISTORY // 2 : -MAX_HISTORY // 2]
+    run.run_count = max(run.run_count + begins, run_count or 0)
+    run.duration += max(duration, 0)
+    if to is StateType.RUNNING and run.started_at is None:
+        run.started_at = at
+    if to is StateType.SCHEDULED:
+        run.due_at, run.announced = due_at or run.due_at, False
+    if to in TERMINAL:
+        run.ended_at = max(at, run.started_at or at)
+    if error is not None or to is StateType.COMPLETED:
+        run.error = error or None
+    run.let_go = None if to in HELD else to.value if was_held else run.let_go
+    return True
+
+
+def settle(store: Store, runs: Iterable[Run]) -> None:
+    """End what hangs on runs whose holder's part is over, and wake who waits for a slot or a run."""
+    for run in runs:
+        if run.let_go and run.is_root:
+            _let_go(store, run)
+        if run.let_go and run.deployment is not None:
+            store.wake(run.deployment.pool)
+        run.let_go = None
+
+
+def _let_go(store: Store, root: Run) -> None:
+    cancelled = root.let_go == StateType.CANCELLED
+    state = StateType.CANCELLED if cancelled else StateType.CRASHED
+    reason = "The run was cancelled." if cancelled else f"Its run ended ({root.state_name}) before it did."
+    root.lease = None
+    attempt = root.attempts.get(root.attempt)
+    if attempt is not None and attempt.ended_at is None:
+        attempt.ended_at, attempt.outcome = root.state_at, root.state_name
+    for run in [run for run in store.runs.values() if run.root_id == root.id]:
+        if run is not root and not run.is_final:
+            run.state_type, run.state_name, run.state_message = state.value, default_name(state), reason
+            run.state_at, run.ended_at = root.state_at, max(root.state_at, run.started_at or 0)
+            run.history.append((root.state_at, state.value, run.state_name, reason, root.attempt))
+        for task in run.tasks.values():
+            if task.attempt == root.attempt and task.rank < SERVER_RANK:
+                task.state_type, task.state_name, task.message = state.value, None, reason
+                task.ended_at, task.rank = root.state_at, SERVER_RANK
+
+
+def rank(state: str) -> int:
+    """How far a task run in this state has come."""
+    return RANK[StateType(state)]
