@@ -12,6 +12,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -117,6 +118,18 @@ def read_batch(body: bytes) -> tuple[Batch, list[Part]]:
     if len({part.head.id for part in parts}) < len(parts):
         raise NoBatch("A stream comes once in a batch, with all of its entries behind it.")
     return batch, parts
+
+
+def read_kept(entry: str, *, root: UUID, attempt: int, writer: int, seq: int) -> Part:
+    """Read an entry that was kept in quarantine, as the only one of its stream's part."""
+    part = Part(Stream(root=root, attempt=attempt, writer=writer, token="", from_seq=seq))
+    try:
+        read = _read_line(part, entry.encode())
+    except NoBatch:
+        read = None
+    if read is not None or not (part.entries or part.bad):
+        part.bad.append((seq, "invalid", b""))
+    return part
 
 
 def _read_line(part: Part | None, line: bytes) -> Stream | None:

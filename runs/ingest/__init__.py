@@ -7,6 +7,6 @@ tall.py       task runs, log lines, events and usage, in sets
 apply.py      one transaction per batch, and the answer
 """
 
-from runs.ingest.apply import apply_batch
+from runs.ingest.apply import apply_again, apply_batch
 
-__all__ = ["apply_batch"]
+__all__ = ["apply_again", "apply_batch"]

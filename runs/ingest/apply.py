@@ -14,6 +14,7 @@ from django.db import DataError, transaction
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
+from orchestrator.reading import read_kept
 from orchestrator.states import HELD, TERMINAL, StateType
 from orchestrator.wire import (
     Answer,
@@ -41,7 +42,7 @@ from tenants.scope import tenant_scope
 
 logger = logging.getLogger(__name__)
 MAX_QUARANTINED = 100  # entries of one batch
-QUARANTINED_TEXT = 8_192  # characters of one entry
+QUARANTINED_TEXT = 65_536  # characters of one entry
 QUIET_REJECTIONS = {"refused", "superseded"}  # kept in the attempt's history instead
 
 DataErrors = (DataError, psycopg.DataError, OverflowError)
@@ -65,6 +66,28 @@ def apply_batch(body: bytes, *, actor: Actor) -> Answer:
         logger.info("a batch has content that the database refuses, looking for it: %s", error)
     with tenant_scope(actor.organization_id):
         return _Application(actor, careful=True).run(batch.sent_at, parts)
+
+
+def apply_again(kept: JournalQuarantine) -> str | None:
+    """Try to take an entry out of quarantine, in the current scope; None when it was taken, else why it was not.
+
+    Its number in the stream was acked long ago, so the mark stays; the entry itself is applied as if it came now.
+    """
+    part = read_kept(kept.entry, root=kept.root_id, attempt=kept.attempt, writer=kept.writer, seq=kept.seq)
+    if part.bad:
+        return part.bad[0][1]
+    roots = streams.lock_roots([part])
+    if kept.root_id not in roots:
+        return "unknown_run"
+    stream = streams.reopen(part, roots[kept.root_id], now())
+    if stream is None:
+        return "sealed"
+    actor = Actor("key", kept.organization_id, kept.workspace_id, "", "quarantine")
+    try:
+        with transaction.atomic():
+            return _Application(actor, careful=False).run_again(stream)
+    except DataErrors:
+        return "data"
 
 
 class _Application:
@@ -92,6 +115,12 @@ class _Application:
         self.answer.signals = [signal for stream in opened.streams for signal in _signals(stream)]
         return self.answer
 
+    def run_again(self, stream: OpenStream) -> str | None:
+        """One entry of one stream, without its mark; the code of a refusal."""
+        self._write_all([stream])
+        run_together(self.closing)
+        return stream.rejected[0].code if stream.rejected else None
+
     def _known_to_actor(self, parts: list[reading.Part]) -> list[reading.Part]:
         """Streams that this credential can't open get the answer that an unknown one would get."""
         allowed = [part for part in parts if streams.may_open(part, self.actor)]
@@ -100,6 +129,10 @@ class _Application:
         return allowed
 
     def _apply(self, opened: list[OpenStream]) -> None:
+        self._write_all(opened)
+        self._quarantine(opened)
+
+    def _write_all(self, opened: list[OpenStream]) -> None:
         subflows = run_states.load_subflows(opened, self.actor, self.received)
         moved = run_states.welcome_back(opened, self.received)
         back = {row.id for row in moved}
@@ -109,7 +142,6 @@ class _Application:
             _announce(stream)
         save({row.id: row for row in moved}.values())
         self.closing += _renewal(opened, self.received, back)
-        self._quarantine(opened)
 
     def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
         """Tasks, logs, events, artifacts and meters of one stream."""

@@ -113,6 +113,19 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
     return opened
 
 
+def reopen(part: Part, root: RunRow, received: datetime) -> OpenStream | None:
+    """A stream for an entry that was received long ago and could not be taken then; None when the attempt is sealed."""
+    head = part.head
+    tokens, marks, leases = _known({root.id: root}, received)
+    token = tokens.get((head.root, head.attempt))
+    if token is None or token[1] or _without_a_place({root.id: root}, received):
+        return None
+    applied, offset = marks.get((head.root, head.attempt, head.writer), (0, 0))
+    stream = OpenStream(part, root, applied, offset, True, leases.get((head.root, head.attempt)))
+    stream.entries = part.entries
+    return stream
+
+
 def _without_a_place(roots: dict[UUID, RunRow], received: datetime) -> set[UUID]:
     """Roots whose rows retention has taken: sealed.
 

@@ -199,7 +199,7 @@ class JournalQuarantine(InWorkspace):
     writer = models.IntegerField()
     seq = models.BigIntegerField()
     code = models.CharField(max_length=40)
-    entry = models.TextField()  # its first 8 KiB
+    entry = models.TextField()  # its first 64 KiB
     created_at = models.DateTimeField(default=now)
 
     class Meta:
