@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
 
+from orchestrator import clock
 from orchestrator.ids import uuid7
 from orchestrator.wire import About, Batch, Log, RunState, Stream, TaskState, encode
-from tests.cast import Api
 
 
 def now() -> int:
-    """Microseconds UTC."""
-    return time.time_ns() // 1_000
+    """Microseconds UTC, by the clock of the scenario."""
+    return clock.now()
 
 
 @dataclass
 class Journal:
     """One writer's journal, sent through the API."""
 
-    api: Api
+    api: Any
     root: UUID = field(default_factory=uuid7)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     attempt: int = 1
     writer: int = 0
     seq: int = 0
     skew: int = 0  # µs that its clock is ahead
+
+    @classmethod
+    def of_claim(cls, world: Any, claim: dict[str, Any]) -> Self:
+        """What the process of a claimed run writes, with its token."""
+        own = {"root": UUID(claim["run"]), "token": claim["token"], "attempt": claim["attempt"]}
+        return cls(world.with_key(claim["token"]), **own)
 
     @property
     def stream(self) -> str:
@@ -78,7 +83,7 @@ class Journal:
     def _first(self, entries: list[Any]) -> int:
         return self.seq - len(entries) + 1
 
-    def send(self, *entries: Any, api: Api | None = None, **options: Any) -> dict[str, Any]:
+    def send(self, *entries: Any, api: Any = None, **options: Any) -> dict[str, Any]:
         """Post a batch; answers the server's word."""
         response = (api or self.api).post("/journal", self.body(list(entries), **options))
         assert response.status_code == 200, response.content
