@@ -281,7 +281,7 @@ def _attempt_is_lost(row: RunRow, message: str) -> None:
     """The holder is gone for good: cancelled if that was wanted, else the next attempt, else CRASHED."""
     if row.state_type == StateType.CANCELLING:
         move(row, StateType.CANCELLED, by=By.SERVER, message=message)
-    elif row.state_type == StateType.PENDING:
+    elif row.state_type == StateType.PENDING and not row.is_local:
         _give_back(row, message)
     elif may_go_on(row):
         row.crashes += 1

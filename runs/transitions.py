@@ -23,6 +23,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
 from runs import live, waiting
+from runs.models import Attempt
 
 MAX_HISTORY = 200  # states kept of one run: the first half and the last half
 
@@ -123,7 +124,7 @@ def move(
     if not may_move(StateType(row.state_type), to, by):
         return False
     at = at or now()
-    was_held = row.state_type in HELD
+    was_held = row.state_type in HELD | {StateType.PAUSED}
     begins = row.state_type == StateType.PENDING and to is StateType.RUNNING
     row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
     row.state_at = at
@@ -235,7 +236,8 @@ _END_SUBFLOWS = """
 
 # Rank 3: what the task run itself has to tell (rank 4) still wins, should it arrive late.
 _END_TASKS = """
-    UPDATE task_run t SET state_type = n.type, state_name = NULL, message = n.message, ended_at = n.at, rank = 3
+    UPDATE task_run t SET state_type = n.type, state_name = NULL, message = n.message, rank = 3,
+        ended_at = greatest(n.at, t.started_at)
     FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::int[])
         n (root_id, type, message, at, attempt)
     WHERE t.retention = %s AND t.bucket = %s AND t.attempt = n.attempt AND t.rank < 3
@@ -264,6 +266,18 @@ def _let_go(roots: list[RunRow]) -> None:
             chosen = [i for i, row in enumerate(roots) if (row.retention, row.bucket) == (retention, bucket)]
             columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]
             cursor.execute(_END_TASKS, [*columns, retention, bucket])
+
+
+def end_late(root: RunRow, attempt: int) -> None:
+    """End what a journal left open that came after the end of its attempt: nobody else ever would."""
+    row = Attempt.objects.filter(run_id=root.id, number=attempt).values_list("ended_at", flat=True)
+    at = row.first() or root.state_at
+    type = "CANCELLED" if root.state_type == "CANCELLED" and attempt == root.attempt else "CRASHED"
+    ends = [[root.id], [type], ["Its attempt had ended before this was told."], [at]]
+    with connection.cursor() as cursor:
+        if attempt == root.attempt:
+            cursor.execute(_END_SUBFLOWS, [*ends, [micros(at)], [attempt]])
+        cursor.execute(_END_TASKS, [*ends, [attempt], root.retention, root.bucket])
 
 
 def _reason(row: RunRow) -> str:

@@ -35,7 +35,7 @@ from runs.ingest import reading, run_states, streams, tall
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
 from runs.models import JournalQuarantine
-from runs.transitions import RunRow, save
+from runs.transitions import RunRow, end_late, save
 from tenants.errors import Invalid
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
@@ -141,6 +141,9 @@ class _Application:
             self._write_rows(stream, subflows)
             _announce(stream)
         save({row.id: row for row in moved}.values())
+        for stream in opened:
+            if stream.late and any(isinstance(entry, RunState | TaskState) for entry in stream.entries):
+                end_late(stream.root, stream.attempt)
         self.closing += _renewal(opened, self.received, back)
 
     def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
@@ -161,7 +164,7 @@ class _Application:
         self._write(tall.write_artifacts, rows["artifact"], stream)
         cpu, told = tall.process_usage(stream, used)
         meters = {
-            "flow_runs": _runs_begun(stream),
+            "flow_runs": stream.begun,
             "task_runs": len(new_tasks),
             "log_bytes": sum(len(row[-2].encode()) for row in rows["log"]),
             "run_time": min(sum(max(e.duration or 0, 0) for e in stream.entries if isinstance(e, RunState)), 2**60),
@@ -223,16 +226,6 @@ class _Application:
             attempt=stream.attempt, writer=stream.part.head.writer, seq=seq, code=code,
             entry=clean_text(text, QUARANTINED_TEXT),
         )  # fmt: skip
-
-
-def _runs_begun(stream: OpenStream) -> int:
-    """Runs whose first execution this part tells of. A retry is no new run."""
-    return sum(
-        1
-        for entry in stream.entries
-        if isinstance(entry, RunState) and entry.state == StateType.RUNNING and entry.run_count <= 1
-        and entry.name != "Retrying"
-    )  # fmt: skip
 
 
 def _announce(stream: OpenStream) -> None:

@@ -199,7 +199,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
     if entry.state == StateType.SCHEDULED and (row.is_local or not row.is_root):
         return False  # No agent would ever take it.
     at = stream.at(entry.t)
-    return move(
+    was_begun = row.started_at is not None
+    moved = move(
         row,
         StateType(entry.state),
         by=By.HOLDER,
@@ -211,6 +212,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         duration=entry.duration or 0,
         error=error_json(entry.error),
     )
+    stream.begun += not was_begun and row.started_at is not None
+    return moved
 
 
 def error_json(error: Error | None) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from orchestrator.states import HELD, StateType
 from orchestrator.wire import AnyEntry, Rejected, RunState
 from runs import partitions
 from runs.ingest.reading import Part
@@ -38,6 +39,8 @@ class OpenStream:
     offset: int  # µs to add to the writer's clock
     known: bool
     leased_until: datetime | None  # None: this attempt holds no lease
+    late: bool = False  # Its attempt was over before this batch came.
+    begun: int = 0  # Runs whose first execution this part tells of.
     entries: list[AnyEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -108,6 +111,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
             opened.expected[head.id] = applied + 1
             continue
         stream = OpenStream(part, root, applied, offset, mark is not None, leases.get((head.root, head.attempt)))
+        stream.late = stream.superseded or root.state_type not in HELD | {StateType.PAUSED}
         stream.entries = [entry for entry in part.entries if entry.seq > applied]
         opened.streams.append(stream)
     return opened
@@ -158,7 +162,7 @@ Marks = dict[tuple[UUID, int, int], tuple[int, int]]
 Leases = dict[tuple[UUID, int], datetime]
 
 _KNOWN = """
-    SELECT a.run_id, a.number, a.token_hash, coalesce(a.ended_at < %s, false),
+    SELECT a.run_id, a.number, a.token_hash, a.ended_at IS NOT NULL AND greatest(a.ended_at, a.created_at) < %s,
         s.writer, s.applied_seq, s.clock_offset, l.expires_at
     FROM attempt a
     LEFT JOIN journal_stream s
