@@ -91,7 +91,12 @@ class FlowRun(InWorkspace):
             )
         ]
         indexes = [
-            models.Index(fields=["organization", "workspace", "-created_at", "-id"], name="flow_run_list"),
+            # With what states over time count by: they are counted from this index alone.
+            models.Index(
+                fields=["organization", "workspace", "-created_at", "-id"],
+                include=["state_type", "origin"],
+                name="flow_run_list",
+            ),
             models.Index(
                 fields=["organization", "workspace", "state_type", "-created_at", "-id"], name="flow_run_by_state"
             ),
@@ -150,6 +155,13 @@ class Attempt(TenantOwned):
             models.UniqueConstraint(fields=["organization", "run", "number"], name="attempt_number"),
             # Looked up before the tenant is known; 128 random bits and more tell nothing about other tenants.
             models.UniqueConstraint(fields=["token_hash"], name="attempt_token"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["organization", "agent", "-created_at"],
+                condition=Q(agent__isnull=False),
+                name="attempt_of_agent",
+            )
         ]
 
 
