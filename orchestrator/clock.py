@@ -7,6 +7,7 @@ Tests take it into their own hands (`orchestrator.testing.time_control`). So cal
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +26,36 @@ class Source(Protocol):
         ...
 
 
-time_ns = time.time_ns
+def _steady_ns() -> int:
+    """Nanoseconds since some moment, by a clock that nobody sets; it goes on while the machine sleeps."""
+    return _read(_STEADY)
+
+
+if hasattr(time, "clock_gettime_ns"):
+    _read: Callable[[int], int] = time.clock_gettime_ns
+    # Linux stops its monotonic clock in sleep, macOS does not.
+    _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+else:
+    _read, _STEADY = lambda _: time.monotonic_ns(), 0
+
+_began = time.time_ns() - _steady_ns()
+
+
+def set_anew() -> None:
+    """Take the system's time again, at the beginning of an execution.
+
+    In between it is counted on: a clock that is set under a run, by an hour or by a second, would disorder what the
+    run tells, and the server decides once per stream how far its writer's clock is off.
+    """
+    global _began
+    _began = time.time_ns() - _steady_ns()
+
+
+def _counted_ns() -> int:
+    return _began + _read(_STEADY)
+
+
+time_ns = _counted_ns
 _source: Source | None = None
 
 
@@ -63,5 +93,5 @@ def take_over(source: Source | None) -> Source | None:
     """Let somebody else say what time it is; None gives it back to the system. Returns who said so before."""
     global time_ns, _source
     before, _source = _source, source
-    time_ns = time.time_ns if source is None else source.time_ns
+    time_ns = _counted_ns if source is None else source.time_ns
     return before

@@ -16,6 +16,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import clock
 from orchestrator.config import Api, current_api
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def attach(root: FlowRun) -> Stream | None:
         return None
     execution = root.execution
     token = execution.token if execution is not None else os.urandom(24).hex()
-    return hub_of(api).open(
+    hub = hub_of(api)
+    if not hub.streams:
+        clock.set_anew()
+    return hub.open(
         root=root.id, attempt=root.attempt, writer=0, token=token, stopping=root.stopping_state, local=execution is None
     )
 

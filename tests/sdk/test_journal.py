@@ -13,7 +13,7 @@ import warnings
 
 import pytest
 
-from orchestrator import flow, get_run_logger, journal, task
+from orchestrator import clock, flow, get_run_logger, journal, task
 from orchestrator.config import Api
 from orchestrator.engine.flow_run import Execution
 from orchestrator.exceptions import RunCancelled
@@ -58,6 +58,31 @@ def test_a_flow_is_told_completely_and_leaves_no_file(server, home):
     assert set(server.keys) == {"orc_test"}
     assert [entry["seq"] for entry in server.all_entries()] == list(range(1, len(server.all_entries()) + 1))
     assert files(home) == []
+
+
+def test_a_clock_that_is_set_under_a_run_disorders_nothing(server, home, until, monkeypatch):
+    """The next execution takes the time as it is then."""
+    true_ns, hour = time.time_ns, 3600 * 1_000_000_000
+
+    @flow
+    def main(move: bool):
+        get_run_logger().info("before")
+        if move:
+            monkeypatch.setattr(time, "time_ns", lambda: true_ns() - hour)
+        get_run_logger().info("after")
+
+    def times():
+        return [entry["t"] for entry in server.all_entries()]
+
+    main(True)
+    until(lambda: times() and files(home) == [])
+    first = times()
+    main(False)
+    until(lambda: len(times()) > len(first) and files(home) == [])
+    monkeypatch.undo()
+    clock.set_anew()
+    assert max(first) - min(first) < hour // 2_000
+    assert max(first) - max(times()[len(first) :]) > hour // 2_000
 
 
 def test_subflows_share_the_stream_of_their_root(server):
