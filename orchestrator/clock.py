@@ -7,7 +7,7 @@ Tests take it into their own hands (`orchestrator.testing.time_control`). So cal
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,18 +26,9 @@ class Source(Protocol):
         ...
 
 
-def _steady_ns() -> int:
-    """Nanoseconds since some moment, by a clock that nobody sets; it goes on while the machine sleeps."""
-    return _read(_STEADY)
-
-
-if hasattr(time, "clock_gettime_ns"):
-    _read: Callable[[int], int] = time.clock_gettime_ns
-    # Linux stops its monotonic clock in sleep, macOS does not.
-    _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-else:
-    _read, _STEADY = lambda _: time.monotonic_ns(), 0
-
+# A clock that nobody sets, and that goes on while the machine sleeps: Linux stops its monotonic one for that time.
+_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+_steady_ns = time.monotonic_ns if _STEADY is None else partial(time.clock_gettime_ns, _STEADY)
 _began = time.time_ns() - _steady_ns()
 
 
@@ -52,7 +43,7 @@ def set_anew() -> None:
 
 
 def _counted_ns() -> int:
-    return _began + _read(_STEADY)
+    return _began + _steady_ns()
 
 
 time_ns = _counted_ns
