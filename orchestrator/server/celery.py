@@ -2,7 +2,7 @@
 
 import os
 
-from celery import Celery
+from celery import Celery, signals
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator.server.settings")
@@ -10,6 +10,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator.server.settings")
 app = Celery("orchestrator")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.task_prerun.connect
+def name_the_log(task_id: str, **_: object) -> None:
+    """Lines of a task carry its id, as those of a request do."""
+    from tenants.trace import request_id
+
+    request_id.set(task_id)
 
 
 def _tick(task: str, seconds: float) -> dict:

@@ -3,6 +3,7 @@
 E001 PostgreSQL is older than 16.
 E002 A partition of the tall tables is missing for tomorrow.
 E003 SECRET_KEY is not set though the database is given from outside.
+E004 All processes together may open more connections than PostgreSQL takes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from orchestrator.server import environment
 from runs import partitions
 
 OLDEST_POSTGRES = 16
+LOOP_THREADS = 1  # What the event loop asks of the database goes through one thread.
+TICKS_CONNECTIONS = 2  # Its own, and the owner's while partitions are made.
+SPARE = 4  # Commands of people, migrations, health.
 
 
 @register(Tags.database)
@@ -27,7 +31,7 @@ def database(app_configs: Any, databases: Sequence[str] | None, **_: Any) -> lis
     if not databases:
         return []
     try:
-        return [*_version(), *_partitions()]
+        return [*_version(), *_partitions(), *_connections()]
     except DatabaseError as error:
         return [Error(f"The database can't be asked: {error}", id="orchestrator.E001")]
 
@@ -53,6 +57,32 @@ def _partitions() -> list[CheckMessage]:
         return []
     hint = "Is the `ticks` worker running, with DATABASE_OWNER_URL? `manage.py migrate` makes them, too."
     return [Error(f"No partition for tomorrow: {', '.join(missing)}.", hint=hint, id="orchestrator.E002")]
+
+
+def connection_budget() -> dict[str, int]:
+    """How many connections each kind of process may hold at once: one for each thread that asks the database."""
+    each_web = int(environment.number("PAGE_THREADS", 6) + environment.number("API_THREADS", 8)) + LOOP_THREADS
+    return {
+        "web": int(environment.number("WEB_PROCESSES", 1)) * each_web,
+        "work": int(environment.number("WORK_PROCESSES", 1) * environment.number("WORK_THREADS", 4)),
+        "ticks": int(environment.number("TICKS_PROCESSES", 1)) * TICKS_CONNECTIONS,
+        "commands": SPARE,
+    }
+
+
+def _connections() -> list[CheckMessage]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+        )
+        (offered,) = cursor.fetchone()
+    wanted = connection_budget()
+    if sum(wanted.values()) <= offered:
+        return []
+    told = ", ".join(f"{name} {number}" for name, number in wanted.items())
+    hint = "Raise max_connections, lower PAGE_THREADS or API_THREADS, or put a pooler in session mode between."
+    message = f"{sum(wanted.values())} connections may be wanted ({told}); PostgreSQL offers {offered}."
+    return [Error(message, hint=hint, id="orchestrator.E004")]
 
 
 @register(Tags.security)

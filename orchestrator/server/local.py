@@ -20,6 +20,7 @@ from orchestrator.server.embedded.processes import Stop, Supervisor
 from orchestrator.server.embedded.stack import ADDRESS_NAMES, Stack, agent_environment, child_environment
 
 FIRST_PORT = 8000
+WORK_THREADS = int(environment.number("WORK_THREADS", 4))
 START_SECONDS = 60
 MIGRATE_SECONDS = 300
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
@@ -115,7 +116,7 @@ def _start_workers(stack: Stack, with_agent: bool) -> None:
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server", "worker"]
     celery += ["--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     ticks = ["-Q", "ticks", "-P", "solo", "-n", "ticks@%h", "-B", "-s", str(stack.data_dir / "beat-schedule")]
-    work = ["-Q", "work", "-P", "threads", "-c", "4", "-n", "work@%h"]
+    work = ["-Q", "work", "-P", "threads", "-c", str(WORK_THREADS), "-n", "work@%h"]
     stack.supervisor.add(_server("ticks", celery + ticks, stack, login="worker"))
     stack.supervisor.add(_server("work", celery + work, stack, login="worker"))
     if with_agent:

@@ -4,6 +4,7 @@ import secrets
 import sys
 
 from orchestrator.server import environment as env
+from orchestrator.server import logs
 
 BASE_DIR = env.BASE_DIR
 DATA_DIR = env.data_dir()
@@ -41,6 +42,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "orchestrator.server.logs.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -155,6 +157,10 @@ LOST_AFTER_AGENT_SECONDS = env.number("LOST_AFTER_AGENT_SECONDS", 600)
 LOST_AFTER_LOCAL_SECONDS = env.number("LOST_AFTER_LOCAL_SECONDS", 86_400)
 TICK_SECONDS = env.number("TICK_SECONDS", 1)
 
+# ── Journals: how much one organization may send to one web process (bytes, unpacked) ────────────
+JOURNAL_BYTES_PER_SECOND = env.number("JOURNAL_BYTES_PER_SECOND", 4 << 20)
+JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
+
 # A body as large as the bridge lets through; views bound what they take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 << 20
 
@@ -172,10 +178,4 @@ STORAGES = {
 }
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "WARNING")},
-}
+LOGGING = logs.configuration(level=env.text("LOG_LEVEL", "WARNING"), form=env.text("LOG_FORMAT", "text"))

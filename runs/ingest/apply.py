@@ -32,6 +32,7 @@ from orchestrator.wire import (
 )
 from runs import live
 from runs.ingest import reading, run_states, streams, tall
+from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
 from runs.models import JournalQuarantine
@@ -39,6 +40,7 @@ from runs.transitions import RunRow, end_late, save
 from tenants.errors import Invalid
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
+from tenants.trace import named, run_id
 
 logger = logging.getLogger(__name__)
 MAX_QUARANTINED = 100  # entries of one batch
@@ -54,18 +56,21 @@ def apply_batch(body: bytes, *, actor: Actor) -> Answer:
     Idempotent: what was applied before is skipped, so a lost answer costs nothing.
 
     Raises:
+        RateLimited: The organization's budget is spent. Nothing was applied.
         Invalid: The bytes are not a batch. Single bad entries are quarantined instead.
     """
+    spend(actor.organization_id, len(body))
     batch, parts = reading.read_batch(body)
     if not reading.EARLIEST <= batch.sent_at <= reading.LATEST:
         raise Invalid("sent_at is not a time in microseconds UTC.")
-    try:
+    with named(run_id, parts[0].head.root if parts else ""):
+        try:
+            with tenant_scope(actor.organization_id):
+                return _Application(actor, careful=False).run(batch.sent_at, parts)
+        except DataErrors as error:
+            logger.info("a batch has content that the database refuses, looking for it: %s", error)
         with tenant_scope(actor.organization_id):
-            return _Application(actor, careful=False).run(batch.sent_at, parts)
-    except DataErrors as error:
-        logger.info("a batch has content that the database refuses, looking for it: %s", error)
-    with tenant_scope(actor.organization_id):
-        return _Application(actor, careful=True).run(batch.sent_at, parts)
+            return _Application(actor, careful=True).run(batch.sent_at, parts)
 
 
 def apply_again(kept: JournalQuarantine) -> str | None:

@@ -31,6 +31,14 @@ def test_a_missing_partition_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "task_run_r30_" in found[0].msg
 
 
+@pytest.mark.django_db
+def test_more_connections_than_postgres_offers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_PROCESSES", "50")
+    found = checks.database(None, ["default"])
+    assert [each.id for each in found] == ["orchestrator.E004"]
+    assert "web 750" in found[0].msg
+
+
 def test_without_a_database_nothing_is_asked() -> None:
     assert checks.database(None, None) == []
 

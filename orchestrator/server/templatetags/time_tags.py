@@ -57,6 +57,12 @@ def when(moment: datetime | None, form: str = "relative") -> SafeString | str:
     )  # fmt: skip
 
 
+@register.simple_tag
+def range_word(range: str) -> str:
+    """A range of time as its button names it: `24 h`."""
+    return f"{range[:-1]} {range[-1]}"
+
+
 @register.filter
 def duration(span: timedelta | float | None) -> str:
     """How long something took, from seconds or a timedelta: `0.4s`, `41s`, `2m 14s`, `18h 05m`.

@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from orchestrator.server.templatetags import state_tags, time_tags
+from orchestrator.server.templatetags import chart_tags, state_tags, time_tags
 from orchestrator.server.templatetags.time_tags import UNKNOWN
 
 register = template.Library()
-for _library in (state_tags.register, time_tags.register):
+for _library in (chart_tags.register, state_tags.register, time_tags.register):
     register.tags |= _library.tags
     register.filters |= _library.filters
 
@@ -36,6 +36,26 @@ def icon(name: str, small: bool = False) -> SafeString:
 def thousands(number: int | None) -> str:
     """A count with separators: `1,284`."""
     return UNKNOWN if number is None else f"{number:,}"
+
+
+@register.filter
+def counted(number: int, most: int) -> str:
+    """A count that was not carried on beyond `most`.
+
+    >>> counted(12, 10_000), counted(10_000, 10_000)
+    ('12', '10,000+')
+    """
+    return f"{number:,}" if number < most else f"{most:,}+"
+
+
+@register.filter
+def rate(number: float) -> str:
+    """How many a minute, as exact as is worth reading.
+
+    >>> rate(0.0), rate(0.24), rate(1234.4)
+    ('0', '0.2', '1,234')
+    """
+    return f"{number:.1f}" if 0 < number < 10 else f"{number:,.0f}"
 
 
 @register.filter
@@ -88,10 +108,11 @@ def as_json(value: Any) -> str:
 # ── addresses ────────────────────────────────────────────────────────────────────────────────────
 
 _MENU = [
-    ("runs", "Runs", "runs", "g r", "runs_view"),
-    ("deployments", "Deployments", "deploy", "g p", "deployments_view"),
-    ("pools", "Pools and agents", "pool", "g a", "pools_view"),
-    ("variables", "Variables", "var", "g v", "variables_view"),
+    ("dashboard", "Dashboard", "Home", "dash", "g d", "runs_view"),
+    ("runs", "Runs", "Runs", "runs", "g r", "runs_view"),
+    ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
+    ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
+    ("variables", "Variables", "Variables", "var", "g v", "variables_view"),
 ]
 
 
@@ -99,10 +120,13 @@ _MENU = [
 def menu(context: Any) -> list[dict[str, str]]:
     """The pages of the workspace that this person may see."""
     return [
-        {"section": section, "label": label, "icon": icon, "key": key, "url": _address(context, section)}
-        for section, label, icon, key, verb in _MENU
+        {
+            "section": section, "label": label, "short": short, "icon": icon, "key": key,
+            "url": _address(context, section),
+        }
+        for section, label, short, icon, key, verb in _MENU
         if getattr(context["may"], verb)
-    ]
+    ]  # fmt: skip
 
 
 @register.simple_tag(takes_context=True)
