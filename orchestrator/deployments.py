@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.schedules import Schedule
 
 FLUSH_SECONDS = 5.0
+MIN_MEMORY = 16  # MiB; no Python gets by with less
 
 __all__ = ["Deployment", "RemoteRun", "arun_deployment", "deploy", "run_deployment"]
 
@@ -51,11 +52,13 @@ def describe(
     concurrency_limit: int | None,
     crash_retries: int | None,
     source: str | Path | None,
+    process: str = "warm",
+    job_variables: dict[str, Any] | None = None,
 ) -> Deployment:
     """Check what a deployment is to be, and describe it. Nothing is sent yet.
 
     Raises:
-        ValueError: The name or the schedule is none.
+        ValueError: The name or the schedule is none, or there are no such processes or job variables.
         ParameterTypeError: A default does not fit its annotation.
     """
     from orchestrator.parameters import parameter_schema
@@ -81,8 +84,35 @@ def describe(
         "retry_delay": delay[0] if isinstance(delay, list) and delay else delay or 0.0,
         "crash_retries": crash_retries,
         "concurrency_limit": concurrency_limit,
+        "process": _process(process),
+        "job_variables": _job_variables(job_variables or {}),
     }
     return Deployment(flow, name, settings, source)
+
+
+def _process(process: str) -> str:
+    from orchestrator.wire import PROCESSES
+
+    if process not in PROCESSES:
+        raise ValueError(f"process is one of {', '.join(map(repr, PROCESSES))}, not {process!r}.")
+    return process
+
+
+def _job_variables(given: dict[str, Any]) -> dict[str, Any]:
+    """Check those that are known. Others are for the agent that executes the run."""
+    variables: object = given.get("env", {})
+    if not isinstance(variables, dict) or not all(map(_is_variable, variables.items())):
+        raise ValueError(f"job_variables['env'] maps names to texts, like {{'LEVEL': 'debug'}}; not {variables!r}.")
+    memory = given.get("memory_mib")
+    if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float) or memory < MIN_MEMORY):
+        raise ValueError(f"job_variables['memory_mib'] is a number of MiB, {MIN_MEMORY} or more; not {memory!r}.")
+    return given
+
+
+def _is_variable(item: tuple[Any, Any]) -> bool:
+    name, text = item
+    texts = isinstance(name, str) and isinstance(text, str) and "\0" not in name + text
+    return texts and bool(name) and "=" not in name
 
 
 def _checked(flow: Flow[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:

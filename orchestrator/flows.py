@@ -213,6 +213,8 @@ class Flow(Definition[P, R], Generic[P, R]):
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | None = None,
+        process: str = "warm",
+        job_variables: dict[str, Any] | None = None,
     ) -> Deployment:
         """Describe a deployment of this flow, for `orchestrator.deploy(*deployments)`. Takes what `deploy` takes."""
         from orchestrator.deployments import describe
@@ -232,6 +234,8 @@ class Flow(Definition[P, R], Generic[P, R]):
             concurrency_limit=concurrency_limit,
             crash_retries=crash_retries,
             source=source,
+            process=process,
+            job_variables=job_variables,
         )
 
     def deploy(
@@ -250,6 +254,8 @@ class Flow(Definition[P, R], Generic[P, R]):
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | None = None,
+        process: str = "warm",
+        job_variables: dict[str, Any] | None = None,
     ) -> UUID:
         """Make this flow known to the server under a name, so that agents can run it.
 
@@ -271,11 +277,16 @@ class Flow(Definition[P, R], Generic[P, R]):
             concurrency_limit: How many of its runs may be under way at once.
             crash_retries: Attempts after a crash, if more than the flow's `retries`.
             source: A directory on the agents' machines to run from, in place of a bundle.
+            process: How an agent comes by the process of a run: `warm` forks it from one that has imported the code,
+                `fresh` starts an interpreter, `reuse` has one process take run after run.
+            job_variables: In what surroundings it runs: `env`, variables for its environment, and `memory_mib`, how
+                much memory its processes may use before they are killed.
 
         Returns:
             The deployment's id.
 
         Raises:
+            ValueError: There is no such process, or a job variable is not what it should be.
             NotConfigured: No API is known.
             BundleError: The code can't be packed.
             ApiError: The API refused.
@@ -296,6 +307,8 @@ class Flow(Definition[P, R], Generic[P, R]):
             concurrency_limit=concurrency_limit,
             crash_retries=crash_retries,
             source=source,
+            process=process,
+            job_variables=job_variables,
         )
         return deploy(deployment)[0]
 

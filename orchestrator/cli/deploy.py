@@ -10,8 +10,10 @@ import click
 
 from orchestrator.cli.output import connect, output_option, print_json
 from orchestrator.cli.parameters import read_parameters
+from orchestrator.deployments import MIN_MEMORY
 from orchestrator.deployments import deploy as deploy_all
 from orchestrator.schedules import Cron, Interval
+from orchestrator.wire import PROCESSES
 
 
 @click.command()
@@ -25,6 +27,9 @@ from orchestrator.schedules import Cron, Interval
 @click.option("--interval", type=float, help="Seconds.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of the schedule.")
 @click.option("--from-path", is_flag=True, help="Run from the file's directory, which agents must have, not a bundle.")
+@click.option("--process", type=click.Choice(PROCESSES), default="warm", show_default=True, help="Of each run.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of the runs' environment.")
+@click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
 @output_option
 def deploy(
     entrypoint: str,
@@ -37,6 +42,9 @@ def deploy(
     interval: float | None,
     timezone: str,
     from_path: bool,
+    process: str,
+    env: tuple[str, ...],
+    memory: float | None,
     output: str,
 ) -> None:
     """Make the flow ENTRYPOINT (`file.py:name`) known to the server."""
@@ -52,6 +60,8 @@ def deploy(
         tags=tags,
         schedule=schedule,
         source=directory if from_path else None,
+        process=process,
+        job_variables=_job_variables(env, memory),
     )
     made = deploy_all(deployment)[0]
     told = connect().get(f"/deployments/{made}")
@@ -60,6 +70,14 @@ def deploy(
     else:
         click.echo(f"Deployed {told['flow']}/{told['name']}: {told.get('url') or made}")
         click.echo(f"Run it: orchestrator deployment run {json.dumps(told['flow'] + '/' + told['name'])} --watch")
+
+
+def _job_variables(env: tuple[str, ...], memory: float | None) -> dict[str, Any]:
+    pairs = [pair.partition("=") for pair in env]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError("--env is NAME=TEXT; it may be given several times.")
+    variables = {"env": {name: text for name, _, text in pairs}} if pairs else {}
+    return variables if memory is None else {**variables, "memory_mib": memory}
 
 
 def _load(entrypoint: str) -> tuple[Path, Any]:

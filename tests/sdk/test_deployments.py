@@ -21,6 +21,8 @@ from orchestrator.states import StateType
 from tests.sdk.conftest import ROOT
 from tests.sdk.fake_platform import FakePlatform
 
+NO_ID = "00000000-0000-0000-0000-000000000000"
+
 
 @pytest.fixture
 def platform(monkeypatch):
@@ -199,7 +201,16 @@ def nightly(day: str, limit: int = 10):
 
 
 def test_deploy_sends_the_code_once_and_all_settings(platform):
-    nightly.deploy("prod", cron="0 3 * * *", parameters={"limit": 5}, tags=["eu"], crash_retries=4)
+    surroundings = {"env": {"LEVEL": "debug"}, "memory_mib": 512}
+    nightly.deploy(
+        "prod",
+        cron="0 3 * * *",
+        parameters={"limit": 5},
+        tags=["eu"],
+        crash_retries=4,
+        process="reuse",
+        job_variables=surroundings,
+    )
     nightly.deploy("prod", interval=60)
     first, second = platform.deployments
     assert first | {"parameter_schema": None, "source": None} == {
@@ -217,11 +228,14 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
         "retry_delay": 5.0,
         "crash_retries": 4,
         "concurrency_limit": None,
+        "process": "reuse",
+        "job_variables": surroundings,
         "entrypoint": first["entrypoint"],
         "source": None,
         "python": None,
     }
     assert second["schedule"]["interval"] == 60
+    assert (second["process"], second["job_variables"]) == ("warm", {})
     assert first["source"] == second["source"]
     assert len(platform.bundles) == 1
 
@@ -233,6 +247,41 @@ def test_several_deployments_at_once(platform):
     assert len(ids) == 2
     assert platform.deployments[1]["source"] == {"type": "path", "path": str(ROOT)}
     assert platform.deployments[1]["entrypoint"] == "tests/sdk/test_deployments.py:nightly"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"process": "hot"}, "'fresh', 'warm', 'reuse', not 'hot'"),
+        ({"job_variables": {"env": {"LEVEL": 3}}}, "names to texts"),
+        ({"job_variables": {"env": {"A=B": "x"}}}, "names to texts"),
+        ({"job_variables": {"memory_mib": "much"}}, "16 or more; not 'much'"),
+        ({"job_variables": {"memory_mib": 1}}, "16 or more; not 1"),
+    ],
+)
+def test_processes_and_job_variables_are_checked_before_anything_is_sent(platform, options, told):
+    with pytest.raises(ValueError, match=told):
+        nightly.deploy("prod", **options)
+    assert platform.deployments == []
+
+
+def test_the_command_takes_processes_and_job_variables(platform, project):
+    from click.testing import CliRunner
+
+    from orchestrator.cli.deploy import deploy as command
+
+    deployed = platform.deploy
+    platform.routes["POST", "/deployments"] = lambda body: (201, {**deployed(body)[1], "id": NO_ID})
+    platform.routes["GET", f"/deployments/{NO_ID}"] = lambda body: (200, {"flow": "main", "name": "default"})
+    options = ["--process", "fresh", "--env", "LEVEL=debug", "--env", "EMPTY=", "--memory", "256"]
+    done = CliRunner().invoke(command, [f"{project}/etl/flows/main.py:main", *options])
+    assert done.exit_code == 0, done.output
+    told = platform.deployments[0]
+    assert (told["process"], told["job_variables"]) == (
+        "fresh",
+        {"env": {"LEVEL": "debug", "EMPTY": ""}, "memory_mib": 256.0},
+    )
+    assert CliRunner().invoke(command, [f"{project}/etl/flows/main.py:main", "--env", "LEVEL"]).exit_code == 2
 
 
 def test_what_can_not_be_deployed(platform):
