@@ -1,8 +1,10 @@
 """The agent: claims runs of a pool and executes them on this machine.
 
 settings.py   what can be set
-agent.py      register, wait, claim, launch, drain
-leases.py     the heartbeat: renews leases, brings signals
+agent.py      register, wait, claim, drain
+holdings.py   the runs that it holds, each from its claim to the word on its end
+leases.py     the heartbeat: renews leases, brings signals, takes news along
+adoption.py   runs that lost the agent before this one
 launchers.py  what a launcher must do, whatever it launches
 local.py      runs as processes of this machine: warm, reused or fresh
 templates.py  what is kept warm, for which deployment, for how long
@@ -12,5 +14,7 @@ watch.py      the thread that hears of them all
 bundles.py    code by its hash, verified and unpacked once
 leftovers.py  journals of processes that died, and the word that they did
 log.py        the agent's own log
-memory.py     what processes use
+load.py       what it uses
+memory.py     what processes use, and their bounds
+patience.py   how long to wait before the server is asked again
 """

@@ -1,4 +1,4 @@
-"""The agent's life: register, wait, claim, launch, drain."""
+"""The agent's life: register, wait, claim, drain."""
 
 from __future__ import annotations
 
@@ -10,45 +10,58 @@ import time
 from typing import Any
 
 from orchestrator._version import __version__
-from orchestrator.agent import bundles, leftovers
-from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
+from orchestrator.agent.adoption import Adoption
+from orchestrator.agent.holdings import Holdings
+from orchestrator.agent.launchers import Claimed, Launcher
 from orchestrator.agent.leases import Heart
 from orchestrator.agent.local import ProcessLauncher
 from orchestrator.agent.log import Log
+from orchestrator.agent.memory import Bounds
+from orchestrator.agent.patience import pause
 from orchestrator.agent.settings import Settings
+from orchestrator.agent.watch import Watch
 from orchestrator.client import Client
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError, Forbidden, NotFound, OrchestratorError, Unauthorized, Unavailable
+from orchestrator.exceptions import ApiError, Forbidden, NotFound, Unauthorized
 
-WAIT_TIMEOUT = 40.0  # of the request that waits up to 25 s
-LOOK_EVERY = 30.0  # claim at least this often, whatever the wake-ups say
-SLOWEST = 15.0
+ANSWER_WITHIN = 15.0  # seconds, beyond what a wait takes
+LOOK_EVERY = 300.0  # claim at least this often, whatever the wake-ups say
 KEY_REFUSALS = 3  # in a row: the key was revoked, and asking on would help nobody
+ADOPT_WITHIN = 0.5  # seconds that runs of an agent before this one have to be found, before others are claimed
 
 
 class Agent:
     """Executes runs of one pool, `settings.limit` at a time.
 
     `run()` returns when it has been told to stop, by SIGTERM, SIGINT or `stop()`, or when its key is refused for good
-    (`key_refused`); it waits for its runs first.
+    (`key_refused`); it waits for its runs first. After SIGHUP or `leave()` it returns at once, and its runs go on: the
+    next agent of this name adopts them.
     """
 
     def __init__(self, api: Api, settings: Settings | None = None, launcher: Launcher | None = None) -> None:
         self.settings = settings or Settings()
         self.client = Client(api)
         self.log = Log()
-        self.launcher: Launcher = launcher or ProcessLauncher(api, self.settings, self.log)
+        self.watch = Watch()
+        bounds = Bounds()
+        self.adoption = Adoption(api.url, self.settings, self.watch, self.log, bounds)
+        self.launcher: Launcher = launcher or ProcessLauncher(
+            api, self.settings, self.watch, self.log, self.adoption, bounds
+        )
+        self.holdings = Holdings(self.client, self.launcher, self.log, self.settings.grace)
+        self.holdings.changed = self._holdings_changed
+        self.heart = Heart(self)
         self.id = ""
-        self.heartbeat_seconds = self.lease_seconds = 0.0
-        self.held: dict[str, Claimed] = {}  # run id → what we hold a lease on
-        self.executions: dict[str, Execution] = {}
-        self._lock = threading.Lock()
+        self.heartbeat_seconds = self.lease_seconds = self.wait_seconds = 0.0
+        self.key_refused = False
         self._wake = threading.Event()
-        self._stopping = threading.Event()
+        self._slot_freed = threading.Event()
+        self._stopping = self.holdings.giving_up
+        self._leaving = False
         self._told_to_stop = 0
         self._failures = 0
-        self._heart: Heart | None = None
-        self.key_refused = False
+        self._due = True  # There may be something to claim.
+        self._more = False  # The last claim was handed all it asked for.
 
     # From outside.
 
@@ -58,31 +71,48 @@ class Agent:
         self._stopping.set()
         self._wake.set()
 
+    def leave(self) -> None:
+        """End at once. The runs go on, and wait for the next agent of this name."""
+        self._leaving = True
+        self.stop()
+
     def run(self) -> None:
         """Work until told to stop."""
         former = self._listen_to_signals()
         try:
-            if not self._register():
-                return
-            self.launcher.start()
-            self._heart = heart = Heart(self)
-            heart.start()
-            threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
-            while not self._stopping.is_set():
-                self._wake.clear()
-                self._claim()
-                self._wake.wait(LOOK_EVERY)
-            self._drain()
-            heart.stop()
+            self._work()
         finally:
+            self.heart.stop()
+            self.adoption.close(keep=self._leaving)
             self.launcher.close()
+            self.watch.close()
             for number, handler in former.items():
                 signal.signal(number, handler)
+
+    def _work(self) -> None:
+        found = self.adoption.open(self.holdings.adopt)
+        self.heart.watch_leases()
+        self.launcher.start()
+        if not self._register():
+            return
+        self.heart.start()
+        if found:
+            self._stopping.wait(ADOPT_WITHIN)
+        threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
+        while not self._stopping.is_set():
+            self._wake.clear()
+            if self._due:
+                self._claim()
+            if not self._wake.wait(LOOK_EVERY * (0.5 + random.random())):  # noqa: S311
+                self._due = True
+        if not self._leaving:
+            self._drain()
 
     def _listen_to_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():
             return {}
-        return {number: signal.signal(number, lambda *_: self.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+        calls = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.leave}
+        return {number: signal.signal(number, lambda *_, call=call: call()) for number, call in calls.items()}
 
     # Register.
 
@@ -96,9 +126,8 @@ class Agent:
             except ApiError as error:
                 self._pause(error)
             else:
-                self.log.info(
-                    f"{self.settings.name!r} works for the pool {self.settings.pool!r}, {self.settings.limit} at once"
-                )
+                settings = self.settings
+                self.log.info(f"{settings.name!r} works for the pool {settings.pool!r}, {settings.limit} at once")
                 return True
         return False
 
@@ -118,9 +147,10 @@ class Agent:
             },
             again=True,
         )
-        self.id = str(told["id"])
+        self.id = self.holdings.agent_id = str(told["id"])
         self.heartbeat_seconds = float(told["heartbeat_seconds"])
         self.lease_seconds = float(told["lease_seconds"])
+        self.wait_seconds = float(told["wait_seconds"])
 
     # Wait and claim.
 
@@ -129,20 +159,24 @@ class Agent:
         since = -1
         while not self._stopping.is_set():
             if self.free <= 0:
-                self._stopping.wait(0.2)
+                self._slot_freed.wait(1.0)
+                self._slot_freed.clear()
                 continue
             try:
                 told = self.client.request(
-                    "GET", f"/agents/{self.id}/wait", params={"since": since}, timeout=WAIT_TIMEOUT
+                    "GET",
+                    f"/agents/{self.id}/wait",
+                    params={"since": since},
+                    timeout=self.wait_seconds + ANSWER_WITHIN,
                 )
             except ApiError as error:
                 self._pause(error)
                 self._known_again(error)
-            else:
-                self._failures = 0
-                since = int(told["since"])
-                self._stopping.wait(0.01)
-            self._wake.set()
+                continue
+            self._failures = 0
+            since = int(told["since"])
+            if told["due"]:
+                self._look_for_work()
 
     def _known_again(self, error: ApiError) -> None:
         if isinstance(error, NotFound):
@@ -151,125 +185,61 @@ class Agent:
             except ApiError as again:
                 self._pause(again)
 
+    def _look_for_work(self) -> None:
+        self._due = True
+        self._wake.set()
+
+    def _holdings_changed(self) -> None:
+        self.heart.quicken()
+        self._slot_freed.set()
+        if self._more or self._stopping.is_set():
+            self._look_for_work()
+
     @property
     def free(self) -> int:
         """How many more runs may be executed."""
-        return self.settings.limit - len(self.held)
+        return self.settings.limit - len(self.holdings)
 
     def _claim(self) -> None:
         while (free := self.free) > 0 and not self._stopping.is_set():
+            self._due = False
+            asked_at = time.monotonic()
             try:
                 runs = self.client.post(f"/agents/{self.id}/claim", {"slots": free})["runs"]
             except ApiError as error:
                 self._pause(error)
+                self._look_for_work()
                 return
             for claim in runs:
-                self._take(Claimed(claim))
+                self.holdings.take(Claimed(claim, leased_until=asked_at + float(claim["lease_seconds"])))
+            self._more = len(runs) >= free
             if len(runs) < free:
                 return
-
-    def _take(self, claimed: Claimed) -> None:
-        with self._lock:
-            self.held[claimed.run] = claimed
-        if self._heart is not None:
-            self._heart.quicken()
-        threading.Thread(target=self._see_through, args=(claimed,), name=f"run-{claimed.name}", daemon=True).start()
 
     def _pause(self, error: ApiError) -> None:
         self._failures += 1
         if self._failures in (1, 10):
-            self.log.info(f"{error}")
+            self.log.warning(str(error))
         if isinstance(error, Unauthorized) and self._failures >= KEY_REFUSALS:
             self.key_refused = True
             self.stop()
-        delay = min(SLOWEST, 0.2 * 2 ** min(self._failures, 8)) * (0.5 + random.random())  # noqa: S311
-        self._stopping.wait(max(delay, min(error.retry_after or 0.0, 60.0)))
-
-    # One run, from claim to end.
-
-    def _see_through(self, claimed: Claimed) -> None:
-        """Launch a run, wait for its end, send what it left, tell how it ended."""
-        ending, started = self._execute(claimed)
-        with self._lock:
-            self.executions.pop(claimed.run, None)
-        self._wake.set()
-        try:
-            self._report(claimed, ending, started)
-        finally:
-            with self._lock:
-                if self.held.get(claimed.run) is claimed:
-                    del self.held[claimed.run]
-            self._wake.set()
-
-    def _execute(self, claimed: Claimed) -> tuple[Ending, bool]:
-        try:
-            claimed.directory = bundles.directory_of(claimed.claim["source"], self.client)
-            execution = self.launcher.launch(claimed)
-        except (OSError, OrchestratorError) as error:
-            self.log.error(f"{claimed.name} could not be started: {error}")
-            return Ending(None, [str(error)]), False
-        with self._lock:
-            self.executions[claimed.run] = execution
-            words, claimed.words = claimed.words, []
-        for word in words:
-            execution.signal(word)
-        return execution.wait(), True
-
-    def _report(self, claimed: Claimed, ending: Ending, started: bool) -> None:
-        while True:
-            try:
-                if not leftovers.ship_journal(self.client, claimed.run, claimed.attempt):
-                    raise Unavailable("The journal is being sent by another thread.")
-                if ending.exit != 0:
-                    leftovers.tell_end(self.client, self.id, claimed.run, claimed.attempt, ending, started)
-                return
-            except NotFound:
-                return
-            except ApiError as error:
-                if self._give_up():
-                    return
-                self._pause(error)
-
-    def _give_up(self) -> bool:
-        """An agent that stops leaves the rest to the next one; until then it tries on."""
-        return self._stopping.is_set()
-
-    # What leases.py asks.
-
-    def leases(self) -> list[dict[str, Any]]:
-        """The leases to renew."""
-        with self._lock:
-            return [claimed.lease for claimed in self.held.values()]
-
-    def live_streams(self) -> set[str]:
-        """Executions whose journals are not left behind."""
-        with self._lock:
-            return {f"{claimed.run}.{claimed.attempt}" for claimed in self.held.values()}
-
-    def signal(self, run: str, word: str) -> None:
-        """Pass a signal on to the execution of a run."""
-        with self._lock:
-            execution, claimed = self.executions.get(run), self.held.get(run)
-            if execution is None and claimed is not None:
-                claimed.words.append(word)
-                claimed.stop.set()
-        if execution is not None:
-            execution.signal(word)
+        self._stopping.wait(pause(error, self._failures))
 
     # The end.
 
     def _drain(self) -> None:
         """Wait for the runs; stop them when that takes too long, or when told to stop once more."""
         until = time.monotonic() + self.settings.drain
-        if self.held:
-            self.log.info(
-                f"waiting for {len(self.held)} runs, {self.settings.drain:g} s at most; a second signal stops them"
-            )
-        while self.held and self._told_to_stop < 2 and time.monotonic() < until:
-            self._wake.wait(0.2)
+        if self.holdings:
+            seconds = f"{self.settings.drain:g} s at most"
+            self.log.info(f"waiting for {len(self.holdings)} runs, {seconds}; a second signal stops them")
+        self._wait_for_runs(until, lambda: self._told_to_stop < 2)
+        if self._leaving:
+            return
+        self.holdings.terminate()
+        self._wait_for_runs(time.monotonic() + self.settings.grace + 5.0, lambda: True)
+
+    def _wait_for_runs(self, until: float, patient: Any) -> None:
+        while self.holdings and patient() and (left := until - time.monotonic()) > 0:
+            self._wake.wait(min(left, 1.0))
             self._wake.clear()
-        for execution in list(self.executions.values()):
-            execution.terminate()
-        until = time.monotonic() + self.settings.grace + 5.0
-        while self.held and time.monotonic() < until:
-            time.sleep(0.05)

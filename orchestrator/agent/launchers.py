@@ -7,15 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Claimed:
-    """A run that the agent holds. `claim` is the server's word on it, token included."""
+    """A run that the agent holds. `claim` is the server's word on it, token included.
+
+    Attributes:
+        stop: Set when the run is not to be started any more; `words` say why.
+        leased_until: The end of the lease, by our monotonic clock.
+        replaceable: Whether somebody else would be given the run then. Until the server has said so, it might.
+        unreachable: True once the run was told to stop because its lease could not be renewed.
+    """
 
     claim: dict[str, Any]
     directory: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set when the run is not to be started any more; `words` say why."""
     words: list[str] = field(default_factory=list)
+    leased_until: float = 0.0
+    replaceable: bool = True
+    unreachable: bool = False
 
     @property
     def run(self) -> str:
@@ -28,6 +37,10 @@ class Claimed:
     @property
     def name(self) -> str:
         return str(self.claim.get("name") or self.run)
+
+    @property
+    def lease_seconds(self) -> float:
+        return float(self.claim["lease_seconds"])
 
     @property
     def process(self) -> str:
@@ -56,10 +69,13 @@ class Ending:
 
     exit: int | None
     last_lines: list[str]
+    why: str = ""  # the agent ended it, and says why
 
 
 class Execution(Protocol):
-    """One run under way."""
+    """One run under way, in the process group `pid`."""
+
+    pid: int
 
     def signal(self, word: str) -> None:
         """Tell it to stop (`cancel` or `superseded`), and kill it after the grace."""
@@ -87,6 +103,14 @@ class Launcher(Protocol):
 
     def start(self) -> None:
         """Prepare for the first run."""
+        ...
+
+    def groups(self) -> list[int]:
+        """The process groups that it keeps besides those of runs."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """How many templates and how many spares it keeps."""
         ...
 
     def tidy(self) -> None:

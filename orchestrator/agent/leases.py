@@ -1,12 +1,14 @@
-"""The heartbeat: one request renews all leases of an agent and brings what its runs have to know."""
+"""The heartbeat: one request renews all leases, brings what the runs have to know, and takes the agent's news along."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.agent import leftovers
+from orchestrator.agent.load import Loads
+from orchestrator.agent.settings import SIGNALS_WITHIN
 from orchestrator.client import Client
 from orchestrator.exceptions import ApiError, NotFound
 
@@ -14,62 +16,85 @@ if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
 
 SWEEP_EVERY = 15.0
-SIGNALS_WITHIN = 2.0  # seconds between two heartbeats while runs are held
+NEWS_EVERY = 15.0  # seconds between two heartbeats of an agent that holds nothing but has something to tell
+LOAD_EVERY = 10.0
 
 
 class Heart:
-    """Beats in a thread of its own, so that nothing the agent does can delay it."""
+    """Beats in a thread of its own, so that nothing the agent does can delay it.
+
+    An agent that holds no run is seen to live by its waiting for work. It has no heartbeat but for news of itself.
+    """
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._client = Client(agent.client.api, timeout=max(2.0, agent.lease_seconds / 2))
         self._end = threading.Event()
         self._sooner = threading.Event()
+        self._leases_changed = threading.Event()
+        self._loads = Loads(LOAD_EVERY)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, once the agent is registered."""
+        self._client = Client(self._agent.client.api, timeout=max(2.0, self._agent.lease_seconds / 2))
         threading.Thread(target=self._beat, name="agent-heartbeat", daemon=True).start()
         threading.Thread(target=self._sweep, name="agent-leftovers", daemon=True).start()
+
+    def watch_leases(self) -> None:
+        """Stop runs whose leases can't be renewed, from now on."""
+        threading.Thread(target=self._watch_leases, name="agent-leases", daemon=True).start()
 
     def stop(self) -> None:
         """End."""
         self._end.set()
-        self._sooner.set()
+        self.quicken()
 
     def quicken(self) -> None:
-        """A run was claimed: from now on its signals are wanted soon."""
+        """A run was claimed, or is over: from now on its signals are wanted soon."""
         self._sooner.set()
+        self._leases_changed.set()
+
+    # The heartbeat.
 
     def _pause(self) -> float:
-        """A quarter of a lease keeps it; but who cancels a run does not want to wait that long."""
-        beat = self._agent.heartbeat_seconds
-        return min(beat, SIGNALS_WITHIN) if self._agent.held else beat
+        return min(self._agent.heartbeat_seconds, SIGNALS_WITHIN) if self._agent.holdings else NEWS_EVERY
 
     def _beat(self) -> None:
+        adopted = bool(self._agent.holdings)
         while not self._end.is_set():
-            if self._sooner.wait(self._pause()):
+            if not adopted and self._sooner.wait(self._pause()):
                 self._sooner.clear()
                 continue
+            adopted = False  # What was adopted before we were registered has no time to lose.
+            load = self._loads.news(self._agent)
+            if not self._agent.holdings and not self._agent.log and load is None:
+                continue
             try:
-                self._once()
+                self._once(load)
             except NotFound:
                 self._register()
             except ApiError:
                 # The next beat tries again; leases last four beats.
                 self._end.wait(min(1.0, self._agent.heartbeat_seconds / 2))
 
-    def _once(self) -> None:
-        leases = self._agent.leases()
-        told = self._client.post(f"/agents/{self._agent.id}/heartbeat", {"leases": leases, "running": len(leases)})
-        for lost in told["lost"]:
-            self._lose(str(lost["run"]), int(lost["attempt"]))
+    def _once(self, load: dict[str, Any] | None) -> None:
+        agent = self._agent
+        leases, lines = agent.holdings.leases(), agent.log.take()
+        asked_at = time.monotonic()
+        body = {"leases": leases, "log": lines, **({"load": load} if load is not None else {})}
+        try:
+            told = self._client.post(f"/agents/{agent.id}/heartbeat", body)
+        except ApiError:
+            agent.log.give_back(lines)
+            raise
+        if load is not None:
+            self._loads.told(load)
+        lost = {(str(each["run"]), int(each["attempt"])) for each in told["lost"]}
+        kept = [lease for lease in leases if (lease["run"], lease["attempt"]) not in lost]
+        agent.holdings.renewed(kept, asked_at, agent.lease_seconds, {str(run) for run in told["replaceable"]})
+        for run, attempt in lost:
+            agent.holdings.lose(run, attempt)
         for each in told["signals"]:
-            self._agent.signal(str(each["run"]), str(each["signal"]))
-
-    def _lose(self, run: str, attempt: int) -> None:
-        held = self._agent.held.get(run)
-        if held is not None and held.attempt == attempt:
-            self._agent.signal(run, "superseded")
+            agent.holdings.signal(str(each["run"]), str(each["signal"]))
 
     def _register(self) -> None:
         try:
@@ -77,10 +102,20 @@ class Heart:
         except ApiError:
             self._end.wait(1.0)
 
+    # Leases that can't be renewed.
+
+    def _watch_leases(self) -> None:
+        while not self._end.is_set():
+            soonest = self._agent.holdings.stop_unrenewed()
+            self._leases_changed.wait(soonest if soonest is None else max(soonest, 0.01))
+            self._leases_changed.clear()
+
+    # What is left behind.
+
     def _sweep(self) -> None:
         """Now and then look for journals of processes that died with an agent before this one."""
         while not self._end.is_set():
             began = time.monotonic()
             self._agent.launcher.tidy()
-            leftovers.sweep(self._agent.client, self._agent.id, self._agent.live_streams())
+            leftovers.sweep(self._agent.client, self._agent.id, self._agent.holdings.live_streams())
             self._end.wait(max(1.0, SWEEP_EVERY - (time.monotonic() - began)))

@@ -41,7 +41,9 @@ def tell_end(client: Client, agent_id: str, run: str, attempt: int, ending: Endi
 
 def describe(ending: Ending, started: bool) -> str:
     """How a process ended, with the end of its output."""
-    if ending.exit is None:
+    if ending.why:
+        told = ending.why
+    elif ending.exit is None:
         told = "The process is gone." if started else "The process could not be started."
     elif ending.exit < 0:
         try:

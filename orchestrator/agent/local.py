@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.agent.adoption import Adoption
 from orchestrator.agent.launchers import Claimed
 from orchestrator.agent.log import Log
-from orchestrator.agent.process import FreshProcess, RunProcess
+from orchestrator.agent.memory import Bounds
+from orchestrator.agent.process import FreshProcess, NewProcess
 from orchestrator.agent.settings import Settings
 from orchestrator.agent.templates import Templates
 from orchestrator.agent.watch import Watch
@@ -16,17 +18,21 @@ from orchestrator.config import Api
 class ProcessLauncher:
     """Starts the process of each run, the way its deployment asks for."""
 
-    def __init__(self, api: Api, settings: Settings, log: Log) -> None:
+    def __init__(
+        self, api: Api, settings: Settings, watch: Watch, log: Log, adoption: Adoption, bounds: Bounds
+    ) -> None:
+        self._bounds = bounds
         self._api = api
         self._settings = settings
-        self._watch = Watch()
-        self.templates = Templates(api.url, settings, self._watch, log)
+        self._watch = watch
+        self._adoption = adoption
+        self.templates = Templates(api.url, settings, watch, log)
 
     def start(self) -> None:
         """Have the base ready before the first run comes."""
         self.templates.base()
 
-    def launch(self, claimed: Claimed) -> RunProcess:
+    def launch(self, claimed: Claimed) -> NewProcess:
         """Start a run's process.
 
         A deployment's first runs wait for its template: the import happens once, however many they are. Where it
@@ -34,8 +40,8 @@ class ProcessLauncher:
         """
         order = self._order(claimed)
 
-        def make() -> RunProcess:
-            return RunProcess(claimed, order, self._settings, self._watch)
+        def make() -> NewProcess:
+            return NewProcess(claimed, order, self._settings, self._watch)
 
         process = None
         if claimed.process != "fresh":
@@ -46,6 +52,7 @@ class ProcessLauncher:
         if process is None:
             process = fresh = FreshProcess(claimed, order, self._settings, self._watch)
             fresh.start(claimed, self._settings)
+        self._bounds.add(process)
         return process
 
     def _order(self, claimed: Claimed) -> dict[str, Any]:
@@ -55,7 +62,16 @@ class ProcessLauncher:
             "directory": claimed.directory,
             "environment": claimed.environment,
             "grace": self._settings.grace,
+            "adoption": self._adoption.order(claimed),
         }
+
+    def groups(self) -> list[int]:
+        """The process groups of what is warm."""
+        return self.templates.groups()
+
+    def counts(self) -> tuple[int, int]:
+        """How many templates and how many spares there are."""
+        return self.templates.counts()
 
     def tidy(self) -> None:
         """Let go of what was not needed for a while."""
@@ -64,4 +80,3 @@ class ProcessLauncher:
     def close(self) -> None:
         """End what is warm. Runs under way have been seen to."""
         self.templates.close()
-        self._watch.close()

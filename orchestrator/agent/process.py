@@ -27,6 +27,7 @@ from orchestrator.agent.watch import Watch
 
 KEPT_LINES = 50
 MAX_LINE = 4_000
+MIB = 1 << 20
 SPEAK_WITHIN = 5.0  # seconds that a write into a line may take
 LOOK_EVERY = 0.2
 _SECRET = ("ORCHESTRATOR_API_KEY", "ORCHESTRATOR_PROFILE")
@@ -77,68 +78,32 @@ class RunProcess:
     """One run's process, in a process group of its own, whoever its parent is.
 
     Attributes:
-        theirs: The descriptors that the process needs: its end of the line, where it prints, and the reading end of
-            that, which it holds so that the agent's end doesn't break its printing.
         again: True when the process said that it can take another run; `freed` is called then.
+        bound: How much memory it may use, in bytes; 0 for as much as it likes.
     """
 
-    def __init__(self, claimed: Claimed, order: dict[str, Any], settings: Settings, watch: Watch) -> None:
+    def __init__(self, claimed: Claimed, settings: Settings, watch: Watch, *, line: socket.socket, output: int) -> None:
         self.pid = 0
         self.again = False
         self.freed: Callable[[], None] = _nothing
-        self._order = order
+        self.bound = int(float(claimed.variables.get("memory_mib") or 0) * MIB)
         self._grace = settings.grace
         self._watch = watch
         self._lock = threading.Lock()
         self._killer: threading.Timer | None = None
-        self._born = threading.Event()
         self._over = threading.Event()
         self._exit: int | None = None
         self._told_exit: int | None = None
+        self._is_orphan = False
+        self._why = ""
         self._text = b""
-        self._line, theirs = socket.socketpair()
+        self._line = line
         self._line.settimeout(SPEAK_WITHIN)
-        reading, writing = os.pipe()
-        self._output = Output(claimed.name, reading, settings.output)
-        self.theirs = [theirs.detach(), writing, reading]
+        self._output = Output(claimed.name, output, settings.output)
 
-    # Birth. A standby process, or a launcher, tells of it.
-
-    def born(self, pid: int) -> None:
-        """It exists, and waits for its order."""
-        self.pid = pid
-        self._let_go_of_theirs()
+    def _attend(self) -> None:
         self._watch.add(self._line.fileno(), self._hear)
         self._watch.add(self._output.descriptor, self._take_output)
-        self._born.set()
-
-    def unborn(self) -> None:
-        """It will never exist."""
-        self._born.set()
-
-    def wait_until_born(self, seconds: float) -> bool:
-        """Wait until it exists; False if it doesn't, and then nothing is left of it.
-
-        The order is given after that. A process that was started by one who then died never hears what to run, so
-        that nobody executes a run twice.
-        """
-        self._born.wait(seconds)
-        if not self.pid:
-            self.abandon()
-            return False
-        self.say(self._order)
-        return True
-
-    def abandon(self) -> None:
-        """Let go of everything before it was started."""
-        self._let_go_of_theirs()
-        self._line.close()
-        os.close(self._output.descriptor)
-
-    def _let_go_of_theirs(self) -> None:
-        for descriptor in self.theirs[:2]:
-            os.close(descriptor)
-        self.theirs = []
 
     # Life.
 
@@ -181,13 +146,24 @@ class RunProcess:
 
     def orphaned(self) -> None:
         """Its parent is gone: nobody will tell of its end but itself."""
+        self._is_orphan = True
         threading.Thread(target=self._watch_orphan, name=f"orphan-{self.pid}", daemon=True).start()
 
     def _watch_orphan(self) -> None:
         wait_until_gone(self.pid)
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
-        self.ended(self._told_exit)
+        self._over.set()
+
+    def end_for(self, why: str) -> None:
+        """Kill it, for a reason that people should read."""
+        self._why = why
+        self.kill()
+
+    @property
+    def is_over(self) -> bool:
+        """True once it has ended."""
+        return self._over.is_set()
 
     def wait(self) -> Ending:
         """Wait for the end."""
@@ -197,23 +173,28 @@ class RunProcess:
         released = threading.Event()
         self._watch.remove(self._line.fileno())
         self._watch.remove(self._output.descriptor, released.set)
-        released.wait(5.0)
+        released.wait(SPEAK_WITHIN)
+        if self._is_orphan and self._exit is None:
+            while self._hear():
+                continue
+            self._exit = self._told_exit
         self._output.drain()
         with self._lock:
             self._line.close()
         os.close(self._output.descriptor)
-        return Ending(self._exit, list(self._output.lines))
+        return Ending(self._exit, list(self._output.lines), self._why)
 
     # The watching thread.
 
-    def _hear(self) -> None:
+    def _hear(self) -> bool:
+        """Take what it says; False when it will say no more."""
         try:
             data = self._line.recv(1 << 12)
         except OSError:
             data = b""
         if not data:
             self._watch.remove(self._line.fileno())
-            return
+            return False
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
             told = json.loads(line)
@@ -221,17 +202,93 @@ class RunProcess:
             if self.again:
                 self.ended(self._told_exit)
                 self.freed()
+        return True
 
     def _take_output(self) -> None:
         if not self._output.read():
             self._watch.remove(self._output.descriptor)
 
 
+class NewProcess(RunProcess):
+    """A process that this agent has started, or had started.
+
+    Attributes:
+        theirs: The descriptors that the process needs: its end of the line, where it prints, and the reading end of
+            that, which it holds so that the agent's end doesn't break its printing.
+    """
+
+    def __init__(self, claimed: Claimed, order: dict[str, Any], settings: Settings, watch: Watch) -> None:
+        line, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        super().__init__(claimed, settings, watch, line=line, output=reading)
+        self.theirs = [theirs.detach(), writing, reading]
+        self._order = order
+        self._born = threading.Event()
+        self._abandoned = False
+
+    # A standby process, or a launcher, tells of its birth.
+
+    def born(self, pid: int) -> None:
+        """It exists, and waits for its order. One that was not waited for sees its line end, and ends."""
+        with self._lock:
+            if self._abandoned:
+                return
+            self.pid = pid
+            self._let_go_of_theirs()
+        self._attend()
+        self._born.set()
+
+    def unborn(self) -> None:
+        """It will never exist."""
+        self._born.set()
+
+    def wait_until_born(self, seconds: float) -> bool:
+        """Wait until it exists; False if it doesn't, and then nothing is left of it.
+
+        The order is given after that. A process that was started by one who then died never hears what to run, so
+        that nobody executes a run twice.
+        """
+        self._born.wait(seconds)
+        with self._lock:
+            self._abandoned = not self.pid
+        if self._abandoned:
+            self.abandon()
+            return False
+        self.say(self._order)
+        return True
+
+    def abandon(self) -> None:
+        """Let go of everything before it was started."""
+        self._let_go_of_theirs()
+        self._line.close()
+        os.close(self._output.descriptor)
+
+    def _let_go_of_theirs(self) -> None:
+        for descriptor in self.theirs[:2]:
+            os.close(descriptor)
+        self.theirs = []
+
+
+class AdoptedProcess(RunProcess):
+    """One that another agent had started, before this one."""
+
+    def __init__(
+        self, claimed: Claimed, settings: Settings, watch: Watch, *, line: socket.socket, output: int, pid: int
+    ) -> None:
+        super().__init__(claimed, settings, watch, line=line, output=output)
+        self.pid = pid
+
+    def begin(self) -> None:
+        """See to it from now on."""
+        self._attend()
+        self.orphaned()
+
+
 def _nothing() -> None:
     return
 
 
-class FreshProcess(RunProcess):
+class FreshProcess(NewProcess):
     """`python -m orchestrator.engine.execute`, a child of the agent."""
 
     def start(self, claimed: Claimed, settings: Settings) -> None:

@@ -20,6 +20,9 @@ import platform
 import sys
 from dataclasses import dataclass, field
 
+SIGNALS_WITHIN = 2.0
+"""Seconds between two heartbeats while runs are held: who cancels a run does not want to wait for long."""
+
 
 def _name() -> str:
     return os.environ.get("ORCHESTRATOR_AGENT_NAME") or platform.node() or "agent"

@@ -12,7 +12,7 @@ import threading
 from typing import Any, Protocol
 
 from orchestrator.agent.launchers import Claimed
-from orchestrator.agent.process import SPEAK_WITHIN, RunProcess, environment, see_to_the_end, start_python
+from orchestrator.agent.process import SPEAK_WITHIN, NewProcess, environment, see_to_the_end, start_python
 from orchestrator.agent.settings import Settings
 from orchestrator.agent.watch import Watch
 
@@ -47,7 +47,7 @@ class Standby:
         self.facts: dict[str, Any] = {}
         self.gone = False
         self.runs = 0
-        self.running: RunProcess | None = None
+        self.running: NewProcess | None = None
         self._watch = watch
         self._lock = threading.Lock()
         self._answered = threading.Event()
@@ -77,9 +77,12 @@ class Standby:
         ).start()
 
     def born(self, pid: int) -> None:
-        """It exists."""
+        """It exists. One that is not wanted any more hears that at once."""
         self.pid = pid
         os.close(self.theirs.pop())
+        if self.gone:
+            self._control.close()
+            return
         self._watch.add(self._control.fileno(), self._hear)
 
     def unborn(self) -> None:
@@ -129,7 +132,7 @@ class Standby:
         if not self._say(order, child.theirs):
             self._lose(number)
 
-    def execute(self, process: RunProcess, again: bool) -> bool:
+    def execute(self, process: NewProcess, again: bool) -> bool:
         """Have it execute a run itself, and afterwards end or, with `again`, go on."""
         self.running = process
         if self.gone or not self._say({"do": "here", "again": again, "descriptors": 3}, process.theirs):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from orchestrator.agent import memory
 from orchestrator.agent.launchers import Claimed
 from orchestrator.agent.log import Log
-from orchestrator.agent.process import Output, RunProcess
+from orchestrator.agent.process import NewProcess, Output
 from orchestrator.agent.settings import Settings
 from orchestrator.agent.standby import BORN_WITHIN, Standby
 from orchestrator.agent.watch import Watch
@@ -122,7 +122,7 @@ class Templates:
 
     # For a run.
 
-    def execution(self, claimed: Claimed, make: Callable[[], RunProcess]) -> RunProcess | None:
+    def execution(self, claimed: Claimed, make: Callable[[], NewProcess]) -> NewProcess | None:
         """Have a warm process execute a run; None when there is none for it."""
         key = key_of(claimed, self._settings.python)
         warm = self._warm_for(key, claimed)
@@ -133,19 +133,19 @@ class Templates:
             return self._forked(warm.template, make())
         return self._executed_by_idle(key, warm, claimed, make)
 
-    def cold_execution(self, claimed: Claimed, make: Callable[[], RunProcess]) -> RunProcess | None:
+    def cold_execution(self, claimed: Claimed, make: Callable[[], NewProcess]) -> NewProcess | None:
         """Fork the base for a run, which imports the code for itself; None when that can't be."""
         base = None if _needs_interpreter(claimed) else self.base()
         return None if base is None else self._forked(base, make())
 
     @staticmethod
-    def _forked(standby: Standby, process: RunProcess) -> RunProcess | None:
+    def _forked(standby: Standby, process: NewProcess) -> NewProcess | None:
         standby.fork(process)
         return process if process.wait_until_born(BORN_WITHIN) else None
 
     def _executed_by_idle(
-        self, key: str, warm: Warm, claimed: Claimed, make: Callable[[], RunProcess]
-    ) -> RunProcess | None:
+        self, key: str, warm: Warm, claimed: Claimed, make: Callable[[], NewProcess]
+    ) -> NewProcess | None:
         reuse = claimed.process == "reuse"
         standby = self._take_idle(warm)
         if standby is None and reuse and warm.fit:
@@ -294,8 +294,8 @@ class Templates:
             kept = list(self._warm.values())
         return sum(warm.template is not None for warm in kept), sum(len(warm.idle) for warm in kept)
 
-    def pids(self) -> list[int]:
-        """The processes that stand by."""
+    def groups(self) -> list[int]:
+        """The process groups of those that stand by."""
         with self._lock:
             kept = [standby for warm in self._warm.values() for standby in warm.standbys()]
         return [standby.pid for standby in [*kept, self._base] if standby is not None and standby.pid]

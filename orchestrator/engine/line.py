@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ENDED_EARLY = 70
 SEEK_EVERY = 0.1  # seconds between two looks for the agent's successor
 ANSWER_WITHIN = 5.0
+_TOLD = ("run", "attempt", "name", "job_variables", "process", "lease_seconds")  # of the claim, to a successor
 
 
 class Line:
@@ -139,7 +140,7 @@ class Line:
             "secret": adoption["secret"],
             "pid": os.getpid(),
             "silent": silent,
-            "claim": {name: claim.get(name) for name in ("run", "attempt", "name", "job_variables", "process")},
+            "claim": {name: claim.get(name) for name in _TOLD},
         }
         connection = socket.socket(socket.AF_UNIX)
         try:

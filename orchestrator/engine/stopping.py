@@ -69,11 +69,13 @@ class Stopping:
         self._thread, self._loop, self._task = 0, None, None
 
     def signalled(self, word: str) -> None:
-        """Do what the server asks: `cancel`, `superseded` or `over`. Called from any thread."""
+        """Do what the server asks, `cancel`, `superseded` or `over`, or the agent, `unreachable`. From any thread."""
         if word == "cancel":
             self.stop(RunCancelled())
         elif word == "superseded":
             self.stop(RunSuperseded())
+        elif word == "unreachable":
+            self.stop(RunTerminated("The server was out of reach for so long that another attempt may begin."))
         elif word == "over":
             self.muted = True
 

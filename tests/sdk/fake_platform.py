@@ -20,14 +20,16 @@ class FakePlatform(FakeServer):
         self.queue = []
         self.attempts = {}
         self.counter = 0
+        self.waits = 0
         self.heartbeats = []
+        self.news = []  # whole heartbeats, with load and log
+        self.kept = []  # runs that no other holder would be given
         self.lost = []
         self.cancels = []
         self.ended = []
         self.routes |= {
             ("POST", "/deployments"): self.deploy,
             ("POST", "/agents"): self.register,
-            ("GET", "/agents/A/wait"): self.wait,
             ("POST", "/agents/A/claim"): self.claim,
             ("POST", "/agents/A/heartbeat"): self.beat,
             ("POST", "/agents/A/ended"): self.end,
@@ -38,7 +40,9 @@ class FakePlatform(FakeServer):
         if name.startswith("/bundles/"):
             return self.bundle(method, name.removeprefix("/bundles/"), body)
         if method == "GET" and name.startswith("/agents/A/wait"):
-            return self.wait(body)
+            with self.lock:
+                self.keys.append(headers.get("Authorization", "").removeprefix("Bearer "))
+            return self.wait(int(name.partition("since=")[2]))
         return super().answer(method, path, headers, body)
 
     def bundle(self, method, sha256, body):
@@ -58,12 +62,12 @@ class FakePlatform(FakeServer):
         beat = self.lease_seconds / 4
         return 200, {"id": "A", "heartbeat_seconds": beat, "lease_seconds": self.lease_seconds, "wait_seconds": 1}
 
-    def wait(self, body):
+    def wait(self, since):
         end = time.monotonic() + 1.0
-        before = self.counter
-        while time.monotonic() < end and self.counter == before and not self.queue:
+        self.waits += 1
+        while time.monotonic() < end and self.counter == since:
             time.sleep(0.01)
-        return 200, {"since": self.counter}
+        return 200, {"since": self.counter, "due": self.counter != since}
 
     def claim(self, body):
         slots = json.loads(body)["slots"]
@@ -72,9 +76,12 @@ class FakePlatform(FakeServer):
         return 200, {"runs": taken}
 
     def beat(self, body):
-        self.heartbeats.append(json.loads(body)["leases"])
+        told = json.loads(body)
+        self.news.append(told)
+        self.heartbeats.append(told["leases"])
         signals = [{"run": run, "signal": "cancel"} for run in self.cancels]
-        return 200, {"lost": list(self.lost), "signals": signals}
+        replaceable = [lease["run"] for lease in told["leases"] if lease["run"] not in self.kept]
+        return 200, {"lost": list(self.lost), "signals": signals, "replaceable": replaceable}
 
     def end(self, body):
         self.ended.append(json.loads(body))
