@@ -5,7 +5,7 @@ ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -t
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types bench screenshots lock clean
+.PHONY: help install demo serve test lint types bench chaos screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ types: install ## Check the SDK's types
 
 bench: install ## Measure, side by side with Prefect (ARGS="--only import")
 	$(PYTHON) -m benchmarks $(ARGS)
+
+chaos: install ## Break everything at random for 10 minutes, then prove that nothing is lost (ARGS="--minutes 2 --seed 3")
+	$(PYTHON) -m tests.chaos $(ARGS)
 
 screenshots: install ## Make the screenshots of the README
 	$(PYTHON) -m docs.screenshots $(ARGS)

@@ -1,0 +1,202 @@
+"""The load: flows of all kinds deployed, triggered, triggered again, cancelled; and a ledger of what was answered."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+
+from orchestrator.config import Api, use_api
+from orchestrator.flows import Flow
+from tests.chaos import mixed_flows as flows
+from tests.chaos.installation import Installation
+
+MOST_WAITING = 14  # unfinished runs; more are not triggered, so that the end comes soon after the load
+POOL_SLOTS = 8
+GIVE_UP = 120.0  # seconds for one question
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A deployment, and how often it is chosen."""
+
+    name: str
+    flow: Flow[..., Any]
+    weight: int
+    process: str = "warm"
+    limit: int | None = None
+    crash_retries: int | None = None
+    every: float | None = None  # seconds: a schedule
+
+
+KINDS = [
+    Kind("quick", flows.quick, 6, crash_retries=3),
+    Kind("quick-fresh", flows.quick, 2, process="fresh"),
+    Kind("quick-reuse", flows.quick, 3, process="reuse", crash_retries=2),
+    Kind("wide", flows.wide, 3, crash_retries=3),
+    Kind("chatty", flows.chatty, 3),
+    Kind("chatty-again", flows.chatty, 2, process="reuse", crash_retries=5),
+    Kind("nested", flows.nested, 3, crash_retries=2),
+    Kind("stubborn", flows.stubborn, 3),
+    Kind("failing", flows.failing, 2, crash_retries=2),
+    Kind("gentle", flows.gentle, 3, crash_retries=1),
+    Kind("stream", flows.stream, 2, crash_retries=3),
+    Kind("sleeper", flows.sleeper, 4, crash_retries=3),
+    Kind("narrow", flows.narrow, 4, limit=2, crash_retries=4),
+    Kind("ticking", flows.quick, 0, crash_retries=2, every=4.0),
+]
+
+
+@dataclass
+class Ledger:
+    """What we asked for, and what we were answered."""
+
+    asked: dict[str, str] = field(default_factory=dict)  # idempotency key → deployment
+    answered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # key → run ids
+    cancelled: set[str] = field(default_factory=set)  # runs whose cancel was answered by yes
+    overfull: list[str] = field(default_factory=list)  # moments in which a limit was exceeded
+    refusals: Counter[str] = field(default_factory=Counter)  # answers that nobody expects
+
+
+class Load:
+    """Triggers and cancels in a thread, watches limits in another, until stopped."""
+
+    def __init__(self, installation: Installation, seed: int) -> None:
+        self.installation = installation
+        self.ledger = Ledger()
+        self.deployments: dict[str, str] = {}
+        self._random = random.Random(f"load {seed}")
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._folder = str(installation.folder / "diaries")
+
+    def deploy(self) -> None:
+        """Make all kinds of flows known, and limit the pool."""
+        (self.installation.folder / "diaries").mkdir()
+        use_api(Api(self.installation.api_url, self.installation.keys.person))
+        try:
+            for kind in KINDS:
+                self.deployments[kind.name] = self._deploy(kind)
+        finally:
+            use_api(None)
+        with self._rows() as rows:
+            rows.execute(
+                "INSERT INTO concurrency_limit (organization_id, id, workspace_id, kind, target_id, slots)"
+                " SELECT organization_id, gen_random_uuid(), workspace_id, 'pool', id, %s FROM work_pool",
+                [POOL_SLOTS],
+            )
+
+    def _deploy(self, kind: Kind) -> str:
+        options = {
+            "crash_retries": kind.crash_retries,
+            "concurrency_limit": kind.limit,
+            "interval": kind.every,
+            "process": kind.process,
+            "parameters": {"folder": self._folder},
+        }
+        known = inspect.signature(kind.flow.deploy).parameters
+        return str(kind.flow.deploy(kind.name, **{name: v for name, v in options.items() if name in known}))
+
+    def begin(self) -> None:
+        """Start triggering and watching."""
+        for work in (self._ask, self._watch):
+            self._threads.append(threading.Thread(target=work, name=work.__name__, daemon=True))
+            self._threads[-1].start()
+
+    def end(self) -> None:
+        """Trigger no more: pause what is scheduled, and wait for the last answers. The installation is healed."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(GIVE_UP + 10)
+        with self._client() as client:
+            self._insist(client, "POST", f"/deployments/{self.deployments['ticking']}/pause", {})
+
+    # Asking.
+
+    def _ask(self) -> None:
+        with self._client() as client:
+            while not self._ended.wait(self._random.uniform(0.02, 0.4)):
+                chance = self._random.random()
+                if chance < 0.15:
+                    self._cancel_one(client)
+                elif chance < 0.25 and self.ledger.asked:
+                    self._trigger(client, self._random.choice(list(self.ledger.asked)))  # again
+                elif self._waiting(client) < MOST_WAITING:
+                    self._trigger(client, f"key-{len(self.ledger.asked)}")
+
+    def _trigger(self, client: httpx.Client, key: str) -> None:
+        chosen = self._random.choices(KINDS, [kind.weight for kind in KINDS])[0]
+        name = self.ledger.asked.setdefault(key, chosen.name)
+        asked = {"deployment": self.deployments[name], "idempotency_key": key}
+        told = self._insist(client, "POST", "/flow-runs", asked)
+        if told is not None:
+            self.ledger.answered[key].add(told["id"])
+
+    def _cancel_one(self, client: httpx.Client) -> None:
+        told = self._once(client, "GET", "/flow-runs?state=SCHEDULED,PENDING,RUNNING&limit=100", None)
+        found = [run["id"] for run in (told or {}).get("items", []) if run["id"] == run["root"]]
+        if found:
+            id = self._random.choice(found)
+            told = self._once(client, "POST", f"/flow-runs/{id}/cancel", {})
+            if told is not None and told["state"]["type"] in ("CANCELLING", "CANCELLED"):
+                self.ledger.cancelled.add(id)
+
+    def _waiting(self, client: httpx.Client) -> int:
+        told = self._once(client, "GET", "/flow-runs?state=SCHEDULED,PENDING,RUNNING,CANCELLING&limit=100", None)
+        return MOST_WAITING if told is None else len(told["items"])
+
+    def _insist(self, client: httpx.Client, method: str, path: str, body: Any) -> Any:
+        """Ask until there is an answer."""
+        until = time.monotonic() + GIVE_UP
+        while time.monotonic() < until:
+            if (told := self._once(client, method, path, body)) is not None:
+                return told
+            time.sleep(0.2)
+        self.ledger.refusals[f"{method} {path.split('?')[0]}: no answer for {GIVE_UP:.0f} s"] += 1
+        return None
+
+    def _once(self, client: httpx.Client, method: str, path: str, body: Any) -> Any:
+        """The answer, or None: out of reach, unavailable, or a conflict."""
+        try:
+            answer = client.request(method, path, json=body)
+        except httpx.HTTPError:
+            return None
+        if answer.status_code >= 400:
+            if answer.status_code not in (409, 429, 503):
+                self.ledger.refusals[f"{answer.status_code} to {method}: {answer.text[:200]}"] += 1
+            return None
+        return answer.json()
+
+    def _client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.installation.keys.person}"}
+        return httpx.Client(base_url=self.installation.api_url, headers=headers, timeout=5)
+
+    # Watching.
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.25):
+            with suppress(psycopg.Error), self._rows() as rows:
+                for id, kind, slots, held in rows.execute(_HELD).fetchall():
+                    if held > slots:
+                        self.installation.log(f"LIMIT EXCEEDED: {kind} {id}: {held} of {slots}")
+                        self.ledger.overfull.append(f"{held} live leases under the limit of {slots} of a {kind}")
+
+    def _rows(self) -> psycopg.Connection:
+        return psycopg.connect(self.installation.database_url, autocommit=True, connect_timeout=2)
+
+
+_HELD = """
+    SELECT l.id, l.kind, l.slots, count(*) FROM concurrency_limit l JOIN lease s ON s.limit_id = l.id
+    WHERE s.expires_at > now() GROUP BY 1, 2, 3
+"""
+
+Log = Callable[[str], None]
