@@ -140,6 +140,16 @@ def deploy(*deployments: Deployment) -> list[UUID]:
 
 
 def _deploy(client: Client, deployment: Deployment) -> UUID:
+    here = exchange_at(client.api.url)
+    code = _place(client, deployment) if here is None else _place_here(deployment.flow)
+    made = client.post("/deployments", {**deployment.settings, **code}, again=True)
+    if here is not None:
+        here.deployed(UUID(made["id"]), deployment.flow)
+    return UUID(made["id"])
+
+
+def _place(client: Client, deployment: Deployment) -> dict[str, Any]:
+    """Where agents find the code: in a directory of theirs, or in a bundle, which is uploaded."""
     from orchestrator.sources import code_of
 
     code = code_of(deployment.flow, deployment.source)
@@ -148,12 +158,13 @@ def _deploy(client: Client, deployment: Deployment) -> UUID:
     else:
         source = {"type": "bundle", "sha256": code.sha256}
         _upload(client, code.sha256, code.bundle)
-    body = {**deployment.settings, "entrypoint": code.entrypoint, "source": source, "python": code.python}
-    made = client.post("/deployments", body, again=True)
-    here = exchange_at(client.api.url)
-    if here is not None:
-        here.deployed(UUID(made["id"]), deployment.flow)
-    return UUID(made["id"])
+    return {"entrypoint": code.entrypoint, "source": source, "python": code.python}
+
+
+def _place_here(flow: Flow[..., Any]) -> dict[str, Any]:
+    """An API of this process keeps the very object; nothing is packed."""
+    file = Path(getattr(getattr(flow.fn, "__code__", None), "co_filename", "flow.py")).absolute()
+    return {"entrypoint": f"{file.name}:{flow.name}", "source": {"type": "path", "path": str(file.parent)}}
 
 
 def _upload(client: Client, sha256: str, bundle: bytes) -> None:

@@ -60,6 +60,8 @@ def test_the_wheel_holds_the_sdk_and_nothing_of_the_server(wheel):
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"orchestrator"}
     assert not [name for name in names if name.startswith("orchestrator/server")]
+    entry_points = next(name for name in names if name.endswith("entry_points.txt"))
+    assert b"[pytest11]\norchestrator = orchestrator.testing.pytest_plugin" in zipfile.ZipFile(wheel).read(entry_points)
 
 
 def test_an_installed_wheel_runs_a_flow_that_a_server_hears_of(wheel, server, tmp_path, home):
