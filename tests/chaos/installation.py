@@ -193,7 +193,8 @@ class Installation:
         given = self._prepare_given_database() if self.postgres_url else {}
         if self.redis_url:
             given["REDIS_URL"] = self.redis_url
-        console = Console((self.logs / "stores.log").open("w"))
+        self._stores_log = (self.logs / "stores.log").open("w")
+        console = Console(self._stores_log)
         self._lock = data_directory.lock(self.data)
         self._lock.__enter__()
         self._supervisor = Supervisor(console)
@@ -409,6 +410,7 @@ class Installation:
                 each.kill()
         if self._supervisor is not None:
             self._supervisor.stop_all()
+            self._stores_log.close()
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
         self.network.close()

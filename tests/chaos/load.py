@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from tests.chaos.installation import Installation
 
 MOST_WAITING = 14  # unfinished runs; more are not triggered, so that the end comes soon after the load
 POOL_SLOTS = 8
+ASKERS = 3
 GIVE_UP = 120.0  # seconds for one question
 
 
@@ -68,13 +69,14 @@ class Ledger:
 
 
 class Load:
-    """Triggers and cancels in a thread, watches limits in another, until stopped."""
+    """Triggers and cancels in some threads, watches limits in another, until stopped."""
 
     def __init__(self, installation: Installation, seed: int) -> None:
         self.installation = installation
         self.ledger = Ledger()
         self.deployments: dict[str, str] = {}
-        self._random = random.Random(f"load {seed}")
+        self._seed = seed
+        self._numbers = itertools.count()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._folder = str(installation.folder / "diaries")
@@ -108,9 +110,10 @@ class Load:
 
     def begin(self) -> None:
         """Start triggering and watching."""
-        for work in (self._ask, self._watch):
-            self._threads.append(threading.Thread(target=work, name=work.__name__, daemon=True))
-            self._threads[-1].start()
+        askers = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(ASKERS)]
+        self._threads = [*askers, threading.Thread(target=self._watch, daemon=True)]
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
         """Trigger no more: pause what is scheduled, and wait for the last answers. The installation is healed."""
@@ -122,30 +125,31 @@ class Load:
 
     # Asking.
 
-    def _ask(self) -> None:
+    def _ask(self, number: int) -> None:
+        dice = random.Random(f"load {self._seed} {number}")
         with self._client() as client:
-            while not self._ended.wait(self._random.uniform(0.02, 0.4)):
-                chance = self._random.random()
-                if chance < 0.15:
-                    self._cancel_one(client)
-                elif chance < 0.25 and self.ledger.asked:
-                    self._trigger(client, self._random.choice(list(self.ledger.asked)))  # again
+            while not self._ended.wait(dice.uniform(0.1, 0.8)):
+                chance = dice.random()
+                if chance < 0.12:
+                    self._cancel_one(client, dice)
+                elif chance < 0.22 and self.ledger.asked:
+                    self._trigger(client, dice.choice(list(self.ledger.asked)), dice)  # again
                 elif self._waiting(client) < MOST_WAITING:
-                    self._trigger(client, f"key-{len(self.ledger.asked)}")
+                    self._trigger(client, f"key-{next(self._numbers)}", dice)
 
-    def _trigger(self, client: httpx.Client, key: str) -> None:
-        chosen = self._random.choices(KINDS, [kind.weight for kind in KINDS])[0]
+    def _trigger(self, client: httpx.Client, key: str, dice: random.Random) -> None:
+        chosen = dice.choices(KINDS, [kind.weight for kind in KINDS])[0]
         name = self.ledger.asked.setdefault(key, chosen.name)
         asked = {"deployment": self.deployments[name], "idempotency_key": key}
         told = self._insist(client, "POST", "/flow-runs", asked)
         if told is not None:
             self.ledger.answered[key].add(told["id"])
 
-    def _cancel_one(self, client: httpx.Client) -> None:
+    def _cancel_one(self, client: httpx.Client, dice: random.Random) -> None:
         told = self._once(client, "GET", "/flow-runs?state=SCHEDULED,PENDING,RUNNING&limit=100", None)
         found = [run["id"] for run in (told or {}).get("items", []) if run["id"] == run["root"]]
         if found:
-            id = self._random.choice(found)
+            id = dice.choice(found)
             told = self._once(client, "POST", f"/flow-runs/{id}/cancel", {})
             if told is not None and told["state"]["type"] in ("CANCELLING", "CANCELLED"):
                 self.ledger.cancelled.add(id)
@@ -198,5 +202,3 @@ _HELD = """
     SELECT l.id, l.kind, l.slots, count(*) FROM concurrency_limit l JOIN lease s ON s.limit_id = l.id
     WHERE s.expires_at > now() GROUP BY 1, 2, 3
 """
-
-Log = Callable[[str], None]

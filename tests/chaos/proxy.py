@@ -22,12 +22,14 @@ class Network:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._proxies: list[Proxy] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
         self._thread.start()
 
     def proxy(self, name: str, targets: Sequence[Address]) -> Proxy:
         """Listen on a free port for these targets."""
-        return self.do(Proxy.open(name, list(targets)))
+        self._proxies.append(self.do(Proxy.open(name, list(targets))))
+        return self._proxies[-1]
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Have the loop do something, and wait for it."""
@@ -39,6 +41,8 @@ class Network:
 
     def close(self) -> None:
         """End everything."""
+        for proxy in self._proxies:
+            self.do(proxy.close())
         self.do(_end_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -82,6 +86,12 @@ class Proxy:
         proxy._server = await asyncio.start_server(proxy._serve, "127.0.0.1", 0, limit=CHUNK)
         proxy.port = proxy._server.sockets[0].getsockname()[1]
         return proxy
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
 
     def cut(self) -> None:
         """Reset every connection there is. In the loop's thread."""
