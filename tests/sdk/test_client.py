@@ -7,11 +7,18 @@ import stat
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import Variable, config
+from orchestrator import Variable, config, testing
 from orchestrator.cli.root import cli, main
 from orchestrator.client import Client
 from orchestrator.config import Api
 from orchestrator.exceptions import API_ERRORS, ApiError, NotConfigured, NotFound, Unauthorized, Unreachable
+
+
+@pytest.fixture
+def api():
+    """A server that is reached over its port, as any other."""
+    with testing.server(serve=True) as server:
+        yield server
 
 
 @pytest.fixture
@@ -99,23 +106,7 @@ def test_lists_are_read_page_by_page(server):
 # Variables
 
 
-def test_variables_in_sync_and_async_code(server):
-    kept = {}
-
-    def put(body):
-        kept["limit"] = json.loads(body)["value"]
-        return 200, {}
-
-    def get(body):
-        if "limit" not in kept:
-            return 404, {"error": {"code": "not_found", "message": "no"}}
-        return 200, {"name": "limit", "value": kept["limit"]}
-
-    server.routes |= {
-        ("PUT", "/variables/limit"): put,
-        ("GET", "/variables/limit"): get,
-        ("DELETE", "/variables/limit"): lambda body: (200, kept.clear()),
-    }
+def test_variables_in_sync_and_async_code(api):
     assert Variable.get("limit", default=1) == 1
     Variable.set("limit", {"a": [1]})
     assert Variable.get("limit") == {"a": [1]}
@@ -128,6 +119,7 @@ def test_variables_in_sync_and_async_code(server):
 
     assert asyncio.run(later()) == 3
     assert Variable.unset("limit") is True
+    assert Variable.unset("limit") is False
     assert Variable.unset("limit/odd") is False
 
 
@@ -219,15 +211,15 @@ def test_a_deployment_is_run_and_watched_to_its_end(server, command):
     assert sent["parameters"] == {"n": 3, "day": "x"}
 
 
-def test_deployments_are_found_by_name_and_paused(server, command):
-    told = {"id": "d1", "flow": "a b", "name": "prod", "work_pool": "default", "schedules": [{"cron": "* * * * *"}]}
-    server.routes |= {
-        ("GET", "/deployments/by-name/a%20b/prod"): lambda body: (200, told),
-        ("POST", "/deployments/d1/pause"): lambda body: (200, told),
-        ("GET", "/deployments"): lambda body: (200, {"items": [told], "next": None}),
-    }
+def test_deployments_are_found_by_name_and_paused(api, command):
+    source = {"type": "path", "path": "/flows"}
+    body = {"flow": "a b", "name": "prod", "entrypoint": "flows.py:a", "source": source}
+    with Client() as client:
+        made = client.post("/deployments", {**body, "schedule": {"cron": "* * * * *"}})
     assert command("deployment", "pause", "a b/prod").output == "The schedules of a b/prod are paused.\n"
     assert "* * * * *" in command("deployment", "ls").output
+    with Client() as client:
+        assert client.get(f"/deployments/{made['id']}")["schedules"][0]["active"] is False
 
 
 def test_journals_are_listed(command, home):
@@ -235,6 +227,6 @@ def test_journals_are_listed(command, home):
     assert "RUN" in command("journal", "ls").output
 
 
-def test_a_missing_variable_is_an_error(server, command):
+def test_a_missing_variable_is_an_error(api, command):
     done = command("variable", "get", "gone")
     assert isinstance(done.exception, NotFound)
