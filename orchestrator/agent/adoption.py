@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
@@ -30,7 +30,7 @@ from orchestrator.agent.settings import SIGNALS_WITHIN, Settings
 from orchestrator.agent.watch import Watch
 from orchestrator.config import home
 
-MAX_PATH = 100  # bytes; the system takes 104 or 108
+MAX_PATH = 103  # bytes; macOS takes no more
 INTRODUCED_WITHIN = 5.0
 MAX_INTRODUCTION = 1 << 18
 
@@ -81,8 +81,7 @@ class Adoption:
             return
         self._watch.remove(self._listener.fileno(), self._listener.close)
         if not keep:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _take_place(self) -> bool:
         """Remove the socket of an agent that is no more; True when there was one."""
@@ -159,10 +158,9 @@ def _introduction(connection: socket.socket, descriptors: list[int]) -> bytes:
 
 
 def directory_of(url: str, pool: str, name: str) -> Path:
-    """The directory of an agent: told by its names for people, by a hash of them for sure."""
-    known = hashlib.sha256("\0".join([url, pool, name]).encode()).hexdigest()[:12]
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "-", f"{pool}-{name}")[:24]
-    directory = home().absolute() / "agents" / f"{readable}-{known}"
+    """The directory of an agent: the same for the same names. It is short, since paths of sockets have to be."""
+    known = hashlib.sha256("\0".join([url, pool, name]).encode()).hexdigest()[:8]
+    directory = home().absolute() / "agents" / known
     if len(os.fsencode(directory / "socket")) <= MAX_PATH:
         return directory
     return Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}-{known}"

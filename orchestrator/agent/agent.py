@@ -86,6 +86,7 @@ class Agent:
             self.adoption.close(keep=self._leaving)
             self.launcher.close()
             self.watch.close()
+            self.client.close()
             for number, handler in former.items():
                 signal.signal(number, handler)
 
@@ -157,26 +158,22 @@ class Agent:
     def _wait_for_work(self) -> None:
         """Sleep at the server until something is due, again and again, in a thread of its own."""
         since = -1
-        while not self._stopping.is_set():
-            if self.free <= 0:
-                self._slot_freed.wait(1.0)
-                self._slot_freed.clear()
-                continue
-            try:
-                told = self.client.request(
-                    "GET",
-                    f"/agents/{self.id}/wait",
-                    params={"since": since},
-                    timeout=self.wait_seconds + ANSWER_WITHIN,
-                )
-            except ApiError as error:
-                self._pause(error)
-                self._known_again(error)
-                continue
-            self._failures = 0
-            since = int(told["since"])
-            if told["due"]:
-                self._look_for_work()
+        with Client(self.client.api, timeout=self.wait_seconds + ANSWER_WITHIN) as client:
+            while not self._stopping.is_set():
+                if self.free <= 0:
+                    self._slot_freed.wait(1.0)
+                    self._slot_freed.clear()
+                    continue
+                try:
+                    told = client.request("GET", f"/agents/{self.id}/wait", params={"since": since})
+                except ApiError as error:
+                    self._pause(error)
+                    self._known_again(error)
+                    continue
+                self._failures = 0
+                since = int(told["since"])
+                if told["due"]:
+                    self._look_for_work()
 
     def _known_again(self, error: ApiError) -> None:
         if isinstance(error, NotFound):
@@ -218,7 +215,7 @@ class Agent:
 
     def _pause(self, error: ApiError) -> None:
         self._failures += 1
-        if self._failures in (1, 10):
+        if self._failures in (1, 10) and not self._stopping.is_set():
             self.log.warning(str(error))
         if isinstance(error, Unauthorized) and self._failures >= KEY_REFUSALS:
             self.key_refused = True

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SWEEP_EVERY = 15.0
 NEWS_EVERY = 15.0  # seconds between two heartbeats of an agent that holds nothing but has something to tell
 LOAD_EVERY = 10.0
+END_WITHIN = 5.0
 
 
 class Heart:
@@ -32,12 +33,12 @@ class Heart:
         self._sooner = threading.Event()
         self._leases_changed = threading.Event()
         self._loads = Loads(LOAD_EVERY)
+        self._sweeper = threading.Thread(target=self._sweep, name="agent-leftovers", daemon=True)
 
     def start(self) -> None:
         """Begin, once the agent is registered."""
-        self._client = Client(self._agent.client.api, timeout=max(2.0, self._agent.lease_seconds / 2))
         threading.Thread(target=self._beat, name="agent-heartbeat", daemon=True).start()
-        threading.Thread(target=self._sweep, name="agent-leftovers", daemon=True).start()
+        self._sweeper.start()
 
     def watch_leases(self) -> None:
         """Stop runs whose leases can't be renewed, from now on."""
@@ -47,6 +48,8 @@ class Heart:
         """End."""
         self._end.set()
         self.quicken()
+        if self._sweeper.is_alive():
+            self._sweeper.join(END_WITHIN)
 
     def quicken(self) -> None:
         """A run was claimed, or is over: from now on its signals are wanted soon."""
@@ -59,30 +62,34 @@ class Heart:
         return min(self._agent.heartbeat_seconds, SIGNALS_WITHIN) if self._agent.holdings else NEWS_EVERY
 
     def _beat(self) -> None:
-        adopted = bool(self._agent.holdings)
-        while not self._end.is_set():
-            if not adopted and self._sooner.wait(self._pause()):
-                self._sooner.clear()
-                continue
-            adopted = False  # What was adopted before we were registered has no time to lose.
-            load = self._loads.news(self._agent)
-            if not self._agent.holdings and not self._agent.log and load is None:
-                continue
-            try:
-                self._once(load)
-            except NotFound:
-                self._register()
-            except ApiError:
-                # The next beat tries again; leases last four beats.
-                self._end.wait(min(1.0, self._agent.heartbeat_seconds / 2))
+        with Client(self._agent.client.api, timeout=max(2.0, self._agent.lease_seconds / 2)) as client:
+            soon = bool(self._agent.holdings)  # What was adopted before we were registered has no time to lose.
+            while not self._end.is_set():
+                if not soon and self._sooner.wait(self._pause()):
+                    self._sooner.clear()
+                    continue
+                soon = False
+                self._tell(client)
 
-    def _once(self, load: dict[str, Any] | None) -> None:
+    def _tell(self, client: Client) -> None:
+        load = self._loads.news(self._agent)
+        if not self._agent.holdings and not self._agent.log and load is None:
+            return
+        try:
+            self._once(client, load)
+        except NotFound:
+            self._register()
+        except ApiError:
+            # The next beat tries again; leases last four beats.
+            self._end.wait(min(1.0, self._agent.heartbeat_seconds / 2))
+
+    def _once(self, client: Client, load: dict[str, Any] | None) -> None:
         agent = self._agent
         leases, lines = agent.holdings.leases(), agent.log.take()
         asked_at = time.monotonic()
         body = {"leases": leases, "log": lines, **({"load": load} if load is not None else {})}
         try:
-            told = self._client.post(f"/agents/{agent.id}/heartbeat", body)
+            told = client.post(f"/agents/{agent.id}/heartbeat", body)
         except ApiError:
             agent.log.give_back(lines)
             raise

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _RUN_PATH = (
     "asyncio",
     "email.parser",
+    "encodings.idna",
     "gzip",
     "http.client",
     "orchestrator.engine.effects",
@@ -51,6 +52,7 @@ _RUN_PATH = (
     "orchestrator.task_runners.threads",
     "orchestrator.tasks",
     "orchestrator.variables",
+    "unicodedata",
     "urllib.request",
     "zstandard",
 )
@@ -98,8 +100,12 @@ def go_to_import(directory: str, environment: dict[str, str]) -> Settings:
 
 def prepare(flow: Flow[..., Any], settings: Settings) -> None:
     """Do what every run of the flow would do at its beginning, as far as it is always the same."""
+    from orchestrator.logging import set_up
     from orchestrator.parameters import prepare
 
+    set_up()
+    with contextlib.suppress(TypeError, ValueError):
+        _ = flow.signature  # Read once.
     if flow.should_validate_parameters:
         with contextlib.suppress(Exception):  # The run will say what is wrong with it.
             prepare(flow.fn)

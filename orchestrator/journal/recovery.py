@@ -144,12 +144,15 @@ def ship_one(path: Path, api: Api, transport: Transport | None = None) -> bool:
     left = open_left_behind(path)
     if left is None:
         return False
+    own = transport or Transport(api)
     try:
         if left.api_url != api.url:
             return False
-        return _ship(left, transport or Transport(api))
+        return _ship(left, own)
     finally:
         left.close()
+        if transport is None:
+            own.close()
 
 
 def _ship(left: LeftBehind, transport: Transport) -> bool:

@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator import config, context, journal
+from orchestrator.agent.agent import Agent
+from orchestrator.agent.settings import Settings
+from tests.sdk.fake_platform import FakePlatform
 from tests.sdk.fake_server import FakeServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +44,76 @@ def server(monkeypatch):
     fake.refuse.clear()
     journal.flush(5)
     fake.close()
+
+
+@pytest.fixture
+def platform(monkeypatch):
+    """A fake API that agents can work for."""
+    fake = FakePlatform()
+    monkeypatch.setenv("ORCHESTRATOR_API_URL", fake.url)
+    monkeypatch.setenv("ORCHESTRATOR_API_KEY", "orc_agent_key")
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def code(tmp_path):
+    """Write modules into a directory; a function makes what a deployment from there would be."""
+    directory = tmp_path / "code"
+    directory.mkdir()
+
+    def deployed(name, text="", **more):
+        if text:
+            (directory / "flows.py").write_text(textwrap.dedent(text))
+        source = {"type": "path", "path": str(directory)}
+        return {"flow": name, "name": "d", "entrypoint": f"flows.py:{name}", "source": source, "parameters": {}, **more}
+
+    return deployed
+
+
+@pytest.fixture
+def agent(platform, tmp_path):
+    """Start agents as people do; stop them all."""
+    started = []
+
+    def start(*options, **environment):
+        output = (tmp_path / f"agent-{len(started)}.log").open("w+")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", "agent", "start", "--name", "tester", *options],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "ORCHESTRATOR_AGENT_GRACE_SECONDS": "2", **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        started.append((process, output))
+        process.output = lambda: (tmp_path / output.name).read_text()
+        return process
+
+    yield start
+    for process, output in started:
+        process.kill()
+        process.wait()
+        output.close()
+
+
+@pytest.fixture
+def working(platform, until):
+    """An agent in a thread of this process, to be looked into. It stops at the end, and leaves nothing."""
+    started = []
+
+    def start(**settings):
+        agent = Agent(config.require_api(), Settings(**{"name": "inside", "grace": 2.0, "output": False, **settings}))
+        thread = threading.Thread(target=agent.run, daemon=True)
+        thread.start()
+        started.append((agent, thread))
+        until(lambda: agent.id)
+        return agent
+
+    yield start
+    for agent, thread in started:
+        agent.stop()
+        agent.stop()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -77,3 +151,12 @@ def until():
         raise AssertionError("what was waited for did not happen")
 
     return wait
+
+
+def dead(pid):
+    """True when a process is gone, or waits for its parent to notice."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

@@ -12,8 +12,7 @@ import pytest
 
 from orchestrator.agent.bundles import extract
 from orchestrator.exceptions import LoadError
-from tests.sdk.conftest import ROOT
-from tests.sdk.fake_platform import FakePlatform
+from tests.sdk.conftest import ROOT, dead
 
 FLOWS = """
 import os, signal, subprocess, sys, time
@@ -79,15 +78,6 @@ def leaves():
 
 
 @pytest.fixture
-def platform(monkeypatch):
-    fake = FakePlatform()
-    monkeypatch.setenv("ORCHESTRATOR_API_URL", fake.url)
-    monkeypatch.setenv("ORCHESTRATOR_API_KEY", "orc_agent_key")
-    yield fake
-    fake.close()
-
-
-@pytest.fixture
 def deployment(platform, tmp_path):
     """Deploy a flow of FLOWS as a bundle."""
     code = tmp_path / "code"
@@ -107,39 +97,6 @@ def deployment(platform, tmp_path):
         return platform.deployments[-1]
 
     return deploy
-
-
-@pytest.fixture
-def agent(platform, tmp_path):
-    """Start agents as people do; stop them all."""
-    started = []
-
-    def start(*options, **environment):
-        output = (tmp_path / f"agent-{len(started)}.log").open("w+")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli", "agent", "start", "--name", "tester", *options],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "ORCHESTRATOR_AGENT_GRACE_SECONDS": "2", **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        started.append((process, output))
-        process.output = lambda: (tmp_path / output.name).read_text()
-        return process
-
-    yield start
-    for process, output in started:
-        process.kill()
-        process.wait()
-        output.close()
-
-
-def dead(pid):
-    """True when a process is gone, or waits for its parent to notice."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_a_run_is_claimed_executed_and_told(platform, deployment, agent, until, home):
