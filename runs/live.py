@@ -1,32 +1,24 @@
 """Say that something changed: ids only, after the commit. Who listens reads the rows; a lost word costs freshness.
 
-One Redis client per process publishes on `live:<organization>`; `runs/consumers.py` hands it to sockets.
+The messenger publishes on `live:<organization>`; `runs/consumers.py` hands it to sockets.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import redis
-from django.conf import settings
 from django.db import transaction
 
+from runs.messenger import messenger
 from tenants.scope import current_scope
 
 if TYPE_CHECKING:
     from runs.transitions import RunRow
 
 CHANNEL = "live:"
-
-
-@functools.cache
-def client() -> redis.Redis:
-    """This process's Redis client. Short timeouts: nobody may wait for an announcement."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
 
 
 def runs_changed(rows: Iterable[RunRow]) -> None:
@@ -50,4 +42,4 @@ def say(messages: list[dict]) -> None:
         return
     channel = f"{CHANNEL}{current_scope().organization_id}"
     body = json.dumps(messages)
-    transaction.on_commit(lambda: client().publish(channel, body), robust=True)
+    transaction.on_commit(lambda: messenger.send(lambda redis: redis.publish(channel, body)), robust=True)

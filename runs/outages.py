@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from runs.claims import lease_time
-from runs.live import client
+from runs.messenger import client
 from tenants.scope import system_scope
 
 ALIVE = "platform_alive"  # when we last were, in seconds UTC

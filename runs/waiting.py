@@ -22,7 +22,7 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError, transaction
 from redis.exceptions import RedisError
 
-from runs.live import client
+from runs.messenger import client, messenger
 from runs.models import Agent
 from runs.wakeups import CHANNEL, COUNTER, DUE, DUE_NUMBERS, KEEP_SECONDS, SEEN, TAKEN, waiters, word
 from tenants.authentication import actor_of
@@ -38,49 +38,44 @@ SINCE = re.compile(r"-?[0-9]{1,18}")
 
 def wake_pools(work: Mapping[UUID, int]) -> None:
     """Wake as many who wait for a pool as there is work in it, once the transaction is committed."""
-    if work:
-        transaction.on_commit(lambda: _wake({str(id): number for id, number in sorted(work.items())}), robust=True)
+    told = {str(id): number for id, number in sorted(work.items())}
+    if told:
+        transaction.on_commit(lambda: messenger.send(lambda redis: _wake(redis, told)), robust=True)
 
 
-def _wake(work: dict[str, int]) -> None:
-    with client().pipeline(transaction=False) as pipeline:
-        for pool_id, number in work.items():
-            pipeline.incr(COUNTER + pool_id)
-            pipeline.expire(COUNTER + pool_id, KEEP_SECONDS)
-            word(pipeline, pool_id, number)
-        pipeline.execute()
+def _wake(redis: Any, work: dict[str, int]) -> None:
+    for pool_id, number in work.items():
+        redis.incr(COUNTER + pool_id)
+        redis.expire(COUNTER + pool_id, KEEP_SECONDS)
+        word(redis, pool_id, number)
 
 
 def wake_at(due: Iterable[tuple[UUID, datetime]]) -> None:
     """Wake as many as there are runs when they become due, once the transaction is committed."""
     numbers = Counter((str(pool_id), round(at.timestamp(), 3)) for pool_id, at in due)
     if numbers:
-        transaction.on_commit(lambda: _plan(numbers), robust=True)
+        transaction.on_commit(lambda: messenger.send(lambda redis: _plan(redis, numbers)), robust=True)
 
 
-def _plan(numbers: Mapping[tuple[str, float], int]) -> None:
-    with client().pipeline(transaction=False) as pipeline:
-        for (pool_id, at), number in numbers.items():
-            member = f"{pool_id}|{at:.3f}"
-            pipeline.hincrby(DUE_NUMBERS, member, number)
-            pipeline.zadd(DUE, {member: at})
-        pipeline.expire(DUE, KEEP_SECONDS)
-        pipeline.expire(DUE_NUMBERS, KEEP_SECONDS)
-        pipeline.publish(CHANNEL, "")
-        pipeline.execute()
+def _plan(redis: Any, numbers: Mapping[tuple[str, float], int]) -> None:
+    for (pool_id, at), number in numbers.items():
+        member = f"{pool_id}|{at:.3f}"
+        redis.hincrby(DUE_NUMBERS, member, number)
+        redis.zadd(DUE, {member: at})
+    redis.expire(DUE, KEEP_SECONDS)
+    redis.expire(DUE_NUMBERS, KEEP_SECONDS)
+    redis.publish(CHANNEL, "")
 
 
 def note_taken(pool_id: UUID, number: int) -> None:
     """Say that runs of a pool were claimed: nobody else has to be woken for them."""
 
-    def say() -> None:
-        with client().pipeline(transaction=False) as pipeline:
-            pipeline.incrby(f"{TAKEN}{pool_id}", number)
-            pipeline.expire(f"{TAKEN}{pool_id}", KEEP_SECONDS)
-            pipeline.execute()
+    def say(redis: Any) -> None:
+        redis.incrby(f"{TAKEN}{pool_id}", number)
+        redis.expire(f"{TAKEN}{pool_id}", KEEP_SECONDS)
 
     if number:
-        transaction.on_commit(say, robust=True)
+        transaction.on_commit(lambda: messenger.send(say), robust=True)
 
 
 def take_seen(*, limit: int) -> list[tuple[UUID, UUID, float]]:

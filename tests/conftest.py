@@ -82,6 +82,9 @@ def valkey(_valkey):
 def _empty_valkey(request: pytest.FixtureRequest) -> None:
     """Wake counters and caches of one test are no business of the next; tests without a database use neither."""
     if request.node.get_closest_marker("django_db") or {"db", "transactional_db"} & set(request.fixturenames):
+        from runs.messenger import messenger
+
+        assert messenger.flush()
         request.getfixturevalue("_valkey").flushdb()
 
 

@@ -216,8 +216,12 @@ def test_what_changed_is_announced_after_the_commit(
 
     from runs import live
 
+    class Redis:
+        def publish(self, channel: str, body: str) -> None:
+            said.append((channel, body))
+
     said: list[tuple[str, str]] = []
-    monkeypatch.setattr(live.client(), "publish", lambda channel, body: said.append((channel, body)))
+    monkeypatch.setattr(live.messenger, "send", lambda fill: fill(Redis()))
     (id,) = trigger(acme, deploy(acme))
     with django_capture_on_commit_callbacks(execute=True):
         moved(acme, [id], (CANCELLED, By.SERVER))

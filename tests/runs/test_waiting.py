@@ -18,6 +18,7 @@ from django.db import connection
 
 from orchestrator.ids import uuid7
 from runs import waiting, wakeups
+from runs.messenger import client, messenger
 from runs.models import Agent
 from tests.cast import Company
 from tests.runs.work import agent, claim, deploy, in_seconds, limit, silence, start, sweep, trigger
@@ -108,13 +109,13 @@ NOTHING = 200, {"since": 0, "due": False}
 def test_the_first_call_answers_the_counter_at_once(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
     assert run(wait(by.id, key)) == [work(0)]
-    waiting._wake({str(acme.pool.id): 1})
+    waiting._wake(client(), {str(acme.pool.id): 1})
     assert run(wait(by.id, key)) == [work(1)]
 
 
 def test_a_counter_that_moved_answers_at_once(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._wake({str(acme.pool.id): 1})
+    waiting._wake(client(), {str(acme.pool.id): 1})
     assert run(wait(by.id, key, since=0)) == [work(1)]
 
 
@@ -138,7 +139,7 @@ def test_a_word_wakes_as_many_as_there_is_work(acme: Company, monkeypatch: pytes
         await until_somebody_waits(acme.pool.id, 3)
         while not await wakeups.announcements().client.pubsub_numpat():
             await asyncio.sleep(0.001)
-        await sync_to_async(waiting._wake)({str(acme.pool.id): 2})
+        await sync_to_async(waiting._wake)(client(), {str(acme.pool.id): 2})
         while len(waiting_events(acme.pool.id)) > 1:
             await asyncio.sleep(0.001)
         left.append(len(waiting_events(acme.pool.id)))
@@ -157,7 +158,7 @@ def waiting_events(pool_id: UUID) -> list[asyncio.Event]:
 def test_when_nobody_takes_the_work_others_are_woken(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakeups, "SECOND_THOUGHTS", 0.001)
     by, key = agent(acme), acme.key("agent", "agent")
-    wake = when_waiting(acme.pool.id, lambda: waiting._wake({str(acme.pool.id): 1}), number=3)
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake(client(), {str(acme.pool.id): 1}), number=3)
     assert run(*[wait(by.id, key, since=0)] * 3, wake)[:3] == [work(1)] * 3
 
 
@@ -226,7 +227,7 @@ def test_who_waits_is_seen(acme: Company) -> None:
 def test_a_word_for_another_pool_wakes_nobody(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.3)
     by, key = agent(acme), acme.key("agent", "agent")
-    wake = when_waiting(acme.pool.id, lambda: waiting._wake({str(uuid7()): 1}))
+    wake = when_waiting(acme.pool.id, lambda: waiting._wake(client(), {str(uuid7()): 1}))
     assert run(wait(by.id, key, since=0), wake)[0] == NOTHING
 
 
@@ -248,7 +249,7 @@ def test_a_word_between_reading_the_counter_and_waiting_is_not_lost(
 
 def test_a_planned_time_wakes(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._plan({(str(acme.pool.id), in_seconds(0.2).timestamp()): 1})
+    waiting._plan(client(), {(str(acme.pool.id), in_seconds(0.2).timestamp()): 1})
     assert run(wait(by.id, key, since=0)) == [work(1)]
 
 
@@ -256,14 +257,14 @@ def test_a_time_that_is_planned_while_one_waits(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
 
     def plan() -> None:
-        waiting._plan({(str(acme.pool.id), in_seconds(0.1).timestamp()): 1})
+        waiting._plan(client(), {(str(acme.pool.id), in_seconds(0.1).timestamp()): 1})
 
     assert run(wait(by.id, key, since=0), when_waiting(acme.pool.id, plan))[0] == work(1)
 
 
 def test_a_planned_time_is_taken_once(acme: Company, valkey) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
-    waiting._plan({(str(acme.pool.id), in_seconds(-1).timestamp()): 1})
+    waiting._plan(client(), {(str(acme.pool.id), in_seconds(-1).timestamp()): 1})
     assert run(wait(by.id, key, since=0), wait(by.id, key, since=0)) == [work(1)] * 2
     assert valkey.zcard(wakeups.DUE) == 0
 
@@ -354,6 +355,7 @@ def lose_connection() -> None:
 
 
 def counter(company: Company, valkey: Any) -> int:
+    assert messenger.flush()
     return int(valkey.get(wakeups.COUNTER + str(company.pool.id)) or 0)
 
 
@@ -390,6 +392,7 @@ def test_the_next_attempt_is_planned(acme: Company, valkey) -> None:
     start(claimed)
     silence(acme, claimed.run)
     sweep(acme, claimed.run)
+    assert messenger.flush()
     assert valkey.zcount(wakeups.DUE, in_seconds(90).timestamp(), in_seconds(101).timestamp()) == 1
 
 
@@ -410,11 +413,12 @@ def test_what_was_rolled_back_wakes_nobody(acme: Company, valkey) -> None:
 def test_without_redis_runs_are_made_all_the_same(acme: Company, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     import redis
 
-    from runs import live
+    from runs import messenger as the_messenger
 
     deployment = deploy(acme)
     away = redis.Redis.from_url("redis://127.0.0.1:1/0", socket_connect_timeout=1)
-    monkeypatch.setattr(live, "client", lambda: away)
-    monkeypatch.setattr(waiting, "client", lambda: away)
+    monkeypatch.setattr(the_messenger, "client", lambda: away)
     assert len(trigger(acme, deployment)) == 1
     assert len(claim(acme, agent(acme))) == 1
+    assert messenger.flush()
+    assert caplog.text.count("Redis is away") == 1
