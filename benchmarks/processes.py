@@ -108,6 +108,15 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return total
 
 
+def proportional_memory(pids: Iterable[int]) -> int:
+    """Bytes of these processes and all below them; a page that several share is divided among them."""
+    total = 0
+    for process in (each for pid in pids for each in family(pid)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().pss
+    return total
+
+
 def free_environment(prefixes: Iterable[str]) -> dict[str, str]:
     """The environment without the variables of the products: nobody's settings may slip into a measurement."""
     words = tuple(prefixes)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.clients import Client
-from benchmarks.database import Database
 from benchmarks.sizes import Sizes
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -18,21 +17,41 @@ LASTING_TEMPORARY = Path("/var/tmp")
 """`/tmp` may be memory, where fsync costs nothing."""
 
 
+class Records(Protocol):
+    """What a product has recorded, asked of its store."""
+
+    def wait_recorded(self, run: str, count: int, timeout: float) -> None:
+        """Wait until all tasks of a run are recorded."""
+        ...
+
+    def wait_completed(self, run: str, timeout: float) -> float:
+        """Wait until a run has completed; when that was, in seconds since 1970."""
+        ...
+
+
 class Site(Protocol):
-    """One product, running. The suites in `measure/` know nothing else of it."""
+    """One product, running. Most suites in `measure/` know nothing else of it."""
 
     title: str
     product: str
-    """The module that users import."""
+    imports: str
+    """What a user's module begins with."""
+    client_program: str = "client.py"
+    lacks: frozenset[str] = frozenset()
+    """Suites that measure what it has no concept of."""
     sizes: Sizes
     python: Path
     environment: Mapping[str, str]
     """Of user processes: they are attached to the server."""
     directory: Path
     """Gone afterwards."""
-    database: Database
-    polls: tuple[str, ...]
-    """How often an executor may ask for work: `default` and, for what polls, `fast`."""
+    database: Records
+    ways: tuple[str, ...]
+    """How triggered runs are executed: its default first, then what else is told apart."""
+    swift: str
+    """The way that leaves waiting out."""
+    pool: str
+    """Where its executor looks for runs."""
 
     def running(self) -> AbstractContextManager["Site"]:
         """Start it, and stop it after the block."""
@@ -42,18 +61,18 @@ class Site(Protocol):
         """The processes whose families are everything that serves."""
         ...
 
-    def executor(self, poll: str) -> AbstractContextManager[None]:
-        """Have triggered runs executed for as long as the block runs."""
+    def executor(self, way: str) -> AbstractContextManager[int]:
+        """Have triggered runs executed for as long as the block runs; the executor's first process."""
         ...
 
     def trigger(self, deployment: str, parameters: Mapping[str, object]) -> str:
-        """Ask by the API for a run; its id."""
+        """Ask for a run; its id."""
         ...
 
 
-def client(site: Site) -> Client:
+def client(site: Site, programs: Path = PROGRAMS) -> Client:
     """A fresh user process."""
-    return Client([site.python, PROGRAMS / "client.py"], site.environment, site.directory / "client.log")
+    return Client([site.python, programs / site.client_program], site.environment, site.directory / "client.log")
 
 
 @contextmanager

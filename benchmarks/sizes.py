@@ -17,13 +17,31 @@ class Sizes:
     triggers: int = 20
     fast_triggers: int = 0
     """Triggers with a shorter poll, for what polls."""
+    new_code: int = 0
+    """Deployments of new code, of each the first run."""
     burst: int = 50
     fibonacci: int = 3
     batch_seconds: float = 5.0
+    idle_seconds: float = 30.0
+    agents: int = 0
+    """Idle agents at once."""
+    agents_seconds: float = 90.0
 
 
-OURS = Sizes()
-THEIRS = Sizes(repeats=1, calls=1_000, large_map=0, ingest=1_000, flows=20, triggers=4, fast_triggers=8, fibonacci=1)
-_QUICK = {"imports": 3, "repeats": 1, "small_map": 100, "batch_seconds": 1.0, "fibonacci": 1}
-OURS_QUICK = replace(OURS, **_QUICK, calls=500, large_map=1_000, ingest=1_000, flows=50, triggers=3, burst=6)
-THEIRS_QUICK = replace(THEIRS, **_QUICK, calls=50, ingest=50, flows=2, triggers=1, fast_triggers=1, burst=0)
+OURS = Sizes(new_code=5, agents=1_000)
+PREFECT = Sizes(repeats=1, calls=1_000, large_map=0, ingest=1_000, flows=20, triggers=4, fast_triggers=8, fibonacci=1)
+CELERY = Sizes(calls=3_000, large_map=0, ingest=5_000)
+_QUICK = {
+    "imports": 3,
+    "repeats": 1,
+    "small_map": 100,
+    "batch_seconds": 1.0,
+    "fibonacci": 1,
+    "idle_seconds": 5.0,
+    "agents_seconds": 10.0,
+}
+OURS_QUICK = replace(
+    OURS, **_QUICK, calls=500, large_map=1_000, ingest=1_000, flows=50, triggers=3, new_code=1, burst=6, agents=100
+)
+PREFECT_QUICK = replace(PREFECT, **_QUICK, calls=50, ingest=50, flows=2, triggers=1, fast_triggers=1, burst=0)
+CELERY_QUICK = replace(CELERY, **_QUICK, calls=300, ingest=500, triggers=3, burst=6)

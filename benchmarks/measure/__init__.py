@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from benchmarks.measure.agents import agents
 from benchmarks.measure.batches import batches
+from benchmarks.measure.executors import executor
 from benchmarks.measure.fibonacci import fibonacci
 from benchmarks.measure.flows import flow, subflow
 from benchmarks.measure.imports import imports
@@ -22,4 +24,6 @@ SUITES: dict[str, Callable[[Site], dict[str, float]]] = {
     "trigger": trigger,
     "burst": burst,
     "fibonacci": fibonacci,
+    "executor": executor,
+    "agents": agents,
 }

@@ -1,4 +1,4 @@
-"""The import of the two names that every flow needs, in fresh interpreters."""
+"""The import of the names that every user needs, in fresh interpreters."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from benchmarks.site import PROGRAMS, Site
 TIMEOUT = 60
 PROGRAM = """
 import json, sys
-from {product} import flow, task
+{imports}
 network = {{"_ssl", "_socket", "http.client", "httpx", "urllib.request", "asyncio"}}
 own = [name for name in sys.modules if name.partition(".")[0] == "{product}"]
 pages = int(open("/proc/self/statm").read().split()[1])
@@ -21,7 +21,9 @@ print(json.dumps([len(own), len(network & set(sys.modules)), pages * 4096 / 2**2
 def imports(site: Site) -> dict[str, float]:
     """Start to end of an interpreter that imports and does nothing else, less that of a bare one."""
     bare = [_seconds(site, "pass")[0] for _ in range(site.sizes.imports)]
-    whole = [_seconds(site, PROGRAM.format(product=site.product)) for _ in range(site.sizes.imports)]
+    whole = [
+        _seconds(site, PROGRAM.format(product=site.product, imports=site.imports)) for _ in range(site.sizes.imports)
+    ]
     modules, network, memory = json.loads(whole[-1][1])
     return {
         "import.ms": 1000 * (median([seconds for seconds, _ in whole]) - median(bare)),

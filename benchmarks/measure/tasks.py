@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from benchmarks.database import Database
 from benchmarks.figures import median
 from benchmarks.processes import cpu_seconds
 from benchmarks.site import Site, client
@@ -68,6 +69,7 @@ def ingest(site: Site) -> dict[str, float]:
 def row_bytes(site: Site) -> dict[str, float]:
     """What the tables and their indexes grow by."""
     count = site.sizes.large_map or site.sizes.calls
+    assert isinstance(site.database, Database)
     before = site.database.settled_size()
     record(site, "map", count)
     return {"bytes": (site.database.settled_size() - before) / count}

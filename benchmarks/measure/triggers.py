@@ -1,12 +1,12 @@
-"""From a trigger by the API to the first line of user code, which says by a file when it began."""
+"""From a trigger to the first line of user code, which says by a file when it began."""
 
+import shutil
 import time
 import uuid
 from pathlib import Path
 
 from benchmarks.figures import median, percentile
-from benchmarks.site import Site, client
-from benchmarks.theirs import POOL
+from benchmarks.site import PROGRAMS, Site, client
 
 DEPLOY_SECONDS = 120
 START_SECONDS = 120
@@ -15,30 +15,52 @@ LOOK_EVERY = 0.005
 ODD_PAUSE = 0.37  # seconds; keeps out of step with whoever polls
 
 
-def deploy(site: Site, flow: str) -> str:
+def deploy(site: Site, flow: str, way: str, programs: Path = PROGRAMS) -> str:
     """Deploy a flow of `programs/workloads.py`; the deployment's id."""
-    with client(site) as user:
-        return str(user.ask("deploy", DEPLOY_SECONDS, flow=flow, pool=POOL))
+    with client(site, programs) as user:
+        return str(user.ask("deploy", DEPLOY_SECONDS, flow=flow, way=way, pool=site.pool))
 
 
 def trigger(site: Site) -> dict[str, float]:
-    """One run at a time, each after the former has ended."""
-    deployment, figures = deploy(site, "beacon"), {}
-    for poll in site.polls:
-        count = site.sizes.triggers if poll == "default" else site.sizes.fast_triggers
-        with site.executor(poll):
-            seconds = [_lit(site, deployment, number) for number in range(count)]
-        figures[f"trigger.{poll}"] = 1000 * median(seconds)
-        figures[f"trigger.{poll}.p95"] = 1000 * percentile(seconds, 0.95)
-    return figures
+    """One run at a time, each after the former has ended, and after one that doesn't count."""
+    figures = {}
+    for way in site.ways:
+        deployment = deploy(site, "beacon", way)
+        count = site.sizes.fast_triggers if way == "fast" else site.sizes.triggers
+        with site.executor(way):
+            _lit(site, deployment)
+            seconds = [_lit(site, deployment, ODD_PAUSE * (number % 5)) for number in range(count)]
+        figures[f"trigger.{way}"] = 1000 * median(seconds)
+        figures[f"trigger.{way}.p95"] = 1000 * percentile(seconds, 0.95)
+    return figures | _new_code(site)
+
+
+def _new_code(site: Site) -> dict[str, float]:
+    """The first run of a deployment whose code no executor has seen."""
+    seconds = []
+    for _ in range(site.sizes.new_code):
+        deployment = deploy(site, "beacon", site.ways[0], _changed_programs(site))
+        with site.executor(site.ways[0]):
+            seconds.append(_lit(site, deployment))
+    return {"trigger.new": 1000 * median(seconds), "trigger.new.most": 1000 * max(seconds)} if seconds else {}
+
+
+def _changed_programs(site: Site) -> Path:
+    """A copy of the programs, with one line that makes other code of them."""
+    name = f"programs-{uuid.uuid4()}"
+    copy = shutil.copytree(PROGRAMS, site.directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "workloads.py").open("a") as file:
+        file.write(f"\n# {name}\n")
+    return copy
 
 
 def burst(site: Site) -> dict[str, float]:
-    """Many runs at once for one executor: until user code runs in all of them."""
+    """Many runs at once for one executor, which has run that deployment before: until user code runs in all of them."""
     if not site.sizes.burst:
         return {}
-    deployment = deploy(site, "beacon")
-    with site.executor("default"):
+    deployment = deploy(site, "beacon", site.ways[0])
+    with site.executor(site.ways[0]):
+        _lit(site, deployment)
         began = time.time()
         lit = [_light(site, deployment) for _ in range(site.sizes.burst)]
         deadline = time.monotonic() + BURST_SECONDS
@@ -48,9 +70,9 @@ def burst(site: Site) -> dict[str, float]:
     return {"burst.first": min(started), "burst.all": max(started)}
 
 
-def _lit(site: Site, deployment: str, number: int) -> float:
+def _lit(site: Site, deployment: str, pause: float = 0.0) -> float:
     """Seconds from the trigger to user code, once the run has ended."""
-    time.sleep(ODD_PAUSE * (number % 5))
+    time.sleep(pause)
     began = time.time()
     run, path = _light(site, deployment)
     seconds = _stamp(path, time.monotonic() + START_SECONDS) - began

@@ -1,14 +1,11 @@
-"""The measured user process: does what it is asked, line by line, in the interpreter of the product under test.
+"""The measured user process, in the interpreter of the product under test."""
 
-Commands and answers are JSON, one a line, on the pipes it was started with; what the product prints goes elsewhere.
-"""
-
-import json
 import os
 import sys
 import time
 
 import workloads
+from asked import serve
 
 
 def record(mode, count):
@@ -26,10 +23,10 @@ def subflows(count):
     return workloads.many_subflows(count)
 
 
-def deploy(flow, pool):
-    """Make a flow known to the server; the deployment's id."""
+def deploy(flow, way, pool):
+    """Make a flow known to the server; the deployment's id. `way` is ours to know: Prefect's workers have one way."""
     if "prefect" not in sys.modules:
-        return str(getattr(workloads, flow).deploy("benchmark"))
+        return str(getattr(workloads, flow).deploy(f"benchmark {way}", process=way, work_pool_name=pool))
     from prefect import flow as decorator
 
     here = os.path.dirname(os.path.abspath(__file__))
@@ -37,17 +34,5 @@ def deploy(flow, pool):
     return str(found.deploy("benchmark", work_pool_name=pool, print_next_steps=False))
 
 
-COMMANDS = {"record": record, "flows": flows, "subflows": subflows, "deploy": deploy, "cpu": time.process_time}
-
-
-def main():
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        answer = COMMANDS[asked.pop("do")](**asked)
-        print(json.dumps(answer), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve({"record": record, "flows": flows, "subflows": subflows, "deploy": deploy, "cpu": time.process_time})

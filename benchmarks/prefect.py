@@ -1,27 +1,22 @@
 """Prefect as its documentation has it: a server on PostgreSQL, a process worker, its defaults; analytics off."""
 
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
-import psycopg
 
-from benchmarks import prefect_environment
+from benchmarks import own_stores, prefect_environment, stores
 from benchmarks.database import Database, Queries
-from benchmarks.processes import Service, end_rest, family, free_environment
+from benchmarks.processes import Service, free_environment
 from benchmarks.site import Site, temporary_directory
 from benchmarks.sizes import Sizes
-from orchestrator.server.embedded import data_directory, ports
-from orchestrator.server.embedded.console import Console
-from orchestrator.server.embedded.postgres import Postgres
+from orchestrator.server.embedded import ports
 
 POOL = "benchmark"
-DATABASE = "prefect"
 START_SECONDS = 180
-STOP_SECONDS = 30
 TRIES = 30
 BUSY = {429, 503}
 FAST_POLL = {"PREFECT_WORKER_QUERY_SECONDS": "0.5"}
@@ -31,15 +26,20 @@ QUERIES = Queries(
 )
 
 
-class Theirs(Site):
+class Prefect(Site):
     """The server, once it runs."""
 
     title = "Prefect"
     product = "prefect"
+    imports = "from prefect import flow, task"
+    lacks = frozenset({"batches", "agents"})
     python = prefect_environment.PYTHON
-    polls = ("default", "fast")
+    ways = ("default", "fast")
+    swift = "fast"
+    pool = POOL
 
-    def __init__(self, sizes: Sizes, directory: Path) -> None:
+    def __init__(self, sizes: Sizes, directory: Path, given: stores.Given) -> None:
+        self._given = given
         self.sizes = sizes
         self.directory = directory
         self.environment = {
@@ -53,18 +53,19 @@ class Theirs(Site):
         }
 
     @contextmanager
-    def running(self) -> Iterator["Theirs"]:
+    def running(self) -> Iterator["Prefect"]:
         with (
-            self._postgres() as postgres,
-            self._server(postgres) as self._service,
-            closing(Database(_address(postgres), QUERIES)) as self.database,
+            self._store() as address,
+            self._server(address) as self._service,
+            closing(Database(address, QUERIES)) as self.database,
             httpx.Client(base_url=self.environment["PREFECT_API_URL"], timeout=60) as self._api,
         ):
             self._api.post("/work_pools/", json={"name": POOL, "type": "process"}).raise_for_status()
             yield self
 
     def pids(self) -> list[int]:
-        return [self._postgres_pid, self._service.pid]
+        """A PostgreSQL elsewhere costs nothing here."""
+        return [self._service.pid, *([self._postgres_pid] if self._postgres_pid else [])]
 
     def trigger(self, deployment: str, parameters: Mapping[str, object]) -> str:
         """A busy server is asked again, as its own client does."""
@@ -76,61 +77,36 @@ class Theirs(Site):
         return str(answer.raise_for_status().json()["id"])
 
     @contextmanager
-    def executor(self, poll: str) -> Iterator[None]:
+    def executor(self, way: str) -> Iterator[int]:
         command = [self.python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
-        environment = {**self.environment, **(FAST_POLL if poll == "fast" else {})}
-        log = self.directory / f"worker-{poll}.log"
+        environment = {**self.environment, **(FAST_POLL if way == "fast" else {})}
+        log = self.directory / f"worker-{way}.log"
         with Service(command, log=log, environment=environment, directory=self.directory) as worker:
             worker.wait_until(lambda: worker.wrote("started!"), START_SECONDS)
-            yield
+            yield worker.pid
 
     @contextmanager
-    def _postgres(self) -> Iterator[Postgres]:
-        """The same PostgreSQL with the same settings as ours, fsync included."""
-        data_dir = self.directory / "data"
-        data_directory.prepare(data_dir)
-        postgres = Postgres(data_dir, ports.any_free(), durable=True)
-        postgres.initialize()
-        child = postgres.child()
-        with (self.directory / "postgres.log").open("w") as log:
-            child.start(Console(log))
-            assert child.process is not None
-            self._postgres_pid = child.process.pid
-            try:
-                _make_database(postgres)
-                yield postgres
-            finally:
-                below = family(child.process.pid)
-                child.ask_to_stop()
-                with suppress(subprocess.TimeoutExpired):
-                    child.process.wait(STOP_SECONDS)
-                end_rest(below)
+    def _store(self) -> Iterator[str]:
+        """The address of an empty database."""
+        with (
+            nullcontext(given) if (given := self._given.postgres) else own_stores.postgres(self.directory) as admin_url
+        ):
+            self._postgres_pid = stores.postgres_pid(admin_url)
+            with stores.dropped_afterwards(admin_url, stores.database_name(self.product)) as address:
+                stores.make_database(admin_url, urlsplit(address).path.strip("/"))
+                yield address
 
     @contextmanager
-    def _server(self, postgres: Postgres) -> Iterator[Service]:
+    def _server(self, address: str) -> Iterator[Service]:
         port = ports.any_free()
         self.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-        address = _address(postgres).replace("postgresql://", "postgresql+asyncpg://", 1)
-        environment = {**self.environment, "PREFECT_SERVER_DATABASE_CONNECTION_URL": address}
+        driver = urlsplit(address)._replace(scheme="postgresql+asyncpg").geturl()
+        environment = {**self.environment, "PREFECT_SERVER_DATABASE_CONNECTION_URL": driver}
         command = [self.python, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         log = self.directory / "server.log"
         with Service(command, log=log, environment=environment, directory=self.directory) as service:
             service.wait_until(lambda: _answers(f"{self.environment['PREFECT_API_URL']}/health"), START_SECONDS)
             yield service
-
-
-def _make_database(postgres: Postgres) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not postgres.ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError("PostgreSQL didn't start.")
-        time.sleep(0.05)
-    with psycopg.connect(postgres.admin_url, autocommit=True, connect_timeout=10) as connection:
-        connection.execute(f"CREATE DATABASE {DATABASE}")
-
-
-def _address(postgres: Postgres) -> str:
-    return postgres.admin_url.removesuffix("/postgres") + f"/{DATABASE}"
 
 
 def _answers(url: str) -> bool:
@@ -141,8 +117,8 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def site(sizes: Sizes) -> Iterator[Theirs]:
+def site(sizes: Sizes, given: stores.Given) -> Iterator[Prefect]:
     """It, not started yet; its virtual environment is made first."""
     prefect_environment.make()
     with temporary_directory() as directory:
-        yield Theirs(sizes, directory)
+        yield Prefect(sizes, directory, given)
