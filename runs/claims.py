@@ -202,14 +202,31 @@ _RENEW = """
     UPDATE lease l SET expires_at = %s
     FROM unnest(%s::uuid[], %s::int[]) n (run_id, attempt)
     WHERE l.run_id = n.run_id AND l.attempt = n.attempt AND l.agent_id = %s
+        AND (l.limit_id IS NULL OR l.expires_at > %s)
     RETURNING l.run_id, l.attempt
 """
 
-# The last column says what `_judge` would do with a run that nobody hears of: hand it to the next holder, or wait.
+# The fourth column says what `_judge` would do with a run that nobody hears of: hand it to the next holder, or wait.
+# The last one: whether it has a slot that ran out.
 _STATES = """
     SELECT id, state_type, state_name, state_type = 'PENDING' OR (state_type = 'RUNNING'
-        AND (run_count <= retries OR crashes < coalesce(crash_retries, 0)))
-    FROM flow_run WHERE id = ANY(%s)
+        AND (run_count <= retries OR crashes < coalesce(crash_retries, 0))),
+        EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id AND l.limit_id IS NOT NULL AND l.expires_at <= %s)
+    FROM flow_run r WHERE id = ANY(%s)
+"""
+
+_LOCK_LIMITS_OF = """
+    SELECT 1 FROM concurrency_limit WHERE id IN (
+        SELECT limit_id FROM lease WHERE expires_at <= %(now)s AND (%(runs)s::uuid[] IS NULL OR run_id = ANY(%(runs)s)))
+    ORDER BY id FOR UPDATE
+"""
+_TAKE_AGAIN = """
+    UPDATE lease l SET expires_at = %(until)s FROM (
+        SELECT e.organization_id, e.id, row_number() OVER (PARTITION BY e.limit_id ORDER BY e.id) AS place,
+            c.slots - (SELECT count(*) FROM lease o WHERE o.limit_id = c.id AND o.expires_at > %(now)s) AS free
+        FROM lease e JOIN concurrency_limit c ON c.organization_id = e.organization_id AND c.id = e.limit_id
+        WHERE e.expires_at <= %(now)s AND (%(runs)s::uuid[] IS NULL OR e.run_id = ANY(%(runs)s))
+    ) again WHERE l.organization_id = again.organization_id AND l.id = again.id AND again.place <= again.free
 """
 
 
@@ -232,16 +249,30 @@ def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> Beat:
     if not held:
         return Beat(list(told), [], [])
     with connection.cursor() as cursor:
-        cursor.execute(_RENEW, [at + lease_time(), [ref.run for ref in held], [ref.attempt for ref in held], agent.id])
+        runs, attempts = [ref.run for ref in held], [ref.attempt for ref in held]
+        cursor.execute(_RENEW, [at + lease_time(), runs, attempts, agent.id, at])
         renewed = set(cursor.fetchall())
-        cursor.execute(_STATES, [[run for run, _ in renewed]])
+        cursor.execute(_STATES, [at, [run for run, _ in renewed]])
         states = cursor.fetchall()
-    _welcome_back([id for id, _, name, _ in states if name == "Unreachable"])
+    _welcome_back([id for id, _, name, *_ in states if name == "Unreachable"])
+    if late := [id for id, *_, slotless in states if slotless]:
+        take_slots_again(late, until=at + lease_time())
     return Beat(
         lost=[ref for ref in told if (ref.run, ref.attempt) not in renewed],
-        signals=[Signal(id, "cancel") for id, type, _, _ in states if type == StateType.CANCELLING],
-        replaceable=[id for id, _, _, replaceable in states if replaceable],
+        signals=[Signal(id, "cancel") for id, type, *_ in states if type == StateType.CANCELLING],
+        replaceable=[id for id, _, _, replaceable, _ in states if replaceable],
     )
+
+
+def take_slots_again(run_ids: Collection[UUID] | None, *, until: datetime) -> None:
+    """Give back slots that ran out while nobody was heard of, as far as they are still free; None: all runs'.
+
+    Some may have gone to others meanwhile. A limit is never passed for it: its former holder goes on without.
+    """
+    values = {"runs": None if run_ids is None else list(run_ids), "now": now(), "until": until}
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_LIMITS_OF, values)
+        cursor.execute(_TAKE_AGAIN, values)
 
 
 def _welcome_back(ids: list[UUID]) -> None:

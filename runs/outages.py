@@ -11,14 +11,16 @@ from datetime import timedelta
 from django.db import connection
 from django.utils.timezone import now
 
-from runs.claims import lease_time
+from runs.claims import lease_time, take_slots_again
 from runs.messenger import client
 from tenants.scope import system_scope
 
 ALIVE = "platform_alive"  # when we last were, in seconds UTC
 NOTICED = 10.0  # seconds: a shorter gap is no outage
 
-_MOVE_ON = "UPDATE lease SET expires_at = greatest(expires_at + %s, %s)"
+_MOVE_ON = """
+    UPDATE lease SET expires_at = greatest(expires_at + %s, %s) WHERE limit_id IS NULL OR expires_at > %s
+"""
 
 
 def note_alive() -> None:
@@ -36,4 +38,6 @@ def note_alive() -> None:
 
 def _forgive(longer: timedelta) -> None:
     with system_scope(), connection.cursor() as cursor:
-        cursor.execute(_MOVE_ON, [longer, now() + lease_time()])
+        at = now()
+        cursor.execute(_MOVE_ON, [longer, at + lease_time(), at])
+        take_slots_again(None, until=at + max(longer, lease_time()))

@@ -20,6 +20,7 @@ from tests.runs.work import (
     in_seconds,
     leases,
     limit,
+    moment,
     run_row,
     silence,
     start,
@@ -106,6 +107,33 @@ def test_a_heartbeat_renews_slots_too_and_names_what_is_lost(acme: Company) -> N
         assert set(renewed.values_list("run_id", flat=True)) == {first.run}
         assert renewed.count() == 2
     assert beat == Beat(lost=[foreign, old], signals=[], replaceable=[first.run])
+
+
+def live_slots(company: Company) -> int:
+    with company.scope():
+        return Lease.objects.filter(expires_at__gt=moment(), limit__isnull=False).count()
+
+
+def test_who_comes_back_takes_its_slot_again(acme: Company) -> None:
+    by, claimed = claimed_run(acme, concurrency_limit=1)
+    silence(acme, claimed.run)
+    with acme.scope():
+        claims.heartbeat(by, [LeaseRef(claimed.run, 1)])
+    assert live_slots(acme) == 1
+
+
+def test_a_slot_that_has_gone_to_another_run_does_not_come_back(acme: Company) -> None:
+    """Its former holder goes on, and the limit is kept."""
+    deployment = deploy(acme, concurrency_limit=1)
+    trigger(acme, deployment, 2)
+    by = agent(acme)
+    (first,) = claim(acme, by)
+    silence(acme, first.run)
+    (second,) = claim(acme, by)
+    refs = [LeaseRef(run.run, run.attempt) for run in (first, second)]
+    with acme.scope():
+        assert claims.heartbeat(by, refs).lost == []
+    assert live_slots(acme) == 1
 
 
 def test_a_heartbeat_brings_the_wish_to_cancel(acme: Company) -> None:

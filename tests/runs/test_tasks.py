@@ -43,6 +43,24 @@ def test_lost_runs_of_all_tenants_are_judged(acme: Company, globex: Company) -> 
         current_scope()
 
 
+def test_after_an_outage_slots_go_on_as_far_as_the_limit_allows(acme: Company, valkey) -> None:
+    """Claims went on while the ticks were away, and one of two slots has gone to another run."""
+    deployment = deploy(acme, concurrency_limit=2)
+    trigger(acme, deployment, 3)
+    by = agent(acme)
+    first, second = claim(acme, by)
+    silence(acme, first.run)
+    (third,) = claim(acme, by)
+    silence(acme, second.run)
+    valkey.set(outages.ALIVE, time.time() - 120)
+    outages.note_alive()
+
+    with acme.scope():
+        live = Lease.objects.filter(expires_at__gt=in_seconds(1))
+        assert set(live.filter(limit=None).values_list("run_id", flat=True)) == {first.run, second.run, third.run}
+        assert live.filter(limit__isnull=False).count() == 2
+
+
 def test_a_tick_without_work_asks_once(acme: Company) -> None:
     for tick in (tasks.expire_leases, tasks.create_scheduled_runs, tasks.mark_late_runs):
         with CaptureQueriesContext(connection) as captured:
