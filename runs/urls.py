@@ -1,13 +1,13 @@
-"""Pages of a workspace: runs, deployments, pools. Names that begin with `_` are fragments of pages."""
+"""Pages of a workspace: dashboard, runs, deployments, pools. Names that begin with `_` are fragments of pages."""
 
 from django.urls import path
 from django.views.decorators.http import conditional_page
-from django.views.generic import RedirectView
 
-from runs.views import deployments, jump, runs
+from runs.views import dashboard, deployments, jump, pools, runs
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="runs"), name="workspace"),
+    path("", dashboard.index, name="dashboard"),
+    path("_now", conditional_page(dashboard.now), name="dashboard-now"),
     path("runs", runs.index, name="runs"),
     path("runs/_list", conditional_page(runs.rows), name="runs-rows"),
     path("runs/<uuid:id>", runs.detail, name="run"),
@@ -26,6 +26,6 @@ urlpatterns = [
     path("deployments/<uuid:id>/run", deployments.run, name="deployment-run"),
     path("deployments/<uuid:id>/pause", deployments.pause, name="deployment-pause"),
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
-    path("pools", deployments.pools, name="pools"),
-    path("pools/_list", conditional_page(deployments.pool_rows), name="pools-rows"),
+    path("pools", pools.index, name="pools"),
+    path("pools/_list", conditional_page(pools.rows), name="pools-rows"),
 ]

@@ -14,7 +14,7 @@ def home(request: HttpRequest) -> HttpResponse:
     found = [(organization.slug, workspace.slug) for organization, workspace in workspaces_of(request.user.id)]
     last = tuple(request.session.get(LAST_WORKSPACE, ()))
     if last in found:
-        return redirect("runs", *last)
+        return redirect("dashboard", *last)
     if found:
-        return redirect("runs", *found[0])
+        return redirect("dashboard", *found[0])
     return TemplateResponse(request, "tenants/no_workspace.html")

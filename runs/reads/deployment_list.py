@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 
 from runs import scheduling
-from runs.models import Agent, Deployment, FlowRun, Limit, Schedule, WorkPool
+from runs.models import Deployment, FlowRun, Schedule
 from tenants.errors import NotFound
 
 LAST_RUNS = 12
@@ -79,53 +79,3 @@ def history(deployment: Deployment, number: int = 25) -> list[FlowRun]:
     """Its newest runs."""
     own = FlowRun.objects.filter(deployment_id=deployment.id).select_related("flow", "deployment")
     return list(own.defer("history", "error").order_by("-created_at", "-id")[:number])
-
-
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    """A pool, its agents, and what waits and runs in it."""
-
-    pool: WorkPool
-    agents: list[Agent]
-    slots: int
-    waiting: int
-    running: int
-    limit: int | None
-
-
-def pools(workspace_id: UUID) -> list[PoolRow]:
-    """The workspace's pools by name, each with its agents."""
-    found = list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:200])
-    agents: dict[UUID, list[Agent]] = {pool.id: [] for pool in found}
-    for agent in Agent.objects.filter(workspace_id=workspace_id).order_by("-last_seen_at", "name")[:1_000]:
-        agents[agent.pool_id].append(agent)
-    limits = dict(Limit.objects.filter(kind="pool", workspace_id=workspace_id).values_list("target_id", "slots"))
-    waiting = _count_by_pool(_WAITING, [pool.id for pool in found])
-    running = _count_by_pool(_RUNNING, workspace_id)
-    return [
-        PoolRow(
-            pool=pool,
-            agents=agents[pool.id],
-            slots=sum(agent.slots for agent in agents[pool.id] if agent.is_connected),
-            waiting=waiting.get(pool.id, 0),
-            running=running.get(pool.id, 0),
-            limit=limits.get(pool.id),
-        )
-        for pool in found
-    ]
-
-
-_WAITING = """
-    SELECT pool_id, count(*) FROM flow_run
-    WHERE pool_id = ANY(%s) AND state_type = 'SCHEDULED' AND due_at <= now() GROUP BY 1
-"""
-_RUNNING = """
-    SELECT pool_id, count(*) FROM flow_run
-    WHERE workspace_id = %s AND state_type IN ('PENDING', 'RUNNING', 'CANCELLING') AND pool_id IS NOT NULL GROUP BY 1
-"""
-
-
-def _count_by_pool(statement: str, value: UUID | list[UUID]) -> dict[UUID, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [value])
-        return dict(cursor.fetchall())

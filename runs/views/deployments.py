@@ -140,17 +140,3 @@ def resume(request: HttpRequest, id: UUID) -> HttpResponse:
     deployments.resume(row.deployment)
     messages.success(request, "The schedule runs again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)
-
-
-@workspace_page("pools.view")
-def pools(request: HttpRequest) -> HttpResponse:
-    """Pools and the agents that serve them."""
-    context = {"section": "pools", "pools": deployment_list.pools(request.workspace.id)}
-    return TemplateResponse(request, "runs/pools.html", context)
-
-
-@workspace_page("pools.view")
-def pool_rows(request: HttpRequest) -> HttpResponse:
-    """The part of that page that lives."""
-    context = {"section": "pools", "pools": deployment_list.pools(request.workspace.id)}
-    return TemplateResponse(request, "runs/_pools.html", context)

@@ -43,7 +43,7 @@ def visit(portal: Portal, paths: list[str]) -> list[str]:
 
 @pytest.mark.usefixtures("acme")
 def test_empty_pages(portal: Portal) -> None:
-    assert visit(portal, ["runs", "deployments", "pools", "variables", "variables/new", "runs?flow=none"]) == []
+    assert visit(portal, ["", "runs", "deployments", "pools", "variables", "variables/new", "runs?flow=none"]) == []
 
 
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
@@ -57,6 +57,8 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     served_api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
     run = f"runs/{journal.root}"
     paths = [
+        "",
+        "?range=30d",
         "runs",
         run,
         f"{run}?tab=tasks",

@@ -1,5 +1,5 @@
-// Lists that are read must not move: new rows wait behind "n new", and enter by themselves only while the list is at
-// its top and nobody points at it or has the focus in it.
+// Lists (data-live-rows, with an id) that are read must not move: new rows wait behind "n new", and enter by themselves
+// only while the list is at its top and nobody points at it or has the focus in it.
 import { on } from "../found.js";
 import { refresh } from "./fragments.js";
 
@@ -10,16 +10,21 @@ function isRead(list) {
   return list.matches(":hover") || list.getBoundingClientRect().top < 0;
 }
 
-/** Takes from `next` the rows that have to wait, and keeps in it the old ones which those push off the page. */
+/** Takes from `next` the rows that have to wait, and keeps in it the old ones which those push off the page. Several
+ *  lists of one fragment wait together: rows that enter one would move another. */
 export function holdNewRows(element, next) {
-  const oldList = element.querySelector("[data-live-rows]");
-  const nextList = next.querySelector("[data-live-rows]");
-  if (!oldList?.children.length || !nextList || letIn || !isRead(oldList)) return;
+  const lists = [...element.querySelectorAll("[data-live-rows]")].filter((list) => list.children.length);
+  if (letIn || !lists.some(isRead)) return;
+  for (const list of lists) hold(list, next.querySelector(`#${CSS.escape(list.id)}[data-live-rows]`), next);
+}
+
+function hold(oldList, nextList, next) {
+  if (!nextList) return;
   const known = new Set([...oldList.children].map((row) => row.id));
   const fresh = [...nextList.children].filter((row) => !known.has(row.id));
   for (const row of fresh) row.remove();
   keepWhatWent(oldList, nextList);
-  if (fresh.length) announce(next, fresh.length);
+  if (fresh.length) announce(nextList.closest("section") ?? next, fresh.length);
 }
 
 function keepWhatWent(oldList, nextList) {

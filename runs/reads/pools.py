@@ -1,0 +1,95 @@
+"""Pools with what serves them and what waits for them. Counts stop at MOST: beyond, the page says "10,000+"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from runs.models import Agent, Limit, WorkPool
+
+MOST = 10_000
+MAX_POOLS, MAX_AGENTS = 200, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """An agent, and how many of its slots are used."""
+
+    agent: Agent
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool, its agents, and what waits for them. `waits_since` is when the oldest due run was due."""
+
+    pool: WorkPool
+    agents: list[AgentRow]
+    waiting: int
+    waits_since: datetime | None
+    limit: int | None
+
+    @property
+    def connected(self) -> list[AgentRow]:
+        """The agents that are heard of."""
+        return [row for row in self.agents if row.agent.is_connected]
+
+    @property
+    def slots(self) -> int:
+        """How many runs its connected agents take at once."""
+        return sum(row.agent.slots for row in self.connected)
+
+    @property
+    def running(self) -> int:
+        """How many runs its agents hold, lost ones too."""
+        return sum(row.held for row in self.agents)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Of the slots, those that are used: a meter's parts."""
+        return {"running": min(self.running, self.slots)}
+
+
+def pools(workspace_id: UUID) -> list[PoolRow]:
+    """The workspace's pools by name, each with its agents, the one heard of last first."""
+    found = list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:MAX_POOLS])
+    agents = list(Agent.objects.filter(workspace_id=workspace_id).order_by("-last_seen_at", "name")[:MAX_AGENTS])
+    held = _held([agent.id for agent in agents])
+    rows: dict[UUID, list[AgentRow]] = {pool.id: [] for pool in found}
+    for agent in agents:
+        if agent.pool_id in rows:
+            rows[agent.pool_id].append(AgentRow(agent, held.get(agent.id, 0)))
+    limits = dict(Limit.objects.filter(kind="pool", workspace_id=workspace_id).values_list("target_id", "slots"))
+    queues = _waiting([pool.id for pool in found])
+    return [PoolRow(pool, rows[pool.id], *queues[pool.id], limits.get(pool.id)) for pool in found]
+
+
+# A lease is a slot that is used; an organization has as many as it has live runs, not more.
+_HELD = "SELECT agent_id, count(*) FROM lease WHERE agent_id = ANY(%s) AND limit_id IS NULL GROUP BY 1"
+
+# `flow_run_claimable` holds the due runs of a pool in this order.
+_WAITING = """
+    SELECT p.id, due.number, due.since FROM unnest(%s::uuid[]) p (id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS number, min(due_at) AS since FROM (
+            SELECT due_at FROM flow_run
+            WHERE pool_id = p.id AND state_type = 'SCHEDULED' AND due_at <= now() ORDER BY due_at LIMIT %s) first
+    ) due
+"""
+
+
+def _held(agent_ids: list[UUID]) -> dict[UUID, int]:
+    """How many runs each agent holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, [agent_ids])
+        return dict(cursor.fetchall())
+
+
+def _waiting(pool_ids: list[UUID]) -> dict[UUID, tuple[int, datetime | None]]:
+    """Of each pool how many runs are due, and since when."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, [pool_ids, MOST])
+        return {id: (number, since) for id, number, since in cursor.fetchall()}
