@@ -34,6 +34,7 @@ from orchestrator.server.environment import BASE_DIR
 from tests.chaos.proxy import Network, Proxy
 
 MARK = "CHAOS_INSTALLATION"  # in the environment of all that we start, so that leaks are found
+BIRTH = "CHAOS_BIRTH"  # in it too: which start of which process this comes from
 INJECTED = str(Path(__file__).parent / "injected")
 START_SECONDS = 90
 STORES = ("postgres", "valkey")
@@ -52,16 +53,16 @@ class Process:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     start_at: float | None = None  # by the monotonic clock: when it is to be started
-    frozen: bool = False
+    birth: str = ""
 
     def start(self) -> None:
         """Start it in a session of its own."""
-        self.start_at, self.frozen = None, False
+        self.start_at, self.birth = None, f"{self.name} {time.monotonic()}"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=BASE_DIR,
-                env=dict(self.environment),
+                env={**self.environment, BIRTH: self.birth},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -94,7 +95,7 @@ class Store(Process):
 
     def start(self) -> None:
         """Start it as the supervisor would."""
-        self.start_at, self.frozen = None, False
+        self.start_at = None
         if self._child.process is not None and self._child.process.poll() is not None:
             self._child.bury()
         self._child.start(self._console)
@@ -148,7 +149,7 @@ class Installation:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.data.mkdir(exist_ok=True)
         addresses = self._start_stores()
-        web_ports = [ports.any_free(), ports.any_free()]
+        web_ports = self._web_ports = [ports.any_free(), ports.any_free()]
         self.proxies["web"] = self.network.proxy("web", [("127.0.0.1", port) for port in web_ports])
         addresses["PUBLIC_URL"] = f"http://127.0.0.1:{self.proxies['web'].port}"
         self._addresses = addresses
@@ -159,7 +160,7 @@ class Installation:
         for name in (*SERVERS, *AGENTS):
             if name in self.processes:
                 self.processes[name].start()
-        self._wait_until_served(web_ports)
+        self._wait_until_served()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._keeper.start()
 
@@ -294,9 +295,10 @@ class Installation:
     def _add(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.processes[name] = Process(name, command, environment, self.logs / f"{name}.log")
 
-    def _wait_until_served(self, web_ports: Sequence[int]) -> None:
+    def _wait_until_served(self) -> None:
+        """Until both web servers answer, and reach both stores."""
         deadline = time.monotonic() + START_SECONDS
-        for port in web_ports:
+        for port in self._web_ports:
             while not _answers(port):
                 assert time.monotonic() < deadline, f"no web server at {port}: see {self.logs}"
                 time.sleep(0.05)
@@ -346,12 +348,10 @@ class Installation:
 
     def freeze(self, name: str) -> None:
         """Let it be for a while neither dead nor alive."""
-        self.processes[name].frozen = True
         self.processes[name].signal(signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
         """Let it go on."""
-        self.processes[name].frozen = False
         self.processes[name].signal(signal.SIGCONT)
 
     def flow_processes(self) -> list[psutil.Process]:
@@ -359,13 +359,13 @@ class Installation:
         return [each for each in self.marked() if _executes(each)]
 
     def orphans(self) -> list[psutil.Process]:
-        """Those of them that belong to no living agent."""
-        kept = {below for name in AGENTS for below in _below(self.processes[name])}
-        return [each for each in self.flow_processes() if each.pid not in kept]
+        """Those of them that were started by agents which are no more."""
+        living = {self.processes[name].birth for name in AGENTS if self.processes[name].running}
+        return [each for each in self.flow_processes() if _variable(each, BIRTH) not in living]
 
     def marked(self) -> list[psutil.Process]:
         """Every living process that carries our mark in its environment."""
-        return [each for each in psutil.process_iter() if _carries(each, str(self.folder))]
+        return [each for each in psutil.process_iter() if _variable(each, MARK) == str(self.folder)]
 
     # The end.
 
@@ -381,6 +381,7 @@ class Installation:
             self.thaw(name)
             if process.start_at is not None:
                 process.start_at = time.monotonic()
+        self._wait_until_served()
 
     def stop(self) -> list[str]:
         """Stop all but the stores; what is left of processes afterwards."""
@@ -430,19 +431,12 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _carries(process: psutil.Process, folder: str) -> bool:
+def _variable(process: psutil.Process, name: str) -> str | None:
+    """Of the environment that it, or whom it was forked from, was started with. The dead have none."""
     try:
-        return process.environ().get(MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(name)
     except (psutil.Error, OSError):
-        return False
-
-
-def _below(process: Process) -> set[int]:
-    try:
-        assert process.process is not None
-        return {each.pid for each in psutil.Process(process.process.pid).children(recursive=True)}
-    except psutil.Error:
-        return set()
+        return None
 
 
 def _executes(process: psutil.Process) -> bool:
