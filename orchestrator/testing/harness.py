@@ -18,7 +18,7 @@ from orchestrator.states import HELD
 from orchestrator.testing import timing
 from orchestrator.testing.memory.api import Memory
 from orchestrator.testing.memory.asked import Refusal
-from orchestrator.testing.memory.rows import LogLine, Run, TaskRun
+from orchestrator.testing.memory.rows import LogLine, Run, Store, TaskRun
 from orchestrator.testing.worker import Worker
 
 FLUSH_SECONDS = 10.0
@@ -90,10 +90,9 @@ class Server:
 
     def runs(self, flow: str | None = None, deployment: str | None = None) -> list[Run]:
         """Flow runs in the order in which they were made, of all flows or of one."""
-        self._hear()
         return [
             run
-            for run in self.memory.store.runs.values()
+            for run in list(self._hear().runs.values())
             if (flow is None or run.flow == flow)
             and (deployment is None or (run.deployment is not None and run.deployment.full_name == deployment))
         ]
@@ -104,8 +103,7 @@ class Server:
         Raises:
             KeyError: There is none.
         """
-        self._hear()
-        return self.memory.store.runs[_id(id)]
+        return self._hear().runs[_id(id)]
 
     def tasks(self, run: Run | UUID | str, task: str | None = None) -> list[TaskRun]:
         """The task runs of a flow run in the order in which they began, of all tasks or of one."""
@@ -120,15 +118,15 @@ class Server:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Events that runs told of."""
-        self._hear()
-        return [event for event in self.memory.store.events if name is None or event["event"] == name]
+        return [event for event in list(self._hear().events) if name is None or event["event"] == name]
 
-    def _hear(self) -> None:
-        """Wait for what this process has told, and do what time has brought."""
+    def _hear(self) -> Store:
+        """What is there, once all that this process has told is received and time has taken its course."""
         hub = journal._hubs.get(self.api)
         if hub is not None:
             hub.flush(FLUSH_SECONDS)
         self.memory.tick()
+        return self.memory.store
 
     # Assertions that say what was there instead.
 
@@ -201,7 +199,7 @@ def _id(run: Run | UUID | str) -> UUID:
 
 
 @contextmanager
-def server(*, serve: bool = False, lease_seconds: float = 60.0, wait_seconds: float = 25.0) -> Generator[Server]:
+def server(*, serve: bool = False, lease_seconds: float = 60.0, wait_seconds: float = 45.0) -> Generator[Server]:
     """Give this process an API in memory: flows report to it, deployments are triggered on it.
 
     Nothing is written outside of a temporary directory, and whatever API was configured is left alone.

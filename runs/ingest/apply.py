@@ -37,7 +37,6 @@ from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
 from runs.models import JournalQuarantine
 from runs.transitions import RunRow, end_late, save
-from tenants.errors import Invalid
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 from tenants.trace import named, run_id
@@ -61,8 +60,6 @@ def apply_batch(body: bytes, *, actor: Actor) -> Answer:
     """
     spend(actor.organization_id, len(body))
     batch, parts = reading.read_batch(body)
-    if not reading.EARLIEST <= batch.sent_at <= reading.LATEST:
-        raise Invalid("sent_at is not a time in microseconds UTC.")
     with named(run_id, parts[0].head.root if parts else ""):
         try:
             with tenant_scope(actor.organization_id):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from orchestrator import reading
-from orchestrator.reading import EARLIEST, LATEST, Part
+from orchestrator.reading import Part
 from orchestrator.wire import Batch
 from tenants.errors import Invalid, TooLarge
 
-__all__ = ["EARLIEST", "LATEST", "Part", "read_batch", "unpack"]
+__all__ = ["Part", "read_batch", "unpack"]
 
 
 def unpack(body: bytes, encoding: str) -> bytes:

@@ -111,6 +111,14 @@ def test_what_is_no_batch_is_400(world: World, body: bytes, encoding: str) -> No
     assert response.json()["error"]["code"] == "invalid"
 
 
+@pytest.mark.parametrize("sent_at", [0, -1, 2**62, 2**70])
+def test_a_batch_of_another_century_is_400(world: World, journal: Journal, sent_at: int) -> None:
+    first, rest = journal.body([journal.begin()]).split(b"\n", 1)
+    head = {**json.loads(first), "sent_at": sent_at}
+    assert world.api.post("/journal", json.dumps(head).encode() + b"\n" + rest).status_code == 400
+    assert world.api.get(f"/flow-runs/{journal.root}").status_code == 404
+
+
 def test_a_clock_that_is_two_days_off_is_corrected(world: World) -> None:
     journal = Journal(world.api, skew=-2 * 86_400 * 1_000_000)
     journal.send(journal.begin(), journal.task(), journal.log())

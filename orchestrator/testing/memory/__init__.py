@@ -1,15 +1,20 @@
 """The API in memory. It keeps the promises of the real one: both pass the scenarios in `tests/contract`.
 
-api.py          who asks, for what: keys, roles, routes, errors
-asked.py        bodies and queries, read with errors by field
-rows.py         what is kept
-states.py       moves by the table of `orchestrator.states`, and what ends with a run
-journal.py      what running flows tell
-streams.py      who may tell it: tokens, marks, gaps
-claims.py       claims, leases, heartbeats, and what happens when nobody is heard of
-deployments.py  deployments, bundles, schedules
-runs.py         triggers, lists, cancels, logs, task runs
-variables.py    variables
-shown.py        rows as the API shows them
-port.py         the same over a local port, for other processes
+    api.py          who asks, for what: keys, roles, routes, errors
+    asked.py        bodies and queries, read with errors by field
+    rows.py         what is kept
+    states.py       moves by the table of `orchestrator.states`, and what ends with a run
+    journal.py      what running flows tell
+    cleaned.py      … cut and cleaned as it is kept
+    streams.py      who may tell it: tokens, marks, gaps
+    claims.py       claims, leases, heartbeats, and what happens when nobody is heard of
+    deployments.py  deployments, bundles, pools
+    schedules.py    when schedules are due
+    runs.py         triggers, lists, cancels, logs, task runs
+    variables.py    variables
+    paging.py       pages and cursors
+    shown.py        rows as the API shows them
+    port.py         the same over a local port, for other processes
+
+One request is answered at a time, under the one lock of the store.
 """

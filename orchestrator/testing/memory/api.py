@@ -88,11 +88,10 @@ class Memory:
         wait_seconds: For how long an agent's wait is held.
     """
 
-    def __init__(self, lease_seconds: float = 60.0, wait_seconds: float = 25.0) -> None:
+    def __init__(self, lease_seconds: float = 60.0, wait_seconds: float = 45.0) -> None:
         self.store = Store(lease_seconds, wait_seconds)
         self.flows: dict[UUID, Any] = {}
         self.refusals: list[Refusal] = []
-        self.requests: list[tuple[str, str]] = []
         self._routes = [(re.compile(pattern), by_method) for pattern, by_method in _ROUTES.items()]
         wait: Handler = lambda store, asked: claims.wait(store, asked, self.tick)  # noqa: E731
         self._routes.append((re.compile(f"/agents/{_ID}/wait"), {"GET": ("agents.work", wait)}))
@@ -119,7 +118,6 @@ class Memory:
         sent = {name.lower(): value for name, value in headers.items()}
         with self.store.changed:
             try:
-                self.requests.append((method, path))
                 self.tick()
                 told = self._answer(method, path, query, sent, body)
             except Refusal as refusal:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from orchestrator import reading
 from orchestrator.reading import Part
 from orchestrator.states import HELD, TERMINAL, By, StateType
 from orchestrator.testing.memory.asked import Asked, Refusal
+from orchestrator.testing.memory.cleaned import clean_tags, error_of, json_of, parameters_of
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.states import move, rank, settle
 from orchestrator.testing.memory.streams import OpenStream, begins_local_run, mark, may_open, open_streams
 from orchestrator.wire import (
     MAX_MESSAGE,
     MAX_NAME,
-    MAX_PARAMETERS,
     MAX_PARENTS,
-    MAX_TAG,
-    MAX_TAGS,
-    MAX_TRACEBACK,
     About,
     Answer,
     Artifact,
     Dropped,
-    Error,
     Event,
     Log,
     Rejected,
@@ -38,7 +31,6 @@ from orchestrator.wire import (
     TaskState,
     Usage,
     clean_text,
-    json_value,
 )
 
 QUIET_REJECTIONS = {"refused", "superseded"}
@@ -92,7 +84,7 @@ class _Application:
             id=entry.run, root_id=root_id, flow=clean_text(about.flow, MAX_NAME) or "flow",
             name=clean_text(about.name, MAX_NAME) or f"run-{str(entry.run)[-6:]}", origin=origin,
             created_by=self.actor.label, created_at=self.received, state_type="PENDING", state_name="Pending",
-            state_at=self.received, parameters=_parameters(about), tags=clean_tags(about.tags),
+            state_at=self.received, parameters=parameters_of(about), tags=clean_tags(about.tags),
             version=clean_text(about.version or "", 200), attempt=attempt,
             retries=min(max(about.retries, 0), 10_000), scheduled_at=self.received,
             parent_id=(about.parent or root_id) if root_id != entry.run else None, parent_task_id=about.parent_task,
@@ -229,7 +221,7 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         due_at=stream.at(entry.at) if entry.at is not None else None,
         run_count=entry.run_count,
         duration=entry.duration or 0,
-        error=_error(entry.error),
+        error=error_of(entry.error),
     )
 
 
@@ -258,7 +250,7 @@ def _write_task(stream: OpenStream, run: Run, entry: TaskState) -> None:
         parent_task=known.parent_task if known else entry.parent_task,
         tags=tags or (known.tags if known else []),
         history=history or (known.history if known else []),
-        error=_error(entry.error),
+        error=error_of(entry.error),
     )
 
 
@@ -286,34 +278,3 @@ def _signals(stream: OpenStream) -> list[Signal]:
     if root.state_type == StateType.CANCELLING:
         return [Signal(root.id, "cancel")]
     return [Signal(root.id, "over")] if root.state_type in TERMINAL else []
-
-
-def _parameters(about: About) -> Any:
-    raw = bytes(about.parameters)
-    if not raw:
-        return {}
-    if len(raw) > MAX_PARAMETERS:
-        return {"…": f"{len(raw):,} bytes of parameters: more than the {MAX_PARAMETERS:,} that are kept"}
-    value = json_value(msgspec.json.decode(raw))
-    return value if isinstance(value, dict) else {"value": value}
-
-
-def _error(error: Error | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    return {
-        "type": clean_text(error.type, 500),
-        "message": clean_text(error.message, 10_000),
-        "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
-    }
-
-
-def json_of(raw: msgspec.Raw) -> Any:
-    """JSON as the client wrote it, made fit to be kept."""
-    body = bytes(raw)
-    return json_value(json.loads(body)) if body else None
-
-
-def clean_tags(tags: list[str]) -> list[str]:
-    """At most 100 different tags of at most 200 characters, in order."""
-    return list(dict.fromkeys(clean_text(tag, MAX_TAG) for tag in tags[:MAX_TAGS] if tag))

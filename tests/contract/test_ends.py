@@ -1,0 +1,190 @@
+"""How runs of agents end: cancelled, by the end of a process, by silence (design §4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.ids import uuid7
+from tests.contract.test_agents import begin, held_run
+from tests.contract.worlds import World
+
+# ── cancel ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_unclaimed_run_is_cancelled_at_once(world: World) -> None:
+    world.deploy()
+    run = world.trigger()
+    told = world.api.post(f"/flow-runs/{run}/cancel").json()
+    assert told["state"]["type"] == "CANCELLED"
+    assert world.agent().claim() == []
+    again = world.api.post(f"/flow-runs/{run}/cancel")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+
+
+def test_the_holder_of_a_claimed_run_is_told(world: World) -> None:
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    assert world.api.post(f"/flow-runs/{claim['run']}/cancel").json()["state"]["type"] == "CANCELLING"
+    signal = {"run": claim["run"], "signal": "cancel"}
+    assert agent.beat(claim)["signals"] == [signal]
+    assert journal.send(journal.log("stopping"))["signals"] == [signal]
+    journal.send(journal.state("CANCELLED", run_count=1))
+    assert world.state(claim["run"]) == ("CANCELLED", "Cancelled")
+
+
+def test_a_run_that_finishes_before_it_is_cancelled_has_finished(world: World) -> None:
+    _, claim = held_run(world)
+    journal = begin(world, claim)
+    world.api.post(f"/flow-runs/{claim['run']}/cancel")
+    assert journal.send(journal.state("COMPLETED", run_count=1))["rejected"] == []
+    assert world.state(claim["run"]) == ("COMPLETED", "Completed")
+
+
+def test_a_subflow_is_cancelled_with_its_execution(world: World) -> None:
+    _, claim = held_run(world)
+    journal, child = begin(world, claim), uuid7()
+    journal.send(journal.subflow(child))
+    world.api.post(f"/flow-runs/{child}/cancel")
+    assert world.state(claim["run"]) == ("CANCELLING", "Cancelling")
+    assert world.state(child) == ("RUNNING", "Running")
+
+
+def test_a_silent_holder_of_a_cancelling_run_is_not_waited_for(world: World) -> None:
+    _, claim = held_run(world, retries=3)
+    begin(world, claim)
+    world.api.post(f"/flow-runs/{claim['run']}/cancel")
+    world.pass_time(61)
+    assert world.state(claim["run"]) == ("CANCELLED", "Cancelled")
+
+
+# ── the end of a process ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "message"),
+    [
+        ({"reason": "killed", "exit": -9}, "CRASHED", "The process ended with exit code -9."),
+        ({"reason": "exited", "exit": 1, "message": "a\x00b"}, "CRASHED", "a\ufffdb"),
+    ],
+)
+def test_the_end_of_a_process_without_a_last_word(world: World, told: Any, state: str, message: str) -> None:
+    agent, claim = held_run(world)
+    begin(world, claim)
+    for _ in range(2):
+        response = agent.tell_end(claim, **told)
+        assert (response.status_code, response.json()) == (200, {})
+    run = world.run(claim["run"])["state"]
+    assert (run["type"], run["message"]) == (state, message)
+
+
+def test_what_a_process_told_of_itself_counts(world: World) -> None:
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    journal.send(journal.state("FAILED", run_count=1, message="ValueError: no"))
+    agent.tell_end(claim, exit=1)
+    assert world.state(claim["run"]) == ("FAILED", "Failed")
+
+
+def test_a_process_that_never_started_goes_back_to_the_queue_three_times(world: World) -> None:
+    agent, claim = held_run(world)
+    for pause in (6, 11):
+        agent.tell_end(claim, reason="never_started", message="no memory")
+        assert world.state(claim["run"]) == ("SCHEDULED", "Scheduled")
+        assert agent.claim() == []
+        world.pass_time(pause)
+        (claim,) = agent.claim()
+        assert claim["run_count"] == 0
+    agent.tell_end(claim, reason="never_started", message="no memory")
+    assert world.state(claim["run"]) == ("CRASHED", "Crashed")
+    assert world.run(claim["run"])["state"]["message"] == "no memory Claimed 3 times, never started."
+
+
+def test_a_crash_is_followed_by_the_next_attempt_while_retries_are_left(world: World) -> None:
+    agent, claim = held_run(world, retries=1, retry_delay=30)
+    begin(world, claim)
+    agent.tell_end(claim, exit=-11)
+    assert world.state(claim["run"]) == ("SCHEDULED", "AwaitingRetry")
+    world.pass_time(31)
+    (again,) = agent.claim()
+    assert (again["attempt"], again["run_count"]) == (2, 1)
+    begin(world, again)
+    agent.tell_end(again, exit=-11)
+    assert world.state(claim["run"]) == ("CRASHED", "Crashed")
+
+
+def test_a_deployment_grants_more_for_crashes(world: World) -> None:
+    agent, claim = held_run(world, crash_retries=1)
+    begin(world, claim)
+    agent.tell_end(claim, exit=-11)
+    assert world.state(claim["run"]) == ("SCHEDULED", "AwaitingRetry")
+
+
+def test_an_end_is_told_by_whoever_held_the_attempt(world: World) -> None:
+    _, claim = held_run(world)
+    assert world.agent(name="box-2").tell_end(claim).status_code == 404
+    assert world.state(claim["run"]) == ("PENDING", "Pending")
+
+
+# ── silence ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_claim_that_is_not_begun_goes_back_to_the_queue(world: World) -> None:
+    agent, claim = held_run(world)
+    world.pass_time(61)
+    assert world.state(claim["run"]) == ("SCHEDULED", "Scheduled")
+    assert agent.beat(claim)["lost"] == [{"run": claim["run"], "attempt": 1}]
+    world.pass_time(6)
+    (again,) = agent.claim()
+    assert (again["attempt"], again["run_count"]) == (2, 0)
+
+
+def test_a_silent_holder_is_replaced_while_retries_are_left(world: World) -> None:
+    agent, claim = held_run(world, retries=1)
+    journal = begin(world, claim)
+    world.pass_time(61)
+    assert world.state(claim["run"]) == ("SCHEDULED", "AwaitingRetry")
+    (again,) = agent.claim()
+    assert (again["attempt"], again["run_count"]) == (2, 1)
+    begin(world, again)
+    # The one before still has a word, in its own attempt.
+    answer = journal.send(journal.log("last words"), journal.task(), journal.state("COMPLETED", run_count=1))
+    assert answer["acked"] == {journal.stream: 4}
+    assert [r["code"] for r in answer["rejected"]] == ["superseded"]
+    assert answer["signals"] == [{"run": claim["run"], "signal": "superseded"}]
+    assert world.state(claim["run"]) == ("RUNNING", "Running")
+    assert world.lines(claim["run"]) == ["last words"]
+    assert world.late_words(claim["run"], attempt=1) == ["COMPLETED"]
+    assert [task["attempt"] for task in world.tasks(claim["run"])] == [1]
+
+
+def test_a_silent_holder_without_retries_may_come_back(world: World) -> None:
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    world.pass_time(61)
+    assert world.state(claim["run"]) == ("RUNNING", "Unreachable")
+    journal.send(journal.log("here again"))
+    assert world.state(claim["run"]) == ("RUNNING", "Running")
+    world.pass_time(61)
+    assert world.state(claim["run"]) == ("RUNNING", "Unreachable")
+    assert agent.beat(claim)["lost"] == []
+    assert world.history(claim["run"])[2:] == ["Running", "Unreachable", "Running", "Unreachable", "Running"]
+
+
+def test_a_holder_that_stays_silent_is_lost(world: World) -> None:
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    world.pass_time(61)
+    world.pass_time(601)
+    assert world.state(claim["run"]) == ("CRASHED", "Crashed")
+    assert agent.beat(claim)["lost"] == [{"run": claim["run"], "attempt": 1}]
+    assert journal.send(journal.log("too late"))["signals"] == [{"run": claim["run"], "signal": "over"}]
+
+
+def test_a_run_that_nobody_takes_is_late(world: World) -> None:
+    world.deploy()
+    run = world.trigger()
+    world.pass_time(16)
+    assert world.state(run) == ("SCHEDULED", "Late")
+    assert [claim["run"] for claim in world.agent().claim()] == [run]
