@@ -20,14 +20,24 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts to connect
 LIVE, WAKE = "live:", "wake"
+CONNECTIONS = 16  # to Redis, the subscriber's own among them
+TURN_SECONDS = 20.0
 
 
 class Announcements:
     """Listens while somebody is interested; hands live messages to groups and wake-ups to those who wait."""
 
     def __init__(self) -> None:
-        self.client = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=5, decode_responses=True
+        # Who finds all connections in use waits for one: a thousand agents may ask in the same moment.
+        self.client = redis.asyncio.Redis.from_pool(
+            redis.asyncio.BlockingConnectionPool.from_url(
+                settings.REDIS_URL,
+                max_connections=CONNECTIONS,
+                timeout=TURN_SECONDS,
+                socket_timeout=None,
+                socket_connect_timeout=5,
+                decode_responses=True,
+            )
         )
         self.wake: Callable[[str | None], None] = lambda pool: None
         self._task: asyncio.Task | None = None

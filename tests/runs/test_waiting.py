@@ -106,6 +106,16 @@ NOTHING = 200, {"since": 0, "due": False}
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_many_who_come_back_at_once_wait_their_turn_at_redis() -> None:
+    """After an outage all agents ask in the same moment; a pool of connections must not refuse some of them."""
+    pool_id = str(uuid7())
+
+    async def ask_counter() -> int:
+        return await wakeups.waiters().counter(pool_id)
+
+    assert run(*[ask_counter] * 500) == [0] * 500
+
+
 def test_the_first_call_answers_the_counter_at_once(acme: Company) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
     assert run(wait(by.id, key)) == [work(0)]
