@@ -94,11 +94,15 @@ class Agent:
         found = self.adoption.open(self.holdings.adopt)
         self.heart.watch_leases()
         self.launcher.start()
-        if not self._register():
-            return
-        self.heart.start()
-        if found:
-            self._stopping.wait(ADOPT_WITHIN)
+        if self._register():
+            self.heart.start()
+            if found:
+                self._stopping.wait(ADOPT_WITHIN)
+            self._claim_until_stopped()
+        if not self._leaving:
+            self._drain()
+
+    def _claim_until_stopped(self) -> None:
         threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
         while not self._stopping.is_set():
             self._wake.clear()
@@ -106,8 +110,6 @@ class Agent:
                 self._claim()
             if not self._wake.wait(LOOK_EVERY * (0.5 + random.random())):  # noqa: S311
                 self._due = True
-        if not self._leaving:
-            self._drain()
 
     def _listen_to_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():
@@ -148,7 +150,8 @@ class Agent:
             },
             again=True,
         )
-        self.id = self.holdings.agent_id = str(told["id"])
+        self.id = str(told["id"])
+        self.holdings.registered_as(self.id)
         self.heartbeat_seconds = float(told["heartbeat_seconds"])
         self.lease_seconds = float(told["lease_seconds"])
         self.wait_seconds = float(told["wait_seconds"])

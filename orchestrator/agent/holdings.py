@@ -14,6 +14,7 @@ from orchestrator.agent.patience import pause
 from orchestrator.client import Client
 from orchestrator.exceptions import ApiError, NotFound, OrchestratorError, Unavailable
 
+PATIENCE = 1.0  # seconds
 MARGIN = 2.0  # seconds, besides the grace, between the last word to a run and the end of its lease
 
 
@@ -21,13 +22,11 @@ class Holdings:
     """What is held, and how it comes to its end.
 
     Attributes:
-        agent_id: As whom the ends are told. Known once the agent is registered.
         changed: Called when a run was taken or is over.
         giving_up: True when what can't be told to the server now is left to the next agent.
     """
 
     def __init__(self, client: Client, launcher: Launcher, log: Log, grace: float) -> None:
-        self.agent_id = ""
         self.changed: Callable[[], None] = lambda: None
         self.giving_up = threading.Event()
         self._client = client
@@ -35,11 +34,18 @@ class Holdings:
         self._log = log
         self._grace = grace
         self._lock = threading.Lock()
+        self._agent_id = ""
+        self._registered = threading.Event()
         self._held: dict[str, Claimed] = {}
         self._executions: dict[str, Execution] = {}
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def registered_as(self, agent_id: str) -> None:
+        """From now on it is known as whom the ends are told."""
+        self._agent_id = agent_id
+        self._registered.set()
 
     # In.
 
@@ -102,12 +108,15 @@ class Holdings:
 
     def _report(self, claimed: Claimed, ending: Ending, started: bool) -> None:
         failures = 0
+        while not self._registered.wait(PATIENCE):
+            if self.giving_up.is_set():
+                return
         while True:
             try:
                 if not leftovers.ship_journal(self._client, claimed.run, claimed.attempt):
                     raise Unavailable("The journal is being sent by another thread.")
                 if ending.exit != 0:
-                    leftovers.tell_end(self._client, self.agent_id, claimed.run, claimed.attempt, ending, started)
+                    leftovers.tell_end(self._client, self._agent_id, claimed.run, claimed.attempt, ending, started)
                 return
             except NotFound:
                 return
