@@ -198,12 +198,22 @@ def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, list[str]]]:
 
 # ── heartbeat ────────────────────────────────────────────────────────────────────────────────────
 
+# A lease that somebody works on in this moment is left to them: they renew it or end it. Whoever else writes leases
+# holds their runs first; a heartbeat holds none, and waiting it could close a circle of waiters.
 _RENEW = """
-    UPDATE lease l SET expires_at = %s
-    FROM unnest(%s::uuid[], %s::int[]) n (run_id, attempt)
-    WHERE l.run_id = n.run_id AND l.attempt = n.attempt AND l.agent_id = %s
-        AND (l.limit_id IS NULL OR l.expires_at > %s)
-    RETURNING l.run_id, l.attempt
+    WITH held AS (
+        SELECT l.organization_id, l.id, l.run_id, l.attempt FROM lease l
+        JOIN unnest(%(runs)s::uuid[], %(attempts)s::int[]) n (run_id, attempt) USING (run_id, attempt)
+        WHERE l.agent_id = %(agent)s
+    ), free AS (
+        SELECT organization_id, id FROM lease WHERE (organization_id, id) IN (SELECT organization_id, id FROM held)
+            AND (limit_id IS NULL OR expires_at > %(now)s)
+        FOR UPDATE SKIP LOCKED
+    ), renewed AS (
+        UPDATE lease l SET expires_at = %(until)s FROM free
+        WHERE (l.organization_id, l.id) = (free.organization_id, free.id)
+    )
+    SELECT DISTINCT run_id, attempt FROM held
 """
 
 # The fourth column says what `_judge` would do with a run that nobody hears of: hand it to the next holder, or wait.
@@ -215,17 +225,23 @@ _STATES = """
     FROM flow_run r WHERE id = ANY(%s)
 """
 
+# Nor is waited for these: what is not taken again now is so with the next heartbeat.
 _LOCK_LIMITS_OF = """
-    SELECT 1 FROM concurrency_limit WHERE id IN (
+    SELECT id FROM concurrency_limit WHERE id IN (
         SELECT limit_id FROM lease WHERE expires_at <= %(now)s AND (%(runs)s::uuid[] IS NULL OR run_id = ANY(%(runs)s)))
-    ORDER BY id FOR UPDATE
+    ORDER BY id FOR UPDATE SKIP LOCKED
 """
 _TAKE_AGAIN = """
+    WITH ended AS (
+        SELECT organization_id, id, run_id, limit_id FROM lease
+        WHERE expires_at <= %(now)s AND limit_id = ANY(%(limits)s::uuid[])
+            AND (%(runs)s::uuid[] IS NULL OR run_id = ANY(%(runs)s))
+        FOR UPDATE SKIP LOCKED
+    )
     UPDATE lease l SET expires_at = %(until)s FROM (
-        SELECT e.organization_id, e.id, row_number() OVER (PARTITION BY e.limit_id ORDER BY e.id) AS place,
+        SELECT e.organization_id, e.id, row_number() OVER (PARTITION BY e.limit_id ORDER BY e.run_id) AS place,
             c.slots - (SELECT count(*) FROM lease o WHERE o.limit_id = c.id AND o.expires_at > %(now)s) AS free
-        FROM lease e JOIN concurrency_limit c ON c.organization_id = e.organization_id AND c.id = e.limit_id
-        WHERE e.expires_at <= %(now)s AND (%(runs)s::uuid[] IS NULL OR e.run_id = ANY(%(runs)s))
+        FROM ended e JOIN concurrency_limit c ON c.organization_id = e.organization_id AND c.id = e.limit_id
     ) again WHERE l.organization_id = again.organization_id AND l.id = again.id AND again.place <= again.free
 """
 
@@ -250,15 +266,16 @@ def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> Beat:
         return Beat(list(told), [], [])
     with connection.cursor() as cursor:
         runs, attempts = [ref.run for ref in held], [ref.attempt for ref in held]
-        cursor.execute(_RENEW, [at + lease_time(), runs, attempts, agent.id, at])
-        renewed = set(cursor.fetchall())
-        cursor.execute(_STATES, [at, [run for run, _ in renewed]])
+        values = {"runs": runs, "attempts": attempts, "agent": agent.id, "now": at, "until": at + lease_time()}
+        cursor.execute(_RENEW, values)
+        still_held = set(cursor.fetchall())
+        cursor.execute(_STATES, [at, [run for run, _ in still_held]])
         states = cursor.fetchall()
     _welcome_back([id for id, _, name, *_ in states if name == "Unreachable"])
     if late := [id for id, *_, slotless in states if slotless]:
         take_slots_again(late, until=at + lease_time())
     return Beat(
-        lost=[ref for ref in told if (ref.run, ref.attempt) not in renewed],
+        lost=[ref for ref in told if (ref.run, ref.attempt) not in still_held],
         signals=[Signal(id, "cancel") for id, type, *_ in states if type == StateType.CANCELLING],
         replaceable=[id for id, _, _, replaceable, _ in states if replaceable],
     )
@@ -272,7 +289,7 @@ def take_slots_again(run_ids: Collection[UUID] | None, *, until: datetime) -> No
     values = {"runs": None if run_ids is None else list(run_ids), "now": now(), "until": until}
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_LIMITS_OF, values)
-        cursor.execute(_TAKE_AGAIN, values)
+        cursor.execute(_TAKE_AGAIN, {**values, "limits": [id for (id,) in cursor.fetchall()]})
 
 
 def _welcome_back(ids: list[UUID]) -> None:

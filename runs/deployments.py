@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, clean_text, json_value
 from runs import agents, live, scheduling
-from runs.models import Bundle, Deployment, Limit, Schedule
+from runs.models import Bundle, Deployment, Lease, Limit, Schedule
 from runs.schema import check_schema
 from runs.trigger import flow_ids
 from tenants.errors import Invalid, NotFound, TooLarge
@@ -204,7 +204,10 @@ def set_limit(deployment: Deployment, slots: int | None) -> None:
     """Let at most `slots` runs of the deployment run at once, or any number. Takes effect with the next claim."""
     own = {"kind": Limit.Kind.DEPLOYMENT, "target_id": deployment.id}
     if slots is None:
-        Limit.objects.filter(**own).delete()
+        limits = list(Limit.objects.select_for_update().filter(**own).values_list("id", flat=True))
+        # Locked in the order in which runs that end give their slots back, so that neither can wait for the other.
+        list(Lease.objects.select_for_update().filter(limit__in=limits).order_by("run_id", "id").values_list("id"))
+        Limit.objects.filter(id__in=limits).delete()
         return
     Limit.objects.update_or_create(
         organization_id=deployment.organization_id, **own,

@@ -18,8 +18,13 @@ from tenants.scope import system_scope
 ALIVE = "platform_alive"  # when we last were, in seconds UTC
 NOTICED = 10.0  # seconds: a shorter gap is no outage
 
+# Without waiting: whom somebody works on in this moment has been heard of.
 _MOVE_ON = """
-    UPDATE lease SET expires_at = greatest(expires_at + %s, %s) WHERE limit_id IS NULL OR expires_at > %s
+    UPDATE lease l SET expires_at = greatest(l.expires_at + %s, %s)
+    FROM (
+        SELECT organization_id, id FROM lease WHERE limit_id IS NULL OR expires_at > %s FOR UPDATE SKIP LOCKED
+    ) free
+    WHERE (l.organization_id, l.id) = (free.organization_id, free.id)
 """
 
 

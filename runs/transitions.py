@@ -88,14 +88,19 @@ COLUMNS = ", ".join(f"r.{name}" for name in _READ)
 """What a query has to select from `flow_run r` to make RunRows of."""
 
 
-def lock_runs(ids: Collection[UUID], *, skip_locked: bool = False) -> dict[UUID, RunRow]:
+def lock_runs(
+    ids: Collection[UUID], *, of_roots: Collection[UUID] | None = None, skip_locked: bool = False
+) -> dict[UUID, RunRow]:
     """Lock runs in id order, so that two of us can't wait for each other. Unknown ids are left out.
 
-    With `skip_locked`, so are those that somebody else works on: for ticks, which come again.
+    With `skip_locked`, so are those that somebody else works on: for ticks, which come again. With `of_roots`, so are
+    runs of other executions: whoever holds some roots already may not wait for more.
     """
     lock = "FOR NO KEY UPDATE SKIP LOCKED" if skip_locked else "FOR NO KEY UPDATE"
+    mine = "" if of_roots is None else "AND root_id = ANY(%s)"
+    values = [list(ids)] if of_roots is None else [list(ids), list(of_roots)]
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {COLUMNS} FROM flow_run r WHERE id = ANY(%s) ORDER BY id {lock}", [list(ids)])
+        cursor.execute(f"SELECT {COLUMNS} FROM flow_run r WHERE id = ANY(%s) {mine} ORDER BY id {lock}", values)
         rows = [RunRow(*values) for values in cursor.fetchall()]
     return {row.id: row for row in rows}
 
@@ -222,6 +227,12 @@ def _write(rows: list[RunRow]) -> None:
         cursor.execute(_WRITE, columns)
 
 
+# In the order in which a limit that is taken away ends its slots, so that neither can wait for the other.
+_END_LEASES = """
+    DELETE FROM lease WHERE (organization_id, id) IN (
+        SELECT organization_id, id FROM lease WHERE run_id = ANY(%s) ORDER BY run_id, id FOR UPDATE)
+"""
+
 _END_SUBFLOWS = """
     UPDATE flow_run r SET
         state_type = n.type, state_name = initcap(n.type), state_message = n.message, state_at = n.at,
@@ -253,7 +264,7 @@ def _let_go(roots: list[RunRow]) -> None:
     times = [row.state_at for row in roots]
     attempts = [row.attempt for row in roots]
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM lease WHERE run_id = ANY(%s)", [ids])
+        cursor.execute(_END_LEASES, [ids])
         cursor.execute(
             "UPDATE attempt a SET ended_at = n.at, outcome = n.outcome"
             " FROM unnest(%s::uuid[], %s::int[], %s::timestamptz[], %s::text[]) n (run_id, number, at, outcome)"

@@ -75,7 +75,8 @@ def create_runs(
     rows = [_row(request, by, origin, at, retention, bucket) for request in requests]
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
-    inserted = insert_runs(fresh, ignore_known=True)
+    # In the order of their keys: two who insert the same ones wait for each other in turn, not in a circle.
+    inserted = insert_runs(sorted(fresh, key=lambda row: row.idempotency_key or ""), ignore_known=True)
     if len(inserted) < len(fresh):  # Somebody else used a key in this moment.
         known |= _known_by_key([row for row in fresh if row.id not in inserted], by)
     by_key = {row.idempotency_key: row for row in fresh if row.idempotency_key} | known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -40,7 +40,7 @@ def create_local_roots(parts: Iterable[Part], actor: Actor, received: datetime) 
 
     Two clients that chose the same id: the first one's token counts, the other is answered like any wrong token.
     """
-    made = [(part, part.entries[0].about) for part in parts]
+    made = [(part, part.entries[0].about) for part in sorted(parts, key=lambda part: part.head.root)]
     if not made:
         return {}
     flows = flow_ids(actor, {_name(about.flow) for _, about in made})
@@ -76,7 +76,7 @@ def load_subflows(streams: list[OpenStream], actor: Actor, received: datetime) -
     named = {entry.run for stream in streams for entry in stream.entries} - roots.keys()
     if not named:
         return {}
-    rows = {id: row for id, row in _read(named).items() if row.root_id in roots}
+    rows = _read(named, roots)
     begun: list[FlowRun] = []
     flows = flow_ids(actor, {_name(entry.about.flow) for entry in _beginnings(streams, rows)})
     for stream in streams:
@@ -88,7 +88,7 @@ def load_subflows(streams: list[OpenStream], actor: Actor, received: datetime) -
             )  # fmt: skip
     if begun:
         inserted = insert_runs(list({run.id: run for run in begun}.values()), ignore_known=True)
-        rows |= {id: row for id, row in _read(inserted).items() if row.root_id in roots}
+        rows |= _read(inserted, roots)
     return rows
 
 
@@ -103,9 +103,9 @@ def _beginnings(streams: list[OpenStream], known: dict[UUID, RunRow]) -> list[Ru
     ]  # fmt: skip
 
 
-def _read(ids: Iterable[UUID]) -> dict[UUID, RunRow]:
-    """Subflows need no lock of their own: whoever changes them holds their root's."""
-    return lock_runs(ids)
+def _read(ids: Collection[UUID], roots: Collection[UUID]) -> dict[UUID, RunRow]:
+    """Those that belong to these roots. They need no lock of their own: whoever changes them holds their root's."""
+    return lock_runs(ids, of_roots=roots)
 
 
 def _new_run(
