@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import itertools
 import json
 import os
 import re
@@ -59,25 +60,34 @@ class JournalFile:
         self._header = json.dumps(header).encode() + b"\n"
         self._lock = threading.RLock()
         self._limit = max_bytes()
+        self._on_disk: BinaryIO | None = None  # In memory: what was written before. Its lock says that we live.
         self._file: BinaryIO = self._create()
 
     def _create(self) -> BinaryIO:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return self._fresh(self.path)
+            return self._written([])
         except OSError as error:
-            return self._fall_back(error)
+            return self._memory(error)
 
-    def _fresh(self, path: Path) -> BinaryIO:
+    def _written(self, chunks: Iterable[bytes]) -> BinaryIO:
+        """A new file with these entries, in place of the present one once it is whole."""
         # Locked under another name first: a recoverer must never see it unlocked.
-        hidden = path.with_suffix(f".{os.getpid()}.tmp")
+        hidden = self.path.with_suffix(f".{os.getpid()}.tmp")
         file = os.fdopen(os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b", buffering=0)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        file.write(self._header)
-        os.replace(hidden, path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for chunk in itertools.chain([self._header], chunks):
+                _write_all(cast(BinaryIO, file), chunk)
+            os.replace(hidden, self.path)
+        except OSError:
+            file.close()
+            with contextlib.suppress(OSError):
+                os.unlink(hidden)
+            raise
         return cast(BinaryIO, file)
 
-    def _fall_back(self, error: OSError) -> BinaryIO:
+    def _memory(self, error: OSError) -> BinaryIO:
         print(f"Orchestrator: {self.path} can't be written ({error}); the journal stays in memory.", file=sys.stderr)
         self.in_memory = True
         self._limit = MAX_MEMORY
@@ -91,21 +101,26 @@ class JournalFile:
         """Write whole lines behind what is there."""
         with self._lock:
             try:
-                self._write_at(self._physical(self.size), data)
+                self._write_at_end(data)
             except OSError as error:
-                kept = b"".join(self._chunks(self.acked, self.size))
-                self._file, self.base = self._fall_back(error), self.acked
-                self._write_at(len(self._header), kept + data)
+                self._go_to_memory(error)
+                self._write_at_end(data)
             self.size += len(data)
             if self.size - self.base > self._limit:
                 self._shed()
 
-    def _write_at(self, position: int, data: bytes) -> None:
-        self._file.seek(position)
-        view = memoryview(data)
-        while view:
-            written = self._file.write(view)
-            view = view[written:]
+    def _write_at_end(self, data: bytes) -> None:
+        self._file.seek(self._physical(self.size))
+        _write_all(self._file, data)
+
+    def _go_to_memory(self, error: OSError) -> None:
+        """Take along what is not received yet, as much of it as memory may hold."""
+        memory = self._memory(error)
+        kept = self._kept_within_limit() if self.size - self.acked > self._limit else None
+        for chunk in self._chunks(self.acked, self.size) if kept is None else kept:
+            memory.write(chunk)
+        self._on_disk, self._file = self._file, memory
+        self._count_anew(memory.tell(), given_up=kept is not None)
 
     # The shipper's thread.
 
@@ -129,8 +144,8 @@ class JournalFile:
                 self._file.truncate(len(self._header))
                 self.base = self.size
             elif self.acked - self.base > max(_CUT_FROM, (self.size - self.base) // 2):
-                self._rewrite(self._chunks(self.acked, self.size))
-                self.base = self.acked
+                with contextlib.suppress(OSError):  # No room for a second one: this one goes on as it is.
+                    self._replace(self._chunks(self.acked, self.size), given_up=False)
 
     def offset_of(self, seq: int) -> int:
         """Where the first unacked entry with this number or a higher one begins."""
@@ -146,11 +161,10 @@ class JournalFile:
     def close(self, remove: bool) -> None:
         """Let go of the file; with `remove`, delete it."""
         with self._lock:
-            if remove and not self.in_memory:
+            if remove and (self._on_disk is not None or not self.in_memory):
                 with contextlib.suppress(OSError):
                     self.path.unlink()
-            with contextlib.suppress(OSError):
-                self._file.close()
+            self.abandon()
 
     @property
     def all_acked(self) -> bool:
@@ -159,8 +173,9 @@ class JournalFile:
 
     def abandon(self) -> None:
         """In a forked child: close this copy. The lock stays with the parent."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        for file in filter(None, (self._file, self._on_disk)):
+            with contextlib.suppress(OSError):
+                file.close()
 
     def set_aside(self) -> None:
         """Rename the file: the server will not take it."""
@@ -186,32 +201,45 @@ class JournalFile:
             yield data
             start += len(data)
 
-    def _rewrite(self, chunks: Iterable[bytes]) -> int:
-        """Replace the entries by these, in a new file under the same name; the number of their bytes."""
-        old, position = self._file, len(self._header)
+    def _replace(self, chunks: Iterable[bytes], *, given_up: bool) -> None:
+        """Keep these entries only, in a new file under the same name."""
         if self.in_memory:
             fresh: BinaryIO = io.BytesIO()
-            fresh.write(self._header)
+            for chunk in itertools.chain([self._header], chunks):
+                fresh.write(chunk)
         else:
-            fresh = self._fresh(self.path)
-        for chunk in chunks:
-            fresh.seek(position)
-            fresh.write(chunk)
-            position += len(chunk)
-        self._file = fresh
+            fresh = self._written(chunks)
+        old, self._file = self._file, fresh
         old.close()
-        return position - len(self._header)
+        self._count_anew(fresh.seek(0, os.SEEK_END), given_up)
+
+    def _count_anew(self, length: int, given_up: bool) -> None:
+        """The file has this length, and begins with what is not received."""
+        self.base = self.acked
+        self.size = self.base + length - len(self._header)
+        self.generation += given_up
 
     def _shed(self) -> None:
-        """The bound is reached: give up debug lines, then all log lines, then all but the states of the run."""
+        """The bound is reached: give up what has to be."""
+        try:
+            self._replace(self._kept_within_limit(), given_up=True)
+        except OSError as error:
+            self._go_to_memory(error)
+
+    def _kept_within_limit(self) -> Iterator[bytes]:
+        """What is not received, without debug lines, or all log lines, or all but the states of the run."""
         for droppable in (_is_debug, _is_log, _is_not_run_state):
-            chunks = self._chunks(self.acked, self.size)
-            kept = self._rewrite(without(chunks, droppable, self.root))
-            self.base = self.acked
-            self.size = self.acked + kept
-            self.generation += 1
+            kept = sum(map(len, without(self._chunks(self.acked, self.size), droppable, self.root)))
             if kept < self._limit * 3 // 4:
-                return
+                break
+        return without(self._chunks(self.acked, self.size), droppable, self.root)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """A disk that is about to be full takes a part only."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _is_debug(line: bytes) -> bool:

@@ -1,5 +1,7 @@
 """The journal from the user's thread to a server: batches, acks, gaps, files, signals, recovery."""
 
+import errno
+import io
 import json
 import os
 import signal
@@ -538,6 +540,65 @@ def test_a_full_file_gives_up_debug_lines_first_and_says_so(tmp_path, monkeypatc
     covered = [n for entry in told for n in range(entry["seq"], entry.get("last", entry["seq"]) + 1)]
     assert covered == list(range(1, seq + 1))
     assert sum(1 for entry in told if entry["kind"] == "task.state") == 150
+    file.close(remove=True)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """How many bytes the disk still takes; None: any number."""
+    from orchestrator.journal import file as module
+
+    room = {"bytes": None}
+    write = module._write_all
+
+    def write_within(file, data):
+        if room["bytes"] is not None and not isinstance(file, io.BytesIO):
+            room["bytes"] -= len(data)
+            if room["bytes"] < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, data)
+
+    monkeypatch.setattr(module, "_write_all", write_within)
+    return room
+
+
+def numbers(data):
+    return [json.loads(each)["seq"] for each in data.splitlines()]
+
+
+def test_a_full_disk_costs_nothing_of_what_is_there(home, disk):
+    """What is received can't be cut away, since that takes a second file; what is left stays where recovery looks."""
+    path = home / "journals" / "j.ndjson"
+    file = JournalFile(path, HEADER)
+    for seq in range(1, 701):
+        file.append(line(seq, message="m" * 10_000))
+    disk["bytes"] = 100_000  # An entry has 10,030.
+    file.trim(file.size - 100 * len(line(700, message="m" * 10_000)))
+    assert numbers(path.read_bytes().partition(b"\n")[2]) == list(range(1, 701))
+
+    for seq in range(701, 721):
+        file.append(line(seq, message="m" * 10_000))
+    assert file.in_memory
+    assert numbers(file.read(file.acked, 1 << 24)) == list(range(601, 721))
+    assert [left.live for left in recovery.found()] == [True]
+    file.close(remove=True)
+    assert files(home) == []
+
+
+def test_of_a_long_backlog_a_full_disk_leaves_what_memory_may_hold(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr("orchestrator.journal.file.MAX_MEMORY", 100_000)
+    file = JournalFile(tmp_path / "j.ndjson", HEADER)
+    for seq in range(1, 1001):
+        file.append(line(seq, "log", level=20, message="m" * 500) if seq % 10 else line(seq))
+    before, disk["bytes"] = file.generation, 0
+    file.append(line(1001))
+
+    told = [json.loads(each) for each in file.read(file.base, 1 << 20).splitlines()]
+    covered = [n for entry in told for n in range(entry["seq"], entry.get("last", entry["seq"]) + 1)]
+    assert covered == list(range(1, 1002))
+    assert sum(entry["count"]["log"] for entry in told if entry["kind"] == "dropped") == 900
+    assert file.size - file.base < 100_000
+    assert file.generation > before
     file.close(remove=True)
 
 
