@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Platform:
     whole: WholeStack
     key: str
     folder: Path
+    home: Path
 
     @property
     def api(self) -> httpx.Client:
@@ -86,10 +88,11 @@ class Platform:
         final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
         return wait_for("the run's end", lambda: (run := self.run(id))["state"]["type"] in final and run)
 
-    def flow_process(self) -> psutil.Process:
-        """The process that executes the flow: the agent's child."""
-        agent = self.whole.child("agent")
-        return wait_for("the flow's process", lambda: next(iter(agent.children()), None))
+    def flow_process(self, id: str, attempt: int = 1) -> psutil.Process:
+        """The process that executes the flow: it has written its number into its journal."""
+        journal = self.home / "journals" / f"{id}.{attempt}.0.ndjson"
+        with journal.open() as file:
+            return psutil.Process(json.loads(file.readline())["pid"])
 
     def rows(self, query: str, *values: Any) -> list[tuple]:
         """Rows of all tenants."""
@@ -119,7 +122,7 @@ def platform(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     home = tmp_path_factory.mktemp("home")
     variables = {"LEASE_SECONDS": str(LEASE), "TICK_SECONDS": "0.5", "ORCHESTRATOR_HOME": str(home)}
     with WholeStack(open_directory, **variables).running() as whole:
-        yield Platform(whole, whole.bootstrap()["api_key"], tmp_path_factory.mktemp("gates"))
+        yield Platform(whole, whole.bootstrap()["api_key"], tmp_path_factory.mktemp("gates"), home)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def check_second_attempt(platform: Platform, id: str) -> None:
 def test_a_killed_flow_process_is_followed_by_the_next_attempt(platform: Platform, gate: Path) -> None:
     id = platform.trigger(platform.deploy(name="process", crash_retries=1), gate)
     platform.wait_at_gate(id)
-    platform.flow_process().kill()
+    platform.flow_process(id).kill()
     platform.wait_at_gate(id, attempt=2)
     gate.touch()
 
@@ -46,7 +46,7 @@ def test_a_killed_flow_process_is_followed_by_the_next_attempt(platform: Platfor
 def test_without_retries_a_killed_process_is_an_honest_crash(platform: Platform, gate: Path) -> None:
     id = platform.trigger(platform.deploy(name="no-retries"), gate)
     platform.wait_at_gate(id)
-    platform.flow_process().kill()
+    platform.flow_process(id).kill()
 
     run = platform.wait_until_ended(id)
     assert run["state"]["type"] == "CRASHED"
@@ -55,14 +55,36 @@ def test_without_retries_a_killed_process_is_an_honest_crash(platform: Platform,
     platform.check_invariants()
 
 
-def test_a_killed_agent_loses_neither_run_nor_words(platform: Platform, gate: Path) -> None:
-    id = platform.trigger(platform.deploy(name="agent", crash_retries=1), gate)
+def test_a_killed_agents_run_goes_on_under_the_next_agent(platform: Platform, gate: Path) -> None:
+    id = platform.trigger(platform.deploy(name="agent"), gate)
     platform.wait_at_gate(id)
-    process = platform.flow_process()
+    process = platform.flow_process(id)
     platform.whole.child("agent").kill()
-    wait_for(
-        "the flow's process to notice", lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    )
+    wait_for("the next agent to adopt the run", lambda: "goes on under this agent" in platform.whole.lines())
+    assert process.is_running()
+    gate.touch()
+
+    run = platform.wait_until_ended(id)
+    assert (run["state"]["type"], run["attempt"]) == ("COMPLETED", 1)
+    assert steps(platform.log(id), 1) == ALL
+    platform.check_invariants()
+
+
+def test_a_killed_agent_that_does_not_come_back_loses_neither_run_nor_words(platform: Platform, gate: Path) -> None:
+    id = platform.trigger(platform.deploy(name="agent-lost", crash_retries=1), gate)
+    platform.wait_at_gate(id)
+    process = platform.flow_process(id)
+    supervisor = psutil.Process(platform.whole.process.pid)
+    agent = platform.whole.child("agent")
+    supervisor.suspend()  # Else it would start the next agent at once.
+    try:
+        agent.kill()
+        wait_for(
+            "the flow's process to give up",
+            lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
+        )
+    finally:
+        supervisor.resume()
     platform.wait_at_gate(id, attempt=2)
     gate.touch()
 
@@ -110,7 +132,7 @@ def test_a_flow_goes_on_while_the_web_server_is_away(platform: Platform, gate: P
 def test_a_cancelled_run_ends_within_its_grace(platform: Platform, gate: Path) -> None:
     id = platform.trigger(platform.deploy(name="cancel"), gate)
     platform.wait_at_gate(id)
-    process = platform.flow_process()
+    process = platform.flow_process(id)
     with platform.api as api:
         api.post(f"/flow-runs/{id}/cancel").raise_for_status()
 
@@ -122,7 +144,7 @@ def test_a_cancelled_run_ends_within_its_grace(platform: Platform, gate: Path) -
 def test_a_cancelled_run_whose_process_was_killed_is_cancelled(platform: Platform, gate: Path) -> None:
     id = platform.trigger(platform.deploy(name="cancel-killed"), gate)
     platform.wait_at_gate(id)
-    process = platform.flow_process()
+    process = platform.flow_process(id)
     os.kill(process.pid, signal.SIGSTOP)  # It can't hear the signal.
     with platform.api as api:
         api.post(f"/flow-runs/{id}/cancel").raise_for_status()
