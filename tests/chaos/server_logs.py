@@ -13,13 +13,14 @@ EXPLAINED = re.compile(
     r"|BusyLoading|ResponseError: LOADING|Connection closed by server|ConnectionClosed|ReadOnlyError|Unreachable"
     r"|IncompleteRead|could not be reached|socket\.gaierror|EOFError|RunTerminated|RunCancelled|RunSuperseded"
     r"|KeyboardInterrupt|CancelledError|ClientDisconnected|No space left on device|server closed the connection"
-    r"|as intended|not yet"
+    r"|reset by peer|celery.redirected|WorkerShutdown|closed shelf|I/O operation on closed file"
 )
 NEVER = re.compile(
     r"deadlock detected|DeadlockDetected|IntegrityError|UniqueViolation|ForeignKeyViolation|TransitionRefused"
     r"|NoTenantScope|could not serialize|out of shared memory|too many clients|PANIC"
 )
 TRACEBACK = "Traceback (most recent call last):"
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 
 
 class Digest:
@@ -34,17 +35,22 @@ class Digest:
                 self._read(path)
 
     def _read(self, path: Path) -> None:
-        inside = False
+        inside, last = False, ""
         for line in path.read_text(errors="replace").splitlines():
             if NEVER.search(line):
                 self.forbidden[f"{path.stem}: {line.strip()[:200]}"] += 1
             text = line.partition("│ ")[2] or line
-            if TRACEBACK in text:
-                inside = True
+            if text.startswith(CHAINED):
+                last = ""  # Only the last one of a chain came through.
+            elif TRACEBACK in text:
+                self._sort(path, last)
+                inside, last = True, ""
             elif inside and text and not text.startswith((" ", "\t")):
-                inside = False
-                self._sort(path, text)
+                inside, last = False, text
+        self._sort(path, last)
 
     def _sort(self, path: Path, text: str) -> None:
+        if not text:
+            return
         kind = re.sub(r"\d+", "N", text)[:160]
         (self.explained if EXPLAINED.search(text) else self.unexplained)[f"{path.stem.rstrip('-12')}: {kind}"] += 1
