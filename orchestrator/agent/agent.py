@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator._version import __version__
@@ -115,7 +116,7 @@ class Agent:
         if threading.current_thread() is not threading.main_thread():
             return {}
         calls = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.leave}
-        return {number: signal.signal(number, lambda *_, call=call: call()) for number, call in calls.items()}
+        return {number: signal.signal(number, _in_a_thread(call)) for number, call in calls.items()}
 
     # Register.
 
@@ -243,3 +244,8 @@ class Agent:
         while self.holdings and patient() and (left := until - time.monotonic()) > 0:
             self._wake.wait(min(left, 1.0))
             self._wake.clear()
+
+
+def _in_a_thread(call: Callable[[], None]) -> Callable[..., None]:
+    """A handler of signals. It interrupts the main thread, which may hold the very lock that the call needs."""
+    return lambda *_: threading.Thread(target=call, name="agent-signal").start()
