@@ -188,3 +188,30 @@ def test_a_run_that_nobody_takes_is_late(world: World) -> None:
     world.pass_time(16)
     assert world.state(run) == ("SCHEDULED", "Late")
     assert [claim["run"] for claim in world.agent().claim()] == [run]
+
+
+def test_an_agent_renews_for_its_processes_whatever_they_say(world: World) -> None:
+    _, claim = held_run(world)
+    journal = begin(world, claim)
+    world.pass_time(40)
+    journal.send(journal.log("I am here"))
+    world.pass_time(30)
+    assert world.state(claim["run"]) == ("RUNNING", "Unreachable")
+
+
+def test_an_attempt_that_was_replaced_speaks_for_itself(world: World) -> None:
+    """Of a subflow that was never made it speaks to the root; what it leaves open is closed with it."""
+    agent, claim = held_run(world, retries=1)
+    former = begin(world, claim)
+    world.pass_time(61)
+    (again,) = agent.claim()
+    present, child = begin(world, again), uuid7()
+    own = present.task("RUNNING", ended=None, duration=None)
+    present.send(own)
+    former.send(former.task("RUNNING", ended=None, duration=None), former.log("from a subflow", run=child))
+    assert world.run(claim["run"])["tasks"] == {"RUNNING": 1, "CRASHED": 1}
+    present.send(present.task("COMPLETED", id=own.id), present.state("COMPLETED", run_count=2))
+
+    assert world.lines(claim["run"]) == ["from a subflow"]
+    assert world.run(claim["run"])["tasks"] == {"COMPLETED": 1, "CRASHED": 1}
+    assert world.api.get(f"/flow-runs/{child}").status_code == 404

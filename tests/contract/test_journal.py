@@ -74,6 +74,17 @@ def test_a_task_that_speaks_after_it_was_given_up_is_believed(world: World, jour
     assert [task["state"]["type"] for task in world.tasks(journal.root)] == ["COMPLETED"]
 
 
+def test_what_is_left_open_after_the_end_is_closed(world: World, journal: Journal) -> None:
+    child = uuid7()
+    journal.send(journal.begin(), journal.state("COMPLETED", run_count=1))
+    journal.send(journal.subflow(child), journal.task("RUNNING", ended=None, duration=None))
+
+    assert world.state(child) == ("CRASHED", "Crashed")
+    (task,) = world.tasks(journal.root)
+    assert task["state"]["type"] == "CRASHED"
+    assert task["state"]["message"] == "Its attempt had ended before this was told."
+
+
 def test_a_run_that_goes_on_after_a_pause_is_held_again(world: World, journal: Journal) -> None:
     """A pause gives the lease away; whoever goes on without one would never be missed."""
     journal.send(journal.begin(), journal.state("PAUSED", run_count=1))

@@ -247,6 +247,7 @@ def test_a_paused_schedule_takes_its_runs_back_and_stays_paused(world: World) ->
     assert (told["schedules"][0]["active"], told["schedules"][0]["next"]) == (False, [])
     assert world.api.get("/flow-runs").json()["items"] == []
     assert world.deploy(schedule=schedule)["schedules"][0]["active"] is False
+    assert world.deploy(schedule={**schedule, "interval": 60})["schedules"][0]["active"] is False
     told = world.api.post(f"/deployments/{made['id']}/resume").json()
     assert (told["schedules"][0]["active"], len(told["schedules"][0]["next"])) == (True, 3)
     assert world.deploy()["schedules"] == []

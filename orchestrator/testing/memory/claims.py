@@ -116,7 +116,7 @@ def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:
     token = f"orr_{secrets.token_urlsafe(32)}"
     run.attempt += 1
     move(run, StateType.PENDING, by=By.SERVER, message=f"Claimed by {agent.name}.")
-    run.attempts[run.attempt] = Attempt(token, agent.id)
+    run.attempts[run.attempt] = Attempt(token, clock.now(), agent.id)
     store.tokens[token] = (run, run.attempt)
     run.lease = Lease(run.attempt, agent.id, clock.now() + store.lease_time)
     facts = deployment.facts

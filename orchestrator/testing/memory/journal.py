@@ -12,7 +12,7 @@ from orchestrator.states import HELD, TERMINAL, By, StateType
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.cleaned import clean_tags, error_of, json_of, parameters_of
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
-from orchestrator.testing.memory.states import move, rank, settle
+from orchestrator.testing.memory.states import end_late, move, rank, settle
 from orchestrator.testing.memory.streams import OpenStream, begins_local_run, mark, may_open, open_streams
 from orchestrator.wire import (
     MAX_MESSAGE,
@@ -75,7 +75,7 @@ class _Application:
             if head.root in self.store.runs or not isinstance(entry, RunState) or entry.about is None:
                 continue
             run = self._new_run(entry, entry.about, head.root, "local", attempt=1)
-            run.attempts[1] = Attempt(head.token)
+            run.attempts[1] = Attempt(head.token, self.received)
             run.lease = Lease(1, None, self.received + self.store.lease_time)
 
     def _new_run(self, entry: RunState, about: About, root_id: UUID, origin: str, attempt: int) -> Run:
@@ -103,6 +103,8 @@ class _Application:
                 self._write(stream, entry)
         settle(self.store, [run for run in dict.fromkeys(moved) if run.root_id in roots])
         for stream in opened:
+            if stream.late and any(isinstance(entry, RunState | TaskState) for entry in stream.entries):
+                end_late(self.store, stream.root, stream.attempt)
             self._renew(stream, stream.root in back)
 
     def _welcome_back(self, stream: OpenStream) -> bool:

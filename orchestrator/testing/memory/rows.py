@@ -58,6 +58,7 @@ class Attempt:
     """One claim of a root run."""
 
     token: str
+    created_at: int
     agent: UUID | None = None
     ended_at: int | None = None
     outcome: str = ""

@@ -10,6 +10,7 @@ from orchestrator.states import HELD, RANK, TERMINAL, By, StateType, default_nam
 from orchestrator.testing.memory.rows import Run, Store
 
 MAX_HISTORY = 200
+LATE = "Its attempt had ended before this was told."
 SERVER_RANK = 3  # what the task run itself has to tell, rank 4, still wins
 
 
@@ -30,7 +31,7 @@ def move(
     if not may_move(StateType(run.state_type), to, by):
         return False
     at = clock.now() if at is None else at
-    was_held = run.state_type in HELD
+    was_held = run.state_type in HELD | {StateType.PAUSED}
     begins = run.state_type == StateType.PENDING and to is StateType.RUNNING
     run.state_type, run.state_name, run.state_message = to.value, name or default_name(to), message or ""
     run.state_at = at
@@ -76,15 +77,38 @@ def _let_go(store: Store, root: Run) -> None:
     attempt = root.attempts.get(root.attempt)
     if attempt is not None and attempt.ended_at is None:
         attempt.ended_at, attempt.outcome = root.state_at, root.state_name
-    for run in [run for run in store.runs.values() if run.root_id == root.id]:
+    _end_subflows(store, root, state, reason, root.state_at)
+    _end_tasks(store, root, root.attempt, state, reason, root.state_at)
+
+
+def end_late(store: Store, root: Run, attempt: int) -> None:
+    """End what a journal left open that came after the end of its attempt: nobody else ever would."""
+    at = root.attempts[attempt].ended_at or root.state_at
+    cancelled = root.state_type == StateType.CANCELLED and attempt == root.attempt
+    state, reason = StateType.CANCELLED if cancelled else StateType.CRASHED, LATE
+    if attempt == root.attempt:
+        _end_subflows(store, root, state, reason, at)
+    _end_tasks(store, root, attempt, state, reason, at)
+
+
+def _of_execution(store: Store, root: Run) -> list[Run]:
+    return [run for run in store.runs.values() if run.root_id == root.id]
+
+
+def _end_subflows(store: Store, root: Run, state: StateType, reason: str, at: int) -> None:
+    for run in _of_execution(store, root):
         if run is not root and not run.is_final:
             run.state_type, run.state_name, run.state_message = state.value, default_name(state), reason
-            run.state_at, run.ended_at = root.state_at, max(root.state_at, run.started_at or 0)
-            run.history.append((root.state_at, state.value, run.state_name, reason, root.attempt))
+            run.state_at, run.ended_at = at, max(at, run.started_at or 0)
+            run.history.append((at, state.value, run.state_name, reason, root.attempt))
+
+
+def _end_tasks(store: Store, root: Run, attempt: int, state: StateType, reason: str, at: int) -> None:
+    for run in _of_execution(store, root):
         for task in run.tasks.values():
-            if task.attempt == root.attempt and task.rank < SERVER_RANK:
+            if task.attempt == attempt and task.rank < SERVER_RANK:
                 task.state_type, task.state_name, task.message = state.value, None, reason
-                task.ended_at, task.rank = root.state_at, SERVER_RANK
+                task.ended_at, task.rank = max(at, task.started_at or 0), SERVER_RANK
 
 
 def rank(state: str) -> int:

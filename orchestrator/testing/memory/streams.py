@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.reading import Part
+from orchestrator.states import HELD, StateType
 from orchestrator.testing.memory.rows import Actor, Mark, Run, Store
 from orchestrator.wire import AnyEntry, Rejected, RunState
 
@@ -25,6 +26,7 @@ class OpenStream:
     leased_until: int | None
     entries: list[AnyEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    late: bool = False  # Its attempt was over before this batch came.
 
     @property
     def id(self) -> str:
@@ -93,7 +95,7 @@ def open_streams(store: Store, parts: Iterable[Part], sent_at: int, received: in
         if root is None or attempt is None or attempt.token != head.token:
             opened.refused.append(Rejected(head.id, 0, "stale_token" if root and attempt else "unknown_run"))
             continue
-        if attempt.ended_at is not None and attempt.ended_at < received - SEALED_AFTER:
+        if attempt.ended_at is not None and max(attempt.ended_at, attempt.created_at) < received - SEALED_AFTER:
             opened.refused.append(Rejected(head.id, 0, "sealed"))
             continue
         mark = store.marks.get((head.root, head.attempt, head.writer)) or Mark(0, _offset(sent_at, received))
@@ -102,6 +104,7 @@ def open_streams(store: Store, parts: Iterable[Part], sent_at: int, received: in
             continue
         lease = root.lease if root.lease is not None and root.lease.attempt == head.attempt else None
         stream = OpenStream(part, root, mark.applied, mark.offset, lease.expires_at if lease else None)
+        stream.late = stream.superseded or root.state_type not in HELD | {StateType.PAUSED}
         stream.entries = [entry for entry in part.entries if entry.seq > mark.applied]
         opened.streams.append(stream)
     return opened
