@@ -6,6 +6,8 @@ Large installations run the halves apart: the same entry twice, with the paths r
 import os
 import re
 
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator.server.settings")
@@ -23,9 +25,22 @@ from runs.waiting import wait_app  # noqa: E402
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
 NO_SUCH_SOCKET = 4404
 
+
+class ApiHandler(WSGIHandler):
+    """Django's handler with the middleware of the API alone."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Called once, before anything is served."""
+        pages, settings.MIDDLEWARE = settings.MIDDLEWARE, settings.API_MIDDLEWARE
+        try:
+            super().load_middleware(is_async)
+        finally:
+            settings.MIDDLEWARE = pages
+
+
 bodies = Bodies()
 pages = WsgiBridge(django_application, name="pages", threads=int(environment.number("PAGE_THREADS", 6)), bodies=bodies)
-api = WsgiBridge(django_application, name="api", threads=int(environment.number("API_THREADS", 8)), bodies=bodies)
+api = WsgiBridge(ApiHandler(), name="api", threads=int(environment.number("API_THREADS", 8)), bodies=bodies)
 sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 
 

@@ -55,6 +55,13 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# What the API has of them: it knows no cookies, and half of its time would go into what pages need.
+API_MIDDLEWARE = [
+    "orchestrator.server.logs.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
