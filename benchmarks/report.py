@@ -110,5 +110,5 @@ METHOD = (
     "Idle: nothing to do, and code of one deployment kept warm where that exists. Memory that processes share is "
     "divided among them; that of the web process is what it holds resident.",
     "1,000 idle agents: simulated by one program over a socket for each, with one API key. What the stores use without "
-    "them is subtracted. Woken: waits that ended early within a second of the claim.",
+    "them is subtracted. Woken: those whose wait was ended for a run, or within half a second of its claim.",
 )

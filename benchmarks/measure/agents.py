@@ -19,12 +19,13 @@ from benchmarks.ours import Ours
 from benchmarks.processes import cpu_seconds, family
 from benchmarks.site import PROGRAMS, Site, client
 
-POOL = "idle"
+IDLE, WOKEN = "idle", "woken"
+"""A pool for each of the two crowds: nobody of the first one is still waited for by the second."""
 ASK_SECONDS = 60
 ALL_WAIT_SECONDS = 180
 SETTLE_SECONDS = 5.0
 CLAIM_SECONDS = 30
-OTHERS_SECONDS = 1.0  # in which others than the first would have been woken
+OTHERS_SECONDS = 0.5  # in which others than the first would have been woken
 QUERIES = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -41,37 +42,39 @@ class Used:
 def agents(site: Site) -> dict[str, float]:
     """First nobody but the stack's own agent, then all of them; the difference is theirs."""
     assert isinstance(site, Ours)
+    return _idle(site) | _wake(site)
+
+
+def _idle(site: Ours) -> dict[str, float]:
     count, seconds = site.sizes.agents, site.sizes.agents_seconds
-    site.api.post("/work-pools", json={"name": POOL}).raise_for_status()
-    with client(site) as user:
-        deployment = str(user.ask("deploy", DEPLOY_SECONDS, flow="empty", way="warm", pool=POOL))
     alone = _used(site, seconds / 2)
-    with _waiting(site, count) as crowd:
+    with _waiting(site, IDLE, count):
+        time.sleep(SETTLE_SECONDS)
         together = _used(site, seconds)
-        figures = {
-            "agents.web": together.web,
-            "agents.web.alone": alone.web,
-            "agents.postgres": together.postgres - alone.postgres,
-            "agents.redis": together.redis - alone.redis,
-            "agents.queries": max(0.0, together.transactions - alone.transactions) / count,
-            "agents.memory": _resident(site.child("web")) / 1e6,
-        }
-        return figures | _wake(site, crowd, deployment)
+        memory = _resident(site.child("web"))
+    return {
+        "agents.web": together.web,
+        "agents.web.alone": alone.web,
+        "agents.postgres": max(0.0, together.postgres - alone.postgres),
+        "agents.redis": max(0.0, together.redis - alone.redis),
+        "agents.queries": max(0.0, together.transactions - alone.transactions) / count,
+        "agents.memory": memory / 1e6,
+    }
 
 
 @contextmanager
-def _waiting(site: Ours, count: int) -> Iterator[Client]:
-    """So many agents, all of which wait."""
+def _waiting(site: Ours, pool: str, count: int) -> Iterator[Client]:
+    """So many agents of a new pool, all of which wait."""
+    site.api.post("/work-pools", json={"name": pool}).raise_for_status()
     command = [sys.executable, PROGRAMS / "agents.py"]
     with Client(command, site.environment, site.directory / "agents.log") as crowd:
-        crowd.ask("start", ASK_SECONDS, pool=POOL, count=count)
+        crowd.ask("start", ASK_SECONDS, pool=pool, count=count)
         deadline = time.monotonic() + ALL_WAIT_SECONDS
         # Each is answered once at once: it doesn't know the counter yet.
         while (state := _state(crowd))["waiting"] < count or state["answers"] < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{state['waiting']} of {count} agents wait after {ALL_WAIT_SECONDS} s.")
             time.sleep(0.2)
-        time.sleep(SETTLE_SECONDS)
         yield crowd
 
 
@@ -108,16 +111,22 @@ def _resident(pid: int) -> int:
     return sum(process.memory_info().rss for process in family(pid))
 
 
-def _wake(site: Ours, crowd: Client, deployment: str) -> dict[str, float]:
-    """Runs one at a time: from the trigger until one agent has claimed it, and how many were woken for it."""
+def _wake(site: Ours) -> dict[str, float]:
+    """Runs one at a time: from the trigger until one agent has claimed it, and how many were woken for it.
+
+    All of it happens while the agents' first wait is under way, so whoever is answered has been woken.
+    """
     seconds, woken = [], []
-    for _ in range(site.sizes.triggers):
-        began = time.time()
-        run = site.trigger(deployment, {})
-        claimed = _claimed(crowd, run)
-        time.sleep(OTHERS_SECONDS)
-        seconds.append(claimed - began)
-        woken.append(sum(began <= each <= claimed + OTHERS_SECONDS for each in _state(crowd)["woken"]))
+    with _waiting(site, WOKEN, site.sizes.agents) as crowd:
+        with client(site) as user:
+            deployment = str(user.ask("deploy", DEPLOY_SECONDS, flow="empty", way="warm", pool=WOKEN))
+        for _ in range(site.sizes.triggers):
+            began = time.time()
+            run = site.trigger(deployment, {})
+            claimed = _claimed(crowd, run)
+            time.sleep(OTHERS_SECONDS)
+            seconds.append(claimed - began)
+            woken.append(sum(each >= began for each in _state(crowd)["woken"]))
     return {
         "agents.wake": 1000 * median(seconds),
         "agents.wake.p95": 1000 * percentile(seconds, 0.95),

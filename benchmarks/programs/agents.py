@@ -19,8 +19,8 @@ from orchestrator.wire import WIRE, Batch, RunState, Stream, encode
 
 ANSWER_WITHIN = 15.0
 REGISTER_AT_ONCE = 20
-SHORT = 0.8
-"""A wait that ended earlier than this share of its time was ended by a wake-up."""
+WHOLE = 0.85
+"""Of its time; a wait that was shorter was ended by a wake-up."""
 
 
 class Connection:
@@ -103,7 +103,7 @@ class Agents:
             self._waiting -= 1
         self._answers += 1
         if told["due"]:
-            if since != -1 and time.monotonic() - began < SHORT * agent["wait_seconds"]:
+            if since != -1 and time.monotonic() - began < WHOLE * agent["wait_seconds"]:
                 self._woken.append(time.time())
             answer = await connection.ask("POST", f"/agents/{agent['id']}/claim", b'{"slots": 1}')
             for run in answer["runs"]:
