@@ -7,7 +7,7 @@ Tests take it into their own hands (`orchestrator.testing.time_control`). So cal
 from __future__ import annotations
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -40,6 +40,27 @@ def set_anew() -> None:
     """
     global _began
     _began = time.time_ns() - _steady_ns()
+
+
+def reading() -> str:
+    """How this process counts time, for another one on this machine that may have to speak for it."""
+    return f"{_boot()} {_began}"
+
+
+def now_by(told: str) -> int:
+    """What `now()` would be in the process that told its `reading`; our own, if the machine has started anew since."""
+    boot, _, began = told.rpartition(" ")
+    return (int(began) + _steady_ns()) // 1000 if boot and boot == _boot() else now()
+
+
+@cache
+def _boot() -> str:
+    """The name that Linux gives to the time since the machine was started; empty elsewhere."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _counted_ns() -> int:

@@ -40,9 +40,13 @@ def take(stream: Any, file: JournalFile, offset: int, size: int) -> Piece | None
     return Piece(stream, lines, first_seq(first_line), last_seq(last_line), offset, offset + len(lines), generation)
 
 
-def body_of(pieces: list[Piece]) -> bytes:
-    """The body of a request: the batch line, and each stream's line before its entries."""
-    parts = [encode(Batch(wire=WIRE, sent_at=clock.now())), b"\n"]
+def body_of(pieces: list[Piece], sent_at: int | None = None) -> bytes:
+    """The body of a request: the batch line, and each stream's line before its entries.
+
+    Args:
+        sent_at: Now, by the clock that the entries were written by (µs UTC); this process's own by default.
+    """
+    parts = [encode(Batch(wire=WIRE, sent_at=sent_at or clock.now())), b"\n"]
     for piece in pieces:
         head = StreamLine(
             root=UUID(str(piece.stream.root)),

@@ -187,6 +187,7 @@ class Hub:
             "writer": stream.writer,
             "token": stream.token,
             "pid": os.getpid(),
+            "clock": clock.reading(),
         }
         return JournalFile(directory() / f"{stream.id}.ndjson", header)
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from orchestrator import clock
 from orchestrator.config import Api
 from orchestrator.exceptions import ApiError, RecordError, TooLarge
 from orchestrator.journal.batches import Piece, body_of, fill_gap, pack
@@ -38,6 +39,7 @@ class LeftBehind:
     attempt: int
     writer: int
     token: str
+    clock: str
     start: int  # bytes of the header
 
     @property
@@ -92,6 +94,7 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
             "attempt": int(told["attempt"]),
             "writer": int(told["writer"]),
             "token": str(told["token"]),
+            "clock": str(told.get("clock", "")),
             "start": len(line),
         }
     except (ValueError, KeyError, TypeError):
@@ -166,7 +169,8 @@ def _ship(left: LeftBehind, transport: Transport) -> bool:
         if expected is not None and expected < piece.first:
             fill_gap(piece, expected)
         try:
-            answer = _decode(transport.post("/journal", *pack(body_of([piece]))))
+            body = body_of([piece], clock.now_by(left.clock))
+            answer = _decode(transport.post("/journal", *pack(body)))
         except TooLarge:
             if size <= 1 << 12:
                 raise

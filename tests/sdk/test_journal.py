@@ -422,6 +422,23 @@ def test_the_token_of_one_run_is_not_used_for_the_journals_of_others(server, hom
     assert sent_on == []
 
 
+def test_what_is_left_is_sent_by_the_clock_it_was_written_by(server, home, monkeypatch):
+    """The machine's clock was an hour behind. The server sees by `sent_at` how far it was off."""
+    true_ns, hour = time.time_ns, 3600 * 1_000_000_000
+    with monkeypatch.context() as behind:
+        behind.setattr(time, "time_ns", lambda: true_ns() - hour)
+        clock.set_anew()
+        header = {**HEADER, "api_url": server.url, "clock": clock.reading()}
+    clock.set_anew()
+    file = JournalFile(home / "journals" / "j.ndjson", header)
+    file.append(line(1, "log", message="said"))
+    file.close(remove=False)
+    assert recovery.ship_all(Api(server.url, "orc_test")) == 1
+    told = server.batches[-1][0]["sent_at"] * 1_000
+    expected = true_ns() - hour if os.path.exists("/proc/sys/kernel/random/boot_id") else true_ns()
+    assert abs(told - expected) < hour // 2
+
+
 def test_a_torn_last_line_is_left_out(server, home, python):
     server.refuse = [(503, "unavailable")] * 1000
     python(KILLED, check=False)
