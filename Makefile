@@ -5,7 +5,7 @@ ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -t
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types bench chaos screenshots lock clean
+.PHONY: help install demo serve test lint types model bench chaos screenshots lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ lint: install ## Check style and import contracts
 
 types: install ## Check the SDK's types
 	$(PYTHON) -m basedpyright
+
+model: install ## Ask the server and a small model of it the same things (ARGS="--minutes 5")
+	$(PYTHON) -m tests.model $(ARGS)
 
 bench: install ## Measure, side by side with Prefect (ARGS="--only import")
 	$(PYTHON) -m benchmarks $(ARGS)

@@ -1,0 +1,114 @@
+"""What the server holds, read from its tables: to be compared with the model, and to be judged by laws of its own."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from orchestrator.states import HELD, TERMINAL, TRANSITIONS, StateType
+from tests.model.model import Model
+from tests.sql import ask
+
+FACTS = ("root", "type", "name", "attempt", "run_count", "crashes", "claims_lost")
+RUNS = """
+    SELECT id, root_id, state_type, state_name, attempt, run_count, crashes, claims_lost, due_at,
+        retries, crash_retries, pool_id, started_at, history, ended_at, error::text, state_at, state_message
+    FROM flow_run
+"""
+LEASES = """
+    SELECT l.run_id, l.attempt, l.agent_id, c.target_id, l.expires_at
+    FROM lease l LEFT JOIN concurrency_limit c ON c.organization_id = l.organization_id AND c.id = l.limit_id
+"""
+
+
+def runs() -> dict[UUID, dict[str, Any]]:
+    """All runs of the company whose scope is open."""
+    names = (
+        "id", *FACTS, "due", "retries", "crash_retries", "pool", "started", "history", "ended", "error", "state_at",
+        "message",
+    )  # fmt: skip
+    return {row[0]: dict(zip(names, row, strict=True)) for row in ask(RUNS)}
+
+
+def leases() -> list[tuple]:
+    """Its leases: (run, attempt, agent, target of the limit or None, until)."""
+    return ask(LEASES)
+
+
+def compare(model: Model, found: dict[UUID, dict[str, Any]], leases: list[tuple]) -> None:
+    """The server's runs and leases are the model's."""
+    assert found.keys() == model.runs.keys()
+    for run in model.runs.values():
+        _same(tuple(found[run.id][name] for name in FACTS), tuple(getattr(run, name) for name in FACTS))
+        if run.type == "SCHEDULED":
+            _same(found[run.id]["due"], run.due)
+    wanted = set()
+    for run in model.runs.values():
+        own = [(None, run.until)] if run.until else []
+        for target, until in [*own, *run.slots.items()]:
+            wanted.add((run.id, run.attempt, run.attempts[run.attempt].agent, target, until))
+    _same(set(leases), wanted)
+
+
+def _same(is_so: Any, should_be: Any) -> None:
+    assert is_so == should_be, f"the server has\n{is_so}\nand should have\n{should_be}"
+
+
+def judge(found: dict[UUID, dict[str, Any]], leases: list[tuple]) -> None:
+    """The laws, whatever the model says."""
+    main = [id for id, _, _, target, _ in leases if target is None]
+    held = {id for id, row in found.items() if row["type"] in HELD and id == row["root"]}
+    assert sorted(main) == sorted(held), "every held run has one lease, and no other run has any"
+    for id, attempt, *_ in leases:
+        assert id in held
+        assert found[id]["attempt"] == attempt, "a lease is of the newest attempt of a held run"
+    for row in found.values():
+        _judge_run(row, found[row["root"]])
+
+
+def _judge_run(row: dict[str, Any], root: dict[str, Any]) -> None:
+    history = json.loads(row["history"])
+    states = [StateType(type) for _, type, *_ in history]
+    for before, after in pairwise(states):
+        assert (before, after) in TRANSITIONS, (before, after)
+    assert not states or states[-1] == row["type"]
+    attempts = [attempt for *_, attempt in history]
+    assert attempts == sorted(attempts)
+    assert row["claims_lost"] <= 3
+    assert row["crashes"] <= max(row["retries"], row["crash_retries"] or 0) + 1
+    if row["type"] == "SCHEDULED":
+        assert None not in (row["due"], row["pool"]), "somebody will take it, at a time that is known"
+    if row["type"] not in TERMINAL:
+        assert root["type"] in HELD | {"PAUSED", "SCHEDULED"}
+        assert row is root or root["type"] != "SCHEDULED", "no subflow outlives the attempt in which it ran"
+    assert (row["ended"] is not None) == (row["type"] in TERMINAL)
+
+
+def compare_journals(model: Model) -> None:
+    """Everything that was told was recorded, once."""
+    roots = [run for run in model.runs.values() if run.id == run.root]
+    heard = {(run.id, n, w): m[0] for run in roots for n, a in run.attempts.items() for w, m in a.marks.items()}
+    marks = ask("SELECT root_id, attempt, writer, applied_seq FROM journal_stream")
+    _same({tuple(key): applied for *key, applied in marks}, heard)
+    lines = ask("SELECT root_id, line_no, message FROM log_line ORDER BY root_id, line_no")
+    told = [(run.id, n, text) for run in sorted(roots, key=lambda run: run.id) for n, text in enumerate(run.lines, 1)]
+    _same(lines, told)
+    tasks = {(run, id): state for run, id, *state in ask("SELECT run_id, id, attempt, state_type FROM task_run")}
+    begun = [(run.id, id, *task) for run in model.runs.values() for id, task in run.tasks.items()]
+    _same(tasks, {(run, id): [attempt, state] for run, id, attempt, _, state in begun})
+
+
+def compare_usage(found: dict[UUID, dict[str, Any]], model: Model) -> None:
+    """Everything is metered once."""
+    sums = "SELECT coalesce(sum(flow_runs), 0), coalesce(sum(task_runs), 0), coalesce(sum(log_bytes), 0)"
+    begun = sum(row["started"] is not None for row in found.values())
+    tasks = sum(len(run.tasks) for run in model.runs.values())
+    text = sum(len(line.encode()) for run in model.runs.values() for line in run.lines)
+    _same(ask(f"{sums} FROM usage_delta"), [(begun, tasks, text)])
+
+
+def over_the_limit(model: Model, at: Any) -> set[UUID]:
+    """Limits with more live leases than slots: a claim may add to none of them."""
+    return {target for target, slots in model.limits.items() if model.taken(target, at) > slots}

@@ -1,0 +1,337 @@
+"""The whole server, in process and on real rows, against the model: whatever happens, in whatever order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from orchestrator.states import TERMINAL
+from orchestrator.wire import Answer, LeaseRef
+from runs import claims, outages, tasks, trigger
+from runs.deployments import set_limit
+from runs.ingest import apply_batch, streams
+from runs.messenger import client
+from runs.models import WorkPool, WorkQueue
+from tenants.errors import NotFound
+from tenants.permissions import Actor
+from tests.cast import Company
+from tests.model import rows
+from tests.model.clock import Clock, ruled_by
+from tests.model.holders import WORDS, Holder, Letter
+from tests.model.leases import LEASE, SEALED, Run
+from tests.model.model import Model, Told
+from tests.model.profile import SETTINGS
+from tests.model.world import Works, equip
+
+WHICH = st.integers(0, 20)  # Counted from the newest: 0 is the simplest choice.
+SIDE = st.sampled_from([0, 0, 0, 1])  # Mostly Acme, sometimes Globex.
+FATES = st.sampled_from(["arrives"] * 4 + ["is lost", "is answered in vain", "comes twice", "comes late"])
+LONGEST_DAYS = 6
+
+
+class Side:
+    """One company, its model, and those who hold or held its runs."""
+
+    def __init__(self, works: Works) -> None:
+        self.works, self.company = works, works.company
+        self.model: Model = works.model()
+        self.holders: list[Holder] = []
+        self.under_way: list[Letter] = []
+        self.final: dict[UUID, dict[str, Any]] = {}
+
+    def holder(self, which: int) -> Holder:
+        return self.holders[-1 - which % len(self.holders)]
+
+    def run(self, which: int) -> Run:
+        roots = [run for run in self.model.runs.values() if run.id == run.root]
+        return roots[-1 - which % len(roots)]
+
+
+class Platform(RuleBasedStateMachine):
+    """Rules are what people, agents, processes, ticks and the network do."""
+
+    def __init__(self, world: list[Works], clock: Clock) -> None:
+        super().__init__()
+        self.sides = [Side(works) for works in world]
+        self.clock = clock
+        self.last_word = clock.at  # When the platform last said that it is alive.
+        clock.at = clock.begun
+        client().delete(outages.ALIVE)
+        self._rolled_back = transaction.atomic()
+        self._rolled_back.__enter__()
+        self._forget_outage()
+
+    # ── people ───────────────────────────────────────────────────────────────────────────────────
+
+    @rule(
+        side=SIDE, which=st.integers(0, 3), key=st.sampled_from([None, None, "a", "b"]), wait=st.sampled_from([0, 40])
+    )
+    def somebody_triggers(self, side: int, which: int, key: str | None, wait: int) -> None:
+        own = self.sides[side]
+        deployment = own.works.deployments[which]
+        due = claims.now() + wait * claims.timedelta(seconds=1)
+        with own.company.scope():
+            request = trigger.RunRequest(deployment=deployment, scheduled_at=due, idempotency_key=key)
+            run, new = trigger.create_run(request, by=own.company.actor())
+        assert new == (key is None or key not in own.model.keys)
+        assert new or run.id == own.model.keys[key]
+        if new:
+            own.model.trigger(run.id, deployment, due)
+            own.model.keys |= {key: run.id} if key else {}
+
+    @rule(side=SIDE, which=WHICH)
+    def somebody_cancels(self, side: int, which: int) -> None:
+        own = self.sides[side]
+        if own.model.runs:
+            run = own.run(which)
+            with own.company.scope():
+                trigger.cancel_runs([run.id], by=own.company.actor())
+            own.model.cancel(run, self.clock.at)
+
+    @rule(side=SIDE, which=st.integers(0, 3), slots=st.sampled_from([1, 2, None]))
+    def somebody_changes_a_limit(self, side: int, which: int, slots: int | None) -> None:
+        own = self.sides[side]
+        deployment = own.works.deployments[which]
+        with own.company.scope():
+            set_limit(deployment, slots)
+        own.model.set_limit(deployment.id, slots)
+
+    @rule(side=SIDE, queue=st.booleans(), paused=st.booleans())
+    def somebody_pauses(self, side: int, queue: bool, paused: bool) -> None:
+        own = self.sides[side]
+        deployment = own.works.deployments[0]
+        kind, id = (WorkQueue, deployment.queue_id) if queue else (WorkPool, deployment.pool_id)
+        with own.company.scope():
+            kind.objects.filter(id=id).update(paused=paused)
+        own.model.paused = own.model.paused | {id} if paused else own.model.paused - {id}
+
+    # ── agents ───────────────────────────────────────────────────────────────────────────────────
+
+    @rule(side=SIDE, which=st.integers(0, 2), slots=st.sampled_from([1, 3, 10]))
+    def an_agent_claims(self, side: int, which: int, slots: int) -> None:
+        own = self.sides[side]
+        agent = own.works.agents[which]
+        before = rows.over_the_limit(own.model, self.clock.at)
+        with own.company.scope():
+            handed = claims.claim(agent, slots=slots)
+        assert [each.run for each in handed] == own.model.claim(agent, slots, self.clock.at)
+        assert rows.over_the_limit(own.model, self.clock.at) <= before
+        for each in handed:
+            own.model.hand_over(each.run, each.token, agent, self.clock.at)
+            own.holders.append(Holder(each.run, each.attempt, each.token, agent, each.run_count + 1))
+
+    @rule(side=SIDE, which=st.integers(0, 2), of=st.sets(st.integers(0, 5), max_size=4))
+    def an_agent_renews(self, side: int, which: int, of: set[int]) -> None:
+        """Some of what it held, what it lost, what is another's. A lost answer changes nothing here."""
+        own = self.sides[side]
+        agent = own.works.agents[which]
+        held = [own.holder(each) for each in sorted(of) if own.holders]
+        before = rows.over_the_limit(own.model, self.clock.at)
+        known = {(each.root, each.attempt): LeaseRef(each.root, each.attempt) for each in held}
+        refs = [ref for ref in known.values() if ref.run in own.model.runs]
+        with own.company.scope():
+            beat = claims.heartbeat(agent, refs)
+        lost, cancelled = own.model.heartbeat(agent, refs, self.clock.at)
+        assert rows.over_the_limit(own.model, self.clock.at) <= before
+        assert beat.lost == lost
+        assert {(signal.run, signal.signal) for signal in beat.signals} == {(id, "cancel") for id in cancelled}
+
+    @rule(side=SIDE, which=WHICH, agent=st.sampled_from([0, 0, 0, 1, 2]), started=st.booleans())
+    def an_agent_says_that_a_process_is_gone(self, side: int, which: int, agent: int, started: bool) -> None:
+        own = self.sides[side]
+        if own.holders:
+            holder, by = own.holder(which), own.works.agents[agent]
+            with own.company.scope():
+                ending = {"run_id": holder.root, "attempt": holder.attempt, "started": started}
+                if holder.agent != by:
+                    with pytest.raises(NotFound):
+                        claims.end_attempt(by, **ending, message="gone")
+                    return
+                claims.end_attempt(by, **ending, message="gone")
+            own.model.end_attempt(own.model.runs[holder.root], holder.attempt, started, self.clock.at)
+
+    # ── holders ──────────────────────────────────────────────────────────────────────────────────
+
+    @rule(side=SIDE, state=st.sampled_from(["RUNNING"] * 4 + ["COMPLETED", "SCHEDULED", "CANCELLING"]), fate=FATES)
+    def somebody_runs_a_flow_by_hand(self, side: int, state: str, fate: str) -> None:
+        holder = Holder(claims.uuid7())
+        holder.begin(state, self.clock.at)
+        self.sides[side].holders.append(holder)
+        self._send(self.sides[side], holder, 0, fate)
+
+    @rule(side=SIDE, which=WHICH)
+    def somebody_takes_the_same_id(self, side: int, which: int) -> None:
+        """Perhaps of the other company's run, where it is free; else the first one's token counts."""
+        if self.sides[0].holders:
+            thief = Holder(self.sides[0].holder(which).root)
+            thief.begin("RUNNING", self.clock.at)
+            own = self.sides[side]
+            before = thief.root in own.model.runs
+            self._deliver(own, thief.letter(0, self.clock.at))
+            if not before and thief.root in own.model.runs:
+                own.holders.append(thief)
+
+    @rule(
+        side=SIDE, which=WHICH, number=st.sampled_from([0, 0, 0, 7]), fate=FATES,
+        words=st.lists(st.sampled_from(WORDS), max_size=3), begins=st.booleans(),
+    )  # fmt: skip
+    def a_process_writes(self, side: int, which: int, number: int, fate: str, words: list[str], begins: bool) -> None:
+        own = self.sides[side]
+        if own.holders:
+            holder = own.holder(which)
+            if begins and number == 0 and not holder.writers[0].entries:
+                holder.say("RUNNING", 0, self.clock.at)
+            for word in words:
+                holder.say(word, number, self.clock.at)
+            self._send(own, holder, number, fate)
+
+    @rule(side=SIDE, which=WHICH, number=st.sampled_from([0, 7]))
+    def a_letter_overtakes_another(self, side: int, which: int, number: int) -> None:
+        own = self.sides[side]
+        if own.holders:
+            holder = own.holder(which)
+            holder.say("log", number, self.clock.at)
+            holder.say("log", number, self.clock.at)
+            self._deliver(own, holder.letter(number, self.clock.at, skip=1))
+
+    @rule(side=SIDE, which=WHICH)
+    def a_late_letter_comes(self, side: int, which: int) -> None:
+        own = self.sides[side]
+        if own.under_way:
+            self._deliver(own, own.under_way[-1 - which % len(own.under_way)])
+
+    @rule(side=SIDE, which=WHICH, how=st.sampled_from(["another token", "another company"]))
+    def a_stranger_writes(self, side: int, which: int, how: str) -> None:
+        own = self.sides[side]
+        if own.holders:
+            letter = own.holder(which).letter(0, self.clock.at, token="made up" if "token" in how else None)
+            other = own if "token" in how else self.sides[1 - side]
+            if letter.head.from_seq == 1 and letter.key:
+                return  # That would begin a run.
+            self._deliver(other, letter)
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(seconds=st.sampled_from([1, 5, 16, 30, 61, 61, 601, 86_401, int(SEALED.total_seconds()) + 1]))
+    @precondition(lambda self: (self.clock.at - self.clock.begun).days < LONGEST_DAYS - 1)
+    def time_passes(self, seconds: int) -> None:
+        """And the platform is there all the while, though its ticks are slow."""
+        self.clock.advance(seconds)
+        self._forget_outage()
+
+    @rule(seconds=st.sampled_from([9, 11, 61, 601]))
+    @precondition(lambda self: (self.clock.at - self.clock.begun).days < LONGEST_DAYS - 1)
+    def the_platform_is_away(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def leases_are_swept(self) -> None:
+        gap = self.clock.at - self.last_word
+        tasks.expire_leases()
+        self.last_word = self.clock.at
+        for side in self.sides:
+            if gap.total_seconds() > outages.NOTICED:
+                side.model.forgive(gap, self.clock.at)
+            side.model.expire(self.clock.at)
+
+    @rule()
+    def late_runs_are_marked(self) -> None:
+        tasks.mark_late_runs()
+        for side in self.sides:
+            side.model.mark_late(self.clock.at)
+
+    # ── what has to be so ────────────────────────────────────────────────────────────────────────
+
+    @invariant()
+    def rows_are_as_they_should_be(self) -> None:
+        for side in self.sides:
+            with side.company.scope():
+                found, leases = rows.runs(), rows.leases()
+            rows.compare(side.model, found, leases)
+            rows.judge(found, leases)
+            for id, former in side.final.items():
+                assert found[id] == former, "a terminal state is final"
+            side.final = {id: row for id, row in found.items() if row["type"] in TERMINAL}
+
+    def teardown(self) -> None:
+        """Everybody vanishes. Then nobody holds anything, and all that was told is there once."""
+        try:
+            for _ in range(3):
+                self.clock.advance(86_401)
+                self._forget_outage()
+                self.leases_are_swept()
+            self.rows_are_as_they_should_be()
+            for side in self.sides:
+                with side.company.scope():
+                    found = rows.runs()
+                    assert {row["type"] for row in found.values()} <= TERMINAL | {"SCHEDULED", "PAUSED"}
+                    assert not rows.leases()
+                    rows.compare_journals(side.model)
+                    rows.compare_usage(found, side.model)
+        finally:
+            transaction.set_rollback(True)
+            self._rolled_back.__exit__(None, None, None)
+
+    # ── the network ──────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, own: Side, holder: Holder, number: int, fate: str) -> None:
+        letter = holder.letter(number, self.clock.at)
+        if fate in {"is lost", "comes late", "comes twice"}:
+            own.under_way.append(letter)
+        if fate in {"is lost", "comes late"}:
+            return
+        told = self._deliver(own, letter)
+        if fate != "is answered in vain" and told.acked is not None:
+            holder.writers[number].acked = told.acked
+
+    def _deliver(self, own: Side, letter: Letter) -> Told:
+        told = _told(letter, apply_batch(letter.body, actor=_actor(own.company, letter)))
+        wanted = own.model.journal(letter.head, letter.entries, letter.sent_at, self.clock.at, key=letter.key)
+        assert told == wanted, f"the server says {told} and should say {wanted}"
+        return told
+
+    def _forget_outage(self) -> None:
+        self.last_word = self.clock.at
+        client().set(outages.ALIVE, f"{self.clock.at.timestamp():.3f}")
+
+
+def _actor(company: Company, letter: Letter) -> Actor:
+    if letter.key:
+        return company.actor()
+    run = {"run_id": letter.head.root, "attempt": letter.head.attempt}
+    return Actor("run", company.organization.id, company.workspace.id, "run", "run", **run)
+
+
+def _told(letter: Letter, answer: Answer) -> Told:
+    stream = letter.head.id
+    assert answer.acked.keys() | answer.expected.keys() | {each.stream for each in answer.rejected} <= {stream}
+    rejected = sorted((each.seq, each.code) for each in answer.rejected)
+    signals = [each.signal for each in answer.signals]
+    return Told(answer.acked.get(stream), answer.expected.get(stream), rejected, *signals)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """The one clock of the server; ticks that fail say so."""
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("a tick failed") from sys.exception()
+
+    monkeypatch.setattr(streams, "SEALED_AFTER", SEALED)
+    monkeypatch.setattr(tasks.logger, "exception", fail)
+    with ruled_by(Clock()) as ruling:
+        yield ruling
+
+
+@pytest.mark.django_db
+def test_the_server_does_as_the_model(acme: Company, globex: Company, clock: Clock) -> None:
+    assert claims.lease_time() == LEASE
+    world = [equip(acme), equip(globex)]
+    run_state_machine_as_test(lambda: Platform(world, clock), settings=SETTINGS)
