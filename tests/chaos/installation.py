@@ -397,12 +397,14 @@ class Installation:
             if process.process is not None:
                 with suppress(subprocess.TimeoutExpired):
                     process.process.wait(max(0.1, deadline - time.monotonic()))
-        unstopped = [f"{process.name} didn't stop when it was asked to" for process in ours if process.running]
-        left = [f"{each.pid}: {' '.join(_words(each))}" for each in self.marked()] if not unstopped else []
-        for each in self.marked():
-            with suppress(psutil.Error):
-                each.kill()
-        return unstopped + left
+        unstopped = [process for process in ours if process.running]
+        for process in unstopped:
+            process.signal(signal.SIGKILL)
+        # Granian that is asked to stop while it starts forgets that, and is deaf to it from then on.
+        self.died += [f"{process.name}: didn't stop when it was asked to" for process in unstopped]
+        psutil.wait_procs(self.marked(), timeout=3)
+        deaf = [f"{process.name} didn't stop" for process in unstopped if not process.name.startswith("web")]
+        return deaf + [f"{each.pid}: {' '.join(_words(each))}" for each in self.marked()]
 
     def stop_stores(self) -> None:
         """Stop the rest."""
