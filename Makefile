@@ -33,7 +33,7 @@ types: install ## Check the SDK's types
 model: install ## Ask the server and a small model of it the same things (ARGS="--minutes 5")
 	$(PYTHON) -m tests.model $(ARGS)
 
-bench: install ## Measure, side by side with Prefect (ARGS="--only import")
+bench: install ## Measure, side by side with Prefect and Celery (ARGS="--quick --only import")
 	$(PYTHON) -m benchmarks $(ARGS)
 
 chaos: install ## Break everything at random for 10 minutes, then prove that nothing is lost (ARGS="--minutes 2 --seed 3")

@@ -65,9 +65,10 @@ def _sizes(options: argparse.Namespace) -> dict[str, Sizes]:
 
 
 def _problem(what: str, error: Exception) -> str:
-    """Show where it happened; the short form is for the report."""
+    """Show where it happened; the short form is for the report: what was tried, and what was said last."""
     traceback.print_exception(error)
-    return f"{what}: {(str(error) or type(error).__name__).splitlines()[0]}"
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return f"{what}: {lines[0]}" + (f" {lines[-1].strip()}" if len(lines) > 1 else "")
 
 
 def _told(figures: Mapping[str, float]) -> str:
