@@ -96,7 +96,7 @@ def _row(request: RunRequest, by: Actor, origin: str, at: datetime, retention: i
         organization_id=deployment.organization_id,
         workspace_id=deployment.workspace_id,
         flow_id=deployment.flow_id,
-        deployment_id=deployment.id,
+        deployment=deployment,
         schedule_id=request.schedule_id,
         name=name,
         origin=origin,

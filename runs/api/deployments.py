@@ -16,7 +16,7 @@ from runs.models import Bundle, Deployment, Schedule
 from tenants.api import TenantView
 from tenants.errors import NotFound
 from tenants.messages import answer, read
-from tenants.models import Organization, Workspace
+from tenants.models import Workspace
 from tenants.permissions import Actor
 
 
@@ -139,8 +139,8 @@ class Bundles(TenantView):
 
 def portal_url(actor: Actor) -> str:
     """Where the actor's workspace is seen by people."""
-    organization = Organization.objects.values_list("slug", flat=True).get(id=actor.organization_id)
-    workspace = Workspace.objects.values_list("slug", flat=True).get(id=actor.workspace_id)
+    slugs = Workspace.objects.values_list("organization__slug", "slug")
+    organization, workspace = slugs.get(id=actor.workspace_id)
     return f"{settings.PUBLIC_URL}/o/{organization}/{workspace}"
 
 

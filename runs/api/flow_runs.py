@@ -70,9 +70,10 @@ class FlowRuns(TenantView):
             raise Invalid("scheduled_at has no zone.", fields={"scheduled_at": "ISO 8601 with a zone."})
         if not -32_768 <= told.priority < 32_768:
             raise Invalid("The priority is out of bounds.", fields={"priority": "-32768 to 32767."})
+        deployment = find_deployment(self.actor, told.deployment)
         run, new = trigger.create_run(
             trigger.RunRequest(
-                deployment=find_deployment(self.actor, told.deployment),
+                deployment=deployment,
                 parameters=told.parameters,
                 name=told.name or "",
                 tags=told.tags,
@@ -84,6 +85,8 @@ class FlowRuns(TenantView):
             ),
             by=self.actor,
         )
+        if new:
+            run.flow = deployment.flow
         return answer(describe(run, portal_url(self.actor)), status=201 if new else 200)
 
     def _own_run(self, id: UUID | None) -> UUID | None:

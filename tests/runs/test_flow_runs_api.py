@@ -240,6 +240,14 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_it(acme: Company, api: Api,
     assert eve_api.get("/flow-runs", cursor=cursor).json() == {"items": [], "next": None}
 
 
+def test_a_trigger_asks_the_database_five_times(acme: Company, api: Api, django_assert_max_num_queries) -> None:
+    """The tenant, the deployment, the retention, the run, the address of the portal; three more are the test's savepoint."""
+    body = {"deployment": str(deploy(acme).id)}
+    api.post("/flow-runs", body)
+    with django_assert_max_num_queries(8):
+        assert api.post("/flow-runs", body).status_code == 201
+
+
 def test_a_page_costs_the_same_whatever_is_on_it(acme: Company, api: Api, django_assert_max_num_queries) -> None:
     api.get("/me")
     for number in range(8):
