@@ -241,7 +241,7 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_it(acme: Company, api: Api,
 
 
 def test_a_trigger_asks_the_database_five_times(acme: Company, api: Api, django_assert_max_num_queries) -> None:
-    """The tenant, the deployment, the retention, the run, the address of the portal; three more are the test's savepoint."""
+    """Tenant, deployment, retention, run, address of the portal; three more are of the test's savepoint."""
     body = {"deployment": str(deploy(acme).id)}
     api.post("/flow-runs", body)
     with django_assert_max_num_queries(8):
