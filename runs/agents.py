@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -96,6 +97,13 @@ def register(
     return agent
 
 
+def start_command(agent: Agent) -> str:
+    """What starts such an agent again, to be copied."""
+    options = [("--pool", agent.pool.name), ("--name", agent.name), ("--limit", str(agent.slots))]
+    options += [("--queue", queue) for queue in agent.queues]
+    return " \\\n  ".join(["orchestrator agent start", *map(shlex.join, options)])
+
+
 def note(agent: Agent, *, load: Load | None, lines: Sequence[AgentLine]) -> None:
     """Note that an agent was heard of, and what it tells of itself. Lines are numbered under the lock of its row."""
     agent.last_seen_at = now()
@@ -108,6 +116,7 @@ def note(agent: Agent, *, load: Load | None, lines: Sequence[AgentLine]) -> None
         _keep_lines(agent, lines[:MAX_LINES])
     if lines or load is not None:
         live.changed(workspace_id=agent.workspace_id, what="agents")
+        live.changed(workspace_id=agent.workspace_id, what=f"agent.{agent.id}")
 
 
 def _keep_lines(agent: Agent, lines: Sequence[AgentLine]) -> None:

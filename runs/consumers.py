@@ -8,6 +8,7 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     run/<id>/tasks          its task runs
     run/<id>/log            its log; `lines` is how many there are
     deployments, agents
+    agent/<id>              one agent: its load, its own log
 
 Messages carry ids and counts only. The page fetches what it shows with its own session, so that every right is asked
 where it always is. A page subscribes first and reads what is past then, so nothing falls between.
@@ -33,7 +34,7 @@ MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {"runs", "deployments", "agents"}
-RUN_PARTS = {"", "tasks", "log"}
+PARTS = {"run": {"", "tasks", "log"}, "agent": {""}}
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
@@ -88,7 +89,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         """The group of a topic, or None when there is no such thing for this person."""
         kind, _, rest = topic.partition("/")
         id, _, part = rest.partition("/")
-        known = topic in LISTS or (kind == "run" and _is_uuid(id) and part in RUN_PARTS)
+        known = topic in LISTS or (_is_uuid(id) and part in PARTS.get(kind, ()))
         workspace_id = await self._workspace_id(workspace) if known else None
         return f"{workspace_id}.{topic.replace('/', '.')}" if workspace_id else None
 

@@ -32,7 +32,7 @@ def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks:
 
 
 def changed(*, workspace_id: UUID, what: str) -> None:
-    """Announce that a list of the workspace changed: `runs`, `deployments` or `agents`."""
+    """Announce that a list of the workspace changed: `runs`, `deployments` or `agents`; or one agent: `agent.<id>`."""
     say([{"w": str(workspace_id), "what": what}])
 
 

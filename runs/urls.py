@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import dashboard, deployments, jump, pools, runs
+from runs.views import dashboard, deployments, jump, pools, quarantine, runs
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
@@ -28,4 +28,10 @@ urlpatterns = [
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
     path("pools", pools.index, name="pools"),
     path("pools/_list", conditional_page(pools.rows), name="pools-rows"),
+    path("quarantine", quarantine.index, name="quarantine"),
+    path("quarantine/replay", quarantine.replay, name="quarantine-replay"),
+    path("quarantine/drop", quarantine.drop, name="quarantine-drop"),
+    path("agents/<uuid:id>", pools.agent, name="agent"),
+    path("agents/<uuid:id>/_now", conditional_page(pools.agent_now), name="agent-now"),
+    path("agents/<uuid:id>/log", pools.agent_log, name="agent-log"),
 ]

@@ -14,7 +14,8 @@ from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceR
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
-_DEVELOP = _RUN | _AGENT | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
+_EDIT = {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit", "quarantine.edit"}
+_DEVELOP = _RUN | _AGENT | _EDIT
 
 WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     WorkspaceRole.VIEWER: _VIEW,

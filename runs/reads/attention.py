@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from runs.models import FlowRun, WorkQueue
+from runs.reads import quarantine
 from runs.reads.pools import PoolRow
 
 LATE_AFTER = timedelta(seconds=15)
@@ -43,23 +44,25 @@ class Stuck:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """All of it. `more` is true when there were more failures than are looked at."""
+    """All of it. `more` is true when there were more failures than are looked at; `refused` are journal entries."""
 
     failures: list[Group]
     unreachable: list[FlowRun]
     stuck: list[Stuck]
+    refused: int
     more: bool
 
     @property
     def total(self) -> int:
         """How many lines."""
-        return len(self.failures) + len(self.unreachable) + len(self.stuck)
+        return len(self.failures) + len(self.unreachable) + len(self.stuck) + bool(self.refused)
 
 
 def attention(workspace_id: UUID, since: datetime, pools: Iterable[PoolRow]) -> Attention:
     """What needs a look in a workspace; failures since a time."""
     groups, more = _failures(workspace_id, since)
-    return Attention(groups[:SHOWN], _unreachable(workspace_id), _stuck(workspace_id, pools), more)
+    refused = quarantine.counted(workspace_id=workspace_id, since=since)
+    return Attention(groups[:SHOWN], _unreachable(workspace_id), _stuck(workspace_id, pools), refused, more)
 
 
 # The branches are ordered reads of `flow_run_by_state`; the error's traceback is left where it is.

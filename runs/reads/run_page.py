@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import psycopg
 from django.db import connection
 from django.db.models import Count
 
-from runs.models import Attempt, FlowRun, LogLine, TaskRun
+from runs.models import Attempt, FlowRun, JournalStream, LogLine, TaskRun
 from runs.transitions import micros
 from tenants.errors import NotFound
 
@@ -65,7 +65,18 @@ def story(run: FlowRun) -> list[Step]:
 
 def attempts(run: FlowRun) -> list[Attempt]:
     """Who held the run, newest first."""
-    return list(Attempt.objects.filter(run_id=run.root_id).select_related("agent").order_by("-number")[:100])
+    found = list(Attempt.objects.filter(run_id=run.root_id).select_related("agent").order_by("-number")[:100])
+    offsets = clock_offsets(run)
+    for attempt in found:
+        attempt.clock = offsets.get(attempt.number)
+    return found
+
+
+def clock_offsets(run: FlowRun) -> dict[int, timedelta]:
+    """By how much the clock of an attempt's holder was behind ours (ahead: negative), where it was corrected."""
+    streams = JournalStream.objects.filter(root_id=run.root_id, writer=0).exclude(clock_offset=0)
+    offsets = streams.order_by("-attempt").values_list("attempt", "clock_offset")[:100]
+    return {attempt: timedelta(microseconds=offset) for attempt, offset in offsets}
 
 
 def subflows(run: FlowRun) -> list[FlowRun]:

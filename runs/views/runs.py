@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.template.response import TemplateResponse
 from orchestrator.states import StateType
 from runs import trigger
 from runs.models import Deployment, Flow, FlowRun
-from runs.reads import run_list, run_page
+from runs.reads import quarantine, run_list, run_page
 from tenants.access import workspace_page
 from tenants.messages import packed
 
@@ -76,6 +77,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "attempts": run_page.attempts(run),
         "subflows": run_page.subflows(run),
         "relatives": run_page.relatives(run),
+        "refused": quarantine.counted(workspace_id=request.workspace.id, root_id=run.root_id),
         "task_counts": counts,
         "task_total": sum(counts.values()),
     }
@@ -111,10 +113,14 @@ def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
 def log(request: HttpRequest, id: UUID) -> HttpResponse:
     """A window of the log."""
     asked = request.GET
-    numbers = {name: int(asked[name][:18]) for name in LOG_NUMBERS if asked.get(name, "").isdecimal()}
     task = _uuid(asked.get("task", ""))
     run = run_page.find_run(request.workspace.id, id)
-    return packed(request, run_page.log(run, text=asked.get("q", ""), task=task, **numbers))
+    return packed(request, run_page.log(run, text=asked.get("q", ""), task=task, **log_window(asked)))
+
+
+def log_window(asked: Mapping[str, str]) -> dict[str, int]:
+    """Which lines of a log are asked for; what is no number is left out."""
+    return {name: int(asked[name][:18]) for name in LOG_NUMBERS if asked.get(name, "").isdecimal()}
 
 
 @workspace_page({"POST": "runs.cancel"})

@@ -9,6 +9,7 @@ import "./tabs.js";
 import "./keys.js";
 import "./palette.js";
 import "./filters.js";
+import "./chosen.js";
 import "./forms.js";
 import "./drafts.js";
 import "./live/page.js";

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.wire import AgentLine, Load
+from runs.agents import note
 from tests.browser.conftest import Portal
 from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
+from tests.runs.work import agent
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}))
@@ -43,7 +46,12 @@ def visit(portal: Portal, paths: list[str]) -> list[str]:
 
 @pytest.mark.usefixtures("acme")
 def test_empty_pages(portal: Portal) -> None:
-    assert visit(portal, ["", "runs", "deployments", "pools", "variables", "variables/new", "runs?flow=none"]) == []
+    assert (
+        visit(
+            portal, ["", "runs", "deployments", "pools", "quarantine", "variables", "variables/new", "runs?flow=none"]
+        )
+        == []
+    )
 
 
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
@@ -54,6 +62,10 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(60)))
         if state != "RUNNING":
             journal.send(journal.state(state, run_count=1, message="ValueError: no such month"))
+    journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
+    by = agent(acme, "box")
+    with acme.scope():
+        note(by, load=Load(cpu=1.5, memory=1 << 28), lines=[AgentLine(0, "is away", 40), AgentLine(0, "is back")])
     served_api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
     run = f"runs/{journal.root}"
     paths = [
@@ -66,6 +78,9 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         f"{run}?tab=attempts",
         "deployments",
         "pools",
+        f"agents/{by.id}",
+        "quarantine",
+        "quarantine?code=invalid",
         "variables",
     ]
     paths += [f"deployments/{deployment.id}", f"deployments/{deployment.id}/run", "variables/bucket"]

@@ -31,6 +31,7 @@ MATRIX = """
     pools.edit         . . . d o . .
     bundles.write      . . . d o . .
     schedules.edit     . . . d o . .
+    quarantine.edit    . . . d o . .
     workspace.edit     . . . . o . .
     keys.edit          . . . . o . .
     people.edit        . . . . o . .

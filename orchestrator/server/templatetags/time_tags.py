@@ -87,6 +87,16 @@ def duration(span: timedelta | float | None) -> str:
 
 
 @register.filter
+def clock(behind: timedelta) -> str:
+    """How a holder's clock differed from ours.
+
+    >>> clock(timedelta(minutes=3)), clock(timedelta(seconds=-41))
+    ('3m 00s behind, corrected', '41s ahead, corrected')
+    """
+    return f"{duration(abs(behind))} {'behind' if behind > timedelta() else 'ahead'}, corrected"
+
+
+@register.filter
 def fine_duration(span: timedelta | float | None) -> str:
     """A duration for details: milliseconds below one second.
 

@@ -59,13 +59,23 @@ def rate(number: float) -> str:
 
 
 @register.filter
-def size(count: int | None) -> str:
+def percent(share: float) -> str:
+    """A share, of one core for example: `240%`.
+
+    >>> percent(0.034), percent(2.4)
+    ('3%', '240%')
+    """
+    return f"{100 * share:,.0f}%"
+
+
+@register.filter
+def size(count: int | str | None) -> str:
     """Bytes of memory: `612 MiB`.
 
     >>> size(612 << 20), size(300), size(None)
     ('612 MiB', '300 B', '–')
     """
-    if count is None:
+    if count in (None, ""):
         return UNKNOWN
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -91,5 +91,11 @@ on("input", "form[data-into]", (_event, form) => {
   timer = setTimeout(() => turn(form, `${form.action}?${new URLSearchParams(new FormData(form))}`), 250);
 });
 
+// What grows old without any message (ranges that end now, agents that fall silent) is fetched once in a while:
+// data-refresh="30" is in seconds.
+whenAdded("[data-fragment][data-refresh]", (element) => {
+  setInterval(() => schedule(element), element.dataset.refresh * 1000);
+});
+
 // What the page left out is loaded at once.
 whenAdded("[data-fragment][data-load]", schedule);

@@ -1,0 +1,68 @@
+"""What the page of one agent shows: the runs that it holds, those that it held, its own log."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from runs.models import Agent, AgentLogLine, Attempt, Lease
+from runs.transitions import micros
+from tenants.errors import NotFound
+
+MAX_HELD = 200
+RECENT = 10
+MAX_LINES = 1_000  # log lines in one answer
+
+_HEAVY = ("run__history", "run__error", "run__parameters")
+
+
+def find_agent(workspace_id: UUID, id: UUID) -> Agent:
+    """An agent of the workspace.
+
+    Raises:
+        NotFound: There is none.
+    """
+    agent = Agent.objects.filter(workspace_id=workspace_id, id=id).select_related("pool").first()
+    if agent is None:
+        raise NotFound("There is no such agent here.")
+    return agent
+
+
+def held(agent: Agent) -> list[Lease]:
+    """The leases behind which its runs stand, the longest run first."""
+    leases = Lease.objects.filter(agent_id=agent.id, limit=None).select_related("run__flow").defer(*_HEAVY)
+    return list(leases.order_by("run__created_at", "run_id")[:MAX_HELD])
+
+
+def recent(agent: Agent) -> list[Attempt]:
+    """The attempts that it made last, and that are over."""
+    over = Attempt.objects.filter(agent_id=agent.id, ended_at__isnull=False)
+    return list(over.select_related("run__flow").defer("history", *_HEAVY).order_by("-created_at")[:RECENT])
+
+
+def log(
+    agent: Agent,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    limit: int = 500,
+    level: int = 0,
+    text: str = "",
+) -> dict[str, Any]:
+    """A window of its own log, in the form of a run's: see `run_page.log`."""
+    rows = AgentLogLine.objects.filter(agent_id=agent.id)
+    last = rows.order_by("-line_no").values_list("line_no", flat=True).first()
+    if level:
+        rows = rows.filter(level__gte=level)
+    if text:
+        rows = rows.filter(message__icontains=text[:200])
+    limit = min(max(limit, 1), MAX_LINES)
+    if after is not None:
+        found = list(rows.filter(line_no__gt=after).order_by("line_no")[: limit + 1])
+        lines = found[:limit]
+    else:
+        rows = rows.filter(line_no__lt=before) if before is not None else rows
+        found = list(rows.order_by("-line_no")[: limit + 1])
+        lines = found[:limit][::-1]
+    told = [[line.line_no, micros(line.at), line.level, "", line.message] for line in lines]
+    return {"lines": told, "total": last or 0, "more": len(found) > limit}
