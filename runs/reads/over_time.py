@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -73,6 +73,11 @@ class OverTime:
         micros = timedelta(microseconds=1)
         first = (self.start - datetime.fromtimestamp(0, UTC)) // micros
         return {"from": first, "step": self.step // micros, "bars": self.bars}
+
+    def only(self, states: tuple[str, ...]) -> OverTime:
+        """The same with these states alone; with all, when none is given."""
+        bars = [{state: bar[state] for state in states if state in bar} for bar in self.bars]
+        return replace(self, bars=bars) if states else self
 
     def grouped(self, states: tuple[str, ...], number: int) -> list[int]:
         """The runs in these states in `number` groups of neighbouring spans: a sparkline's bars."""

@@ -16,6 +16,7 @@ from django.utils.timezone import now
 from orchestrator.states import StateType
 from runs.cursors import newest
 from runs.models import FlowRun
+from runs.reads import over_time as remembered
 
 PAGE = 50
 RANGES = {
@@ -74,6 +75,11 @@ class RunFilter:
         return replace(self, cursor="", range=DEFAULT_RANGE) == RunFilter()
 
     @property
+    def takes_all(self) -> bool:
+        """True when nothing but states and range narrows it: what is counted then is remembered, see `over_time.py`."""
+        return replace(self, states=(), cursor="", range=DEFAULT_RANGE) == RunFilter()
+
+    @property
     def since(self) -> datetime | None:
         """From when on."""
         span = RANGES[self.range]
@@ -115,7 +121,9 @@ def page(workspace_id: UUID, asked: RunFilter) -> RunPage:
 
 def _in_workspace(workspace_id: UUID) -> QuerySet[FlowRun]:
     heavy = ("history", "error", "parameters")
-    return FlowRun.objects.filter(workspace_id=workspace_id).select_related("flow", "deployment", "pool").defer(*heavy)
+    rows = FlowRun.objects.filter(workspace_id=workspace_id).defer(*heavy)
+    # Not joined: of flows too few to have statistics PostgreSQL would take all the runs, and sort them.
+    return rows.prefetch_related("flow", "deployment", "pool")
 
 
 def ever_ran(workspace_id: UUID) -> bool:
@@ -125,6 +133,8 @@ def ever_ran(workspace_id: UUID) -> bool:
 
 def counts(workspace_id: UUID, asked: RunFilter) -> dict[str, int]:
     """How many runs of the filter are in each state, whatever states it asks for."""
+    if asked.takes_all and asked.range in remembered.SPANS:
+        return remembered.over_time(workspace_id, asked.range).totals
     rows = asked.apply(FlowRun.objects.filter(workspace_id=workspace_id), states=False)
     with connection.cursor() as cursor:
         sql, values = rows.order_by().values("state_type").query.sql_with_params()
@@ -133,10 +143,13 @@ def counts(workspace_id: UUID, asked: RunFilter) -> dict[str, int]:
 
 
 def over_time(workspace_id: UUID, asked: RunFilter) -> dict[str, Any]:
-    """States over time: `BARS` spans of equal length, each with its runs counted by state type.
+    """States over time: spans of equal length, each with its runs counted by state type.
 
     {"from": µs, "step": µs, "bars": [{"COMPLETED": 3, …}, …]}
     """
+    if asked.takes_all:
+        span = asked.range if asked.range in remembered.SPANS else "30d"
+        return remembered.over_time(workspace_id, span).only(asked.states).chart
     until = now()
     since = asked.since or until - timedelta(days=30)
     step = (until - since) / BARS

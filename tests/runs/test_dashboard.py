@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from redis import Redis
 
 from runs.models import Agent, FlowRun, WorkPool
-from runs.reads import dashboard, over_time
+from runs.reads import dashboard, over_time, run_list
 from runs.reads.attention import attention
 from runs.reads.pools import pools
 from tests.cast import Company
@@ -230,3 +231,14 @@ def test_a_new_workspace_is_led_to_its_first_run(acme: Company, alice: Any, vera
     page = browse(vera).get(acme.path).content.decode()
     assert "Nothing ran yet" in page
     assert f"deployments/{deployment.id}/run" not in page
+
+
+def test_the_list_of_runs_counts_by_the_same_spans(acme: Company) -> None:
+    ids = trigger(acme, deploy(acme), 3)
+    cancel(acme, ids[0])
+    with acme.scope():
+        id, read = acme.workspace.id, run_list.RunFilter.read
+        for query in ({}, {"range": "30d"}, {"range": "all"}, {"flow": "etl"}):
+            assert run_list.counts(id, read(query)) == {"CANCELLED": 1, "SCHEDULED": 2}
+            bars = run_list.over_time(id, read({**query, "state": ["CANCELLED"]}))["bars"]
+            assert sum((Counter(bar) for bar in bars), Counter()) == {"CANCELLED": 1}

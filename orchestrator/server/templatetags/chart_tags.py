@@ -24,4 +24,9 @@ def spark(values: Sequence[int], tone: str) -> SafeString:
         if (height := max(LEAST, HEIGHT * value / most))
     ]
     marks = format_html_join("", '<rect class="fill-{}" x="{}" width="{}" y="{}" height="{}" rx="0.75"/>', bars)
-    return format_html('<svg class="spark" viewBox="0 0 {} {}" aria-hidden="true">{}</svg>', WIDTH, HEIGHT, marks)
+    return format_html(
+        '<svg class="spark" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">{}</svg>',
+        WIDTH,
+        HEIGHT,
+        marks,
+    )
