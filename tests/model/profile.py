@@ -9,7 +9,7 @@ THREADS_SEED = int(os.environ.get("MODEL_SEED", "0"))
 ROUNDS = 60 if AT_LENGTH else 6
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "80")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "60")),
     stateful_step_count=60 if AT_LENGTH else 40,
     derandomize=not AT_LENGTH,
     database=None,

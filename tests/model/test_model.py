@@ -10,7 +10,14 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from orchestrator.states import TERMINAL
 from orchestrator.wire import Answer, LeaseRef
@@ -33,6 +40,7 @@ from tests.model.world import Works, equip
 WHICH = st.integers(0, 20)  # Counted from the newest: 0 is the simplest choice.
 SIDE = st.sampled_from([0, 0, 0, 1])  # Mostly Acme, sometimes Globex.
 FATES = st.sampled_from(["arrives"] * 4 + ["is lost", "is answered in vain", "comes twice", "comes late"])
+ENDS = ["COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "handed back"]
 LONGEST_DAYS = 6
 
 
@@ -67,6 +75,23 @@ class Platform(RuleBasedStateMachine):
         self._rolled_back = transaction.atomic()
         self._rolled_back.__enter__()
         self._forget_outage()
+
+    @initialize(which=st.lists(st.integers(0, 3), min_size=1, max_size=5), begun=st.booleans(), aside=st.booleans())
+    def something_runs(self, which: list[int], begun: bool, aside: bool) -> None:
+        """From nothing, chance alone would seldom come to where it gets interesting."""
+        for each in which:
+            self.somebody_triggers(0, each, None, 0)
+        if aside:
+            self.somebody_triggers(1, 1, None, 0)
+        self._claim_and_begin(begun)
+
+    def _claim_and_begin(self, begun: bool) -> None:
+        for side in (0, 1):
+            for agent in range(3):
+                before = len(self.sides[side].holders)
+                self.an_agent_claims(side, agent, 3)
+                for place in range(len(self.sides[side].holders) - before if begun else 0):
+                    self.a_process_writes(side, place, 0, "arrives", ["task begins"], begins=True)
 
     # ── people ───────────────────────────────────────────────────────────────────────────────────
 
@@ -103,7 +128,7 @@ class Platform(RuleBasedStateMachine):
             set_limit(deployment, slots)
         own.model.set_limit(deployment.id, slots)
 
-    @rule(side=SIDE, queue=st.booleans(), paused=st.booleans())
+    @rule(side=SIDE, queue=st.booleans(), paused=st.sampled_from([False, False, True]))
     def somebody_pauses(self, side: int, queue: bool, paused: bool) -> None:
         own = self.sides[side]
         deployment = own.works.deployments[0]
@@ -192,6 +217,24 @@ class Platform(RuleBasedStateMachine):
                 holder.say(word, number, self.clock.at)
             self._send(own, holder, number, fate)
 
+    @rule(
+        side=SIDE,
+        which=WHICH,
+        fate=FATES,
+        end=st.sampled_from(ENDS),
+        words=st.lists(st.sampled_from(WORDS), max_size=2),
+    )
+    def a_process_comes_to_its_end(self, side: int, which: int, fate: str, end: str, words: list[str]) -> None:
+        self.a_process_writes(side, which, 0, fate, [end, *words], begins=True)
+
+    @rule(side=SIDE, which=WHICH, number=st.sampled_from([0, 0, 7]), words=st.lists(st.sampled_from(WORDS), max_size=3))
+    def a_superseded_process_writes(self, side: int, which: int, number: int, words: list[str]) -> None:
+        own = self.sides[side]
+        old = [holder for holder in own.holders if _is_old(own, holder)]
+        if old:
+            place = own.holders[::-1].index(old[which % len(old)])
+            self.a_process_writes(side, place, number, "arrives", words, begins=True)
+
     @rule(side=SIDE, which=WHICH, number=st.sampled_from([0, 7]))
     def a_letter_overtakes_another(self, side: int, which: int, number: int) -> None:
         own = self.sides[side]
@@ -230,6 +273,15 @@ class Platform(RuleBasedStateMachine):
     @precondition(lambda self: (self.clock.at - self.clock.begun).days < LONGEST_DAYS - 1)
     def the_platform_is_away(self, seconds: int) -> None:
         self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([61, 61, 61, 601, 86_401]), begun=st.booleans())
+    @precondition(lambda self: (self.clock.at - self.clock.begun).days < LONGEST_DAYS - 1)
+    def all_are_silent_and_runs_go_to_the_next(self, seconds: int, begun: bool) -> None:
+        """Whoever was given a run before may still speak."""
+        self.time_passes(seconds)
+        self.leases_are_swept()
+        self.time_passes(40)
+        self._claim_and_begin(begun)
 
     @rule()
     def leases_are_swept(self) -> None:
@@ -300,6 +352,11 @@ class Platform(RuleBasedStateMachine):
     def _forget_outage(self) -> None:
         self.last_word = self.clock.at
         client().set(outages.ALIVE, f"{self.clock.at.timestamp():.3f}")
+
+
+def _is_old(own: Side, holder: Holder) -> bool:
+    run = own.model.runs.get(holder.root)
+    return run is not None and holder.attempt < run.attempt
 
 
 def _actor(company: Company, letter: Letter) -> Actor:
