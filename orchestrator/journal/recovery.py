@@ -17,6 +17,7 @@ import msgspec
 from orchestrator import clock
 from orchestrator.config import Api
 from orchestrator.exceptions import ApiError, RecordError, TooLarge
+from orchestrator.exchange import SCHEME
 from orchestrator.journal.batches import Piece, body_of, fill_gap, pack
 from orchestrator.journal.file import directory, first_seq, last_seq
 from orchestrator.journal.transport import Transport
@@ -225,8 +226,11 @@ _running = threading.Lock()
 
 
 def ship_in_background(api: Api) -> None:
-    """Send what was left behind, in a thread of low importance. Nobody waits for it."""
-    if not any(directory().glob("*.ndjson")):
+    """Send what was left behind, in a thread of low importance. Nobody waits for it.
+
+    For an API of this process nothing can be left behind: it lives no longer than its clients.
+    """
+    if api.url.startswith(SCHEME) or not any(directory().glob("*.ndjson")):
         return
     threading.Thread(target=_quietly, args=(api,), name="orchestrator-recovery", daemon=True).start()
 
