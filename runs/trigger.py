@@ -18,7 +18,7 @@ from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
-from runs import live, waiting
+from runs import claims, live, waiting
 from runs.models import Deployment, Flow, FlowRun
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
@@ -236,6 +236,7 @@ def cancel_runs(ids: Collection[UUID], *, by: Actor) -> list[UUID]:
     roots = set(FlowRun.objects.filter(id__in=ids, workspace_id=by.workspace_id).values_list("root_id", flat=True))
     rows = lock_runs(roots)
     message = f"Cancelled by {by.label}."
+    claims.end_patience([row.id for row in rows.values() if row.state_name == "Unreachable"])
     for row in rows.values():
         to = StateType.CANCELLED if row.state_type in {"SCHEDULED", "PAUSED"} else StateType.CANCELLING
         move(row, to, by=By.SERVER, message=message)

@@ -182,6 +182,21 @@ def test_a_holder_that_stays_silent_is_lost(world: World) -> None:
     assert journal.send(journal.log("too late"))["signals"] == [{"run": claim["run"], "signal": "over"}]
 
 
+@pytest.mark.parametrize("speaks", [True, False])
+def test_cancelling_a_lost_holder_is_over_after_one_lease(world: World, speaks: bool) -> None:
+    """Who wants it gone doesn't wait for as long as the holder might come back; who comes back is told to stop."""
+    agent, claim = held_run(world)
+    begin(world, claim)
+    world.pass_time(61)
+    world.api.post(f"/flow-runs/{claim['run']}/cancel")
+    world.pass_time(59)
+    assert world.state(claim["run"])[0] == "CANCELLING"
+    if speaks:
+        assert agent.beat(claim)["signals"] == [{"run": claim["run"], "signal": "cancel"}]
+    world.pass_time(2)
+    assert world.state(claim["run"])[0] == ("CANCELLING" if speaks else "CANCELLED")
+
+
 def test_a_run_that_nobody_takes_is_late(world: World) -> None:
     world.deploy()
     run = world.trigger()

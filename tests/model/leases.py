@@ -83,6 +83,8 @@ class Runs:
 
     def cancel(self, run: Run, at: datetime) -> None:
         unclaimed = run.type in {"SCHEDULED", "PAUSED"}
+        if run.name == "Unreachable" and run.until:
+            run.until = min(run.until, at + LEASE)
         self.move(run, StateType.CANCELLED if unclaimed else StateType.CANCELLING, By.SERVER)
         self.settle(run, at)
 

@@ -179,6 +179,8 @@ def cancel(store: Store, asked: Asked) -> dict[str, Any]:
         raise Refusal("conflict", f"The run has ended already ({run.state_name}).")
     root = find(store, run.root_id)
     to = StateType.CANCELLED if root.state_type in ("SCHEDULED", "PAUSED") else StateType.CANCELLING
+    if root.state_name == "Unreachable" and root.lease is not None:
+        root.lease.expires_at = min(root.lease.expires_at, clock.now() + store.lease_time)
     if move(root, to, by=By.SERVER, message=f"Cancelled by {asked.by.label}."):
         settle(store, [root])
     return show_run_with_tasks(run)
