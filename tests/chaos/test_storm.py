@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.story import Story
 
-SEED, SECONDS = 7, 25
+SEED, SECONDS = 7, 60
 
 
 @pytest.mark.chaos
