@@ -121,7 +121,7 @@ def _blas_setters() -> list[Callable[[int], Any]]:
     import ctypes
 
     with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
-        paths = {line.split()[-1] for line in maps if "openblas" in line}
+        paths = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "openblas" in line}
         libraries = [ctypes.CDLL(path) for path in sorted(paths)]
         found = [next((getattr(each, n) for n in _BLAS_SETTERS if hasattr(each, n)), None) for each in libraries]
         return [setter for setter in found if setter is not None]

@@ -21,7 +21,7 @@ FLOWS = """
 
     def blas_threads():
         with open("/proc/self/maps") as maps:
-            paths = {line.split()[-1] for line in maps if "openblas" in line}
+            paths = {line.split(maxsplit=5)[5].rstrip("\\n") for line in maps if "openblas" in line}
         for library in map(ctypes.CDLL, sorted(paths)):
             for prefix, end in (("scipy_", "64_"), ("", "64_"), ("", "")):
                 name = f"{prefix}openblas_get_num_threads{end}"
@@ -172,8 +172,8 @@ def test_a_run_whose_template_was_killed_is_killed_by_a_cancel(working, code, to
     os.kill(facts["parent"], signal.SIGKILL)
     os.kill(facts["pid"], signal.SIGSTOP)  # It hears nothing.
     platform.cancels.append(run)
-    until(lambda: platform.ended)
-    assert dead(facts["pid"])
+    # A stopped process that lost its parent may be woken by the kernel, and then obeys; else it is killed.
+    until(lambda: dead(facts["pid"]))
 
 
 def test_a_killed_base_is_replaced(working, code, told, until):
