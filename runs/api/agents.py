@@ -4,61 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import msgspec
 from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.wire import AgentLine, LeaseRef, Load, clean_text
-from runs import agents, claims
+from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput, PoolInput
+from orchestrator.wire import clean_text
+from runs import agents, claims, waiting
 from runs.models import Agent, WorkPool
-from runs.waiting import WAIT_SECONDS
 from tenants.api import TenantView
 from tenants.errors import NotFound
 from tenants.messages import answer, read
 from tenants.models import Workspace
-
-
-class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A new pool."""
-
-    name: str
-
-
-class AgentInput(msgspec.Struct):
-    """An agent that has started."""
-
-    name: str
-    pool: str = agents.DEFAULT
-    slots: int = 1
-    queues: list[str] = []
-    version: str = ""
-    python: str = ""
-    host: str = ""
-
-
-class ClaimInput(msgspec.Struct):
-    """How many runs the agent can take."""
-
-    slots: int = 1
-
-
-class HeartbeatInput(msgspec.Struct):
-    """The leases that an agent believes to hold, and news of itself."""
-
-    leases: list[LeaseRef] = []
-    load: Load | None = None
-    log: list[AgentLine] = []
-
-
-class EndedInput(msgspec.Struct):
-    """A process that is gone. `reason` is `exited`, `killed` or `never_started`."""
-
-    run: UUID
-    attempt: int
-    exit: int | None = None
-    reason: str = "exited"
-    message: str = ""
 
 
 class WorkPools(TenantView):
@@ -97,7 +54,7 @@ class Agents(TenantView):
                 "pool": told.pool,
                 "lease_seconds": settings.LEASE_SECONDS,
                 "heartbeat_seconds": settings.LEASE_SECONDS / 4,
-                "wait_seconds": WAIT_SECONDS,
+                "wait_seconds": waiting.WAIT_SECONDS,
             }
         )
 
