@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from blocks import variables
 from blocks.models import Variable
+from orchestrator.bodies import VariableInput
 from tenants.api import TenantView
 from tenants.messages import answer, page_size, read
-
-
-class VariableInput(msgspec.Struct):
-    """A value, and its tags if they are to change."""
-
-    value: Any
-    tags: list[str] | None = None
 
 
 class Variables(TenantView):

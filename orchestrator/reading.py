@@ -37,6 +37,7 @@ from orchestrator.wire import (
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, µs UTC
 LONGEST = LATEST - EARLIEST  # a duration, µs
 MAX_SEQ = 2**62
+MAX_TOKEN = 200  # characters
 STATES = frozenset(StateType)
 _Head = TypeVar("_Head", Batch, Stream)
 
@@ -130,6 +131,27 @@ def read_kept(entry: str, *, root: UUID, attempt: int, writer: int, seq: int) ->
     if read is not None or not (part.entries or part.bad):
         part.bad.append((seq, "invalid", b""))
     return part
+
+
+def may_open(part: Part, own_run: UUID | None) -> bool:
+    """Say whether a credential may open a part's stream: a run's own token opens its own root only (`own_run`); a key,
+    which has none, opens what it has the attempt's token for.
+    """
+    head = part.head
+    own = own_run is None or head.root == own_run
+    return own and 0 < head.attempt < 2**31 and 0 <= head.writer < 2**31 and 0 < len(head.token) <= MAX_TOKEN
+
+
+def begins_local_run(part: Part) -> bool:
+    """Say whether a part opens an execution that its client made by itself."""
+    head = part.head
+    first = part.entries[0] if part.entries else None
+    return (
+        (head.attempt, head.writer, head.from_seq) == (1, 0, 1)
+        and isinstance(first, RunState)
+        and first.about is not None
+        and first.run == head.root
+    )
 
 
 def _read_line(part: Part | None, line: bytes) -> Stream | None:

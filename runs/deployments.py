@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.utils.timezone import now
 
-from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, clean_text, json_value
+from orchestrator.bodies import wrong_fields
+from orchestrator.wire import clean_text, json_value
 from runs import agents, live, scheduling
 from runs.models import Bundle, Deployment, Lease, Limit, Schedule
 from runs.schema import check_schema
@@ -21,7 +21,6 @@ from tenants.errors import Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
 MAX_BUNDLE = 50 << 20  # bytes
-MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,7 +56,10 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         Invalid: `fields` says what can't be taken.
         NotFound: There is no such pool, queue or bundle.
     """
-    _check(request)
+    if fields := wrong_fields(request):
+        raise Invalid("The deployment can't be taken; see fields.", fields=fields)
+    check_schema(request.parameter_schema)
+    _check_source(request.source)
     pool = agents.find_pool(by.workspace_id, request.work_pool)
     queue = agents.find_queue(pool, request.work_queue)
     flow = clean_text(request.flow)
@@ -88,49 +90,6 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     set_limit(deployment, request.concurrency_limit)
     live.changed(workspace_id=by.workspace_id, what="deployments")
     return deployment, new
-
-
-def _check(request: DeploymentRequest) -> None:
-    fields: dict[str, str] = {}
-    if not 0 < len(request.flow) <= MAX_NAME:
-        fields["flow"] = f"1 to {MAX_NAME} characters."
-    if not 0 < len(request.name) <= 200 or "/" in request.name:
-        fields["name"] = "1 to 200 characters without a slash."
-    if not 0 < len(request.entrypoint) <= 1_000:
-        fields["entrypoint"] = "Like `flows.py:main`."
-    if len(request.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in request.tags):
-        fields["tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
-    if not 0 <= request.retries <= 10_000 or not 0 <= request.retry_delay <= 366 * 86_400:
-        fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
-    if request.crash_retries is not None and not 0 <= request.crash_retries <= 10_000:
-        fields["crash_retries"] = "0 to 10,000."
-    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= 1_000_000:
-        fields["concurrency_limit"] = "1 or more."
-    if request.process not in PROCESSES:
-        fields["process"] = f"One of {', '.join(PROCESSES)}."
-    fields |= _check_job_variables(request.job_variables)
-    if fields:
-        raise Invalid("The deployment can't be taken; see fields.", fields=fields)
-    check_schema(request.parameter_schema)
-    _check_source(request.source)
-
-
-def _check_job_variables(variables: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with them. Those that only some launchers know are for these to judge."""
-    wrong: dict[str, str] = {}
-    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
-        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
-    env = variables.get("env", {})
-    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
-        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
-    memory = variables.get("memory_mib")
-    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
-        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
-    return wrong
-
-
-def _is_environment(name: str, text: Any) -> bool:
-    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text
 
 
 def _check_source(source: dict[str, Any]) -> None:

@@ -6,18 +6,16 @@ import gzip
 import re
 from typing import Any, TypeVar
 
-import msgspec
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
+from orchestrator.bodies import BadBody, BodyTooLarge, read_body
 from orchestrator.wire import encode
 from tenants.errors import Invalid, TooLarge
 
-MAX_BODY = 4 << 20  # bytes
 MAX_PAGE = 200  # items
 PACK_FROM = 16 << 10  # bytes
 T = TypeVar("T")
-_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 
 
 def read(request: Request, type: type[T]) -> T:
@@ -27,19 +25,12 @@ def read(request: Request, type: type[T]) -> T:
         Invalid: It is not; `fields` names the place.
         TooLarge: It has more than 4 MiB.
     """
-    body = request.body
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"A request has {MAX_BODY >> 20} MiB at most.")
     try:
-        return msgspec.json.decode(body or b"{}", type=type)
-    except msgspec.ValidationError as error:
-        match = _PATH.match(str(error))
-        what, path = (match["what"], match["path"]) if match else (str(error), None)
-        missing = re.search(r"required field `(\w+)`", what)
-        place = (path or "").strip(".") or (missing[1] if missing else "")
-        raise Invalid(what, fields={place: what} if place else None) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The body is no JSON: {error}") from error
+        return read_body(request.body, type)
+    except BodyTooLarge as error:
+        raise TooLarge(error.message) from error
+    except BadBody as error:
+        raise Invalid(error.message, fields=error.fields) from error
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> HttpResponse:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from orchestrator.bodies import DeploymentInput
 from runs import deployments, scheduling
 from runs.api import paging
 from runs.models import Bundle, Deployment, Schedule
@@ -18,30 +19,6 @@ from tenants.errors import NotFound
 from tenants.messages import answer, read
 from tenants.models import Workspace
 from tenants.permissions import Actor
-
-
-class DeploymentInput(msgspec.Struct):
-    """A deployment as the SDK describes it; see `runs.deployments.DeploymentRequest`."""
-
-    flow: str
-    name: str
-    entrypoint: str
-    source: dict[str, Any]
-    parameter_schema: dict[str, Any] = {}
-    parameters: dict[str, Any] = {}
-    description: str | None = None
-    tags: list[str] = []
-    version: str | None = None
-    work_pool: str = "default"
-    work_queue: str | None = None
-    schedule: dict[str, Any] | None = None
-    retries: int = 0
-    retry_delay: float = 0
-    crash_retries: int | None = None
-    concurrency_limit: int | None = None
-    python: str | None = None
-    process: str = "warm"
-    job_variables: dict[str, Any] = {}
 
 
 class Deployments(TenantView):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from orchestrator.bodies import RunInput
 from orchestrator.states import StateType
 from runs import trigger
 from runs.api import paging
@@ -22,20 +21,6 @@ from tenants.errors import Conflict, Invalid, NotFound
 from tenants.messages import answer, number, page_size, read
 
 MAX_LINES = 5_000
-
-
-class RunInput(msgspec.Struct):
-    """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone."""
-
-    deployment: str
-    parameters: dict[str, Any] = {}
-    name: str | None = None
-    tags: list[str] = []
-    idempotency_key: str | None = None
-    scheduled_at: datetime | None = None
-    priority: int = 0
-    parent: UUID | None = None
-    parent_task: UUID | None = None
 
 
 class FlowRuns(TenantView):

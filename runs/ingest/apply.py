@@ -14,7 +14,7 @@ from django.db import DataError, transaction
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
-from orchestrator.reading import read_kept
+from orchestrator.reading import begins_local_run, may_open, read_kept
 from orchestrator.states import HELD, TERMINAL, StateType
 from orchestrator.wire import (
     Answer,
@@ -104,7 +104,7 @@ class _Application:
     def run(self, sent_at: int, parts: list[reading.Part]) -> Answer:
         allowed = self._known_to_actor(parts)
         roots = streams.lock_roots(allowed)
-        begun = [part for part in allowed if part.head.root not in roots and streams.begins_local_run(part)]
+        begun = [part for part in allowed if part.head.root not in roots and begins_local_run(part)]
         if self.actor.kind == "key":
             roots |= run_states.create_local_roots(begun, self.actor, self.received)
         opened = streams.open_streams(allowed, roots, sent_at, self.received)
@@ -125,7 +125,7 @@ class _Application:
 
     def _known_to_actor(self, parts: list[reading.Part]) -> list[reading.Part]:
         """Streams that this credential can't open get the answer that an unknown one would get."""
-        allowed = [part for part in parts if streams.may_open(part, self.actor)]
+        allowed = [part for part in parts if may_open(part, self.actor.run_id)]
         refused = [part for part in parts if part not in allowed]
         self.answer.rejected += [Rejected(part.head.id, 0, "unknown_run") for part in refused]
         return allowed

@@ -16,17 +16,15 @@ from uuid import UUID
 from django.db import connection
 
 from orchestrator.states import HELD, StateType
-from orchestrator.wire import AnyEntry, Rejected, RunState
+from orchestrator.wire import AnyEntry, Rejected
 from runs import partitions
 from runs.ingest.reading import Part
 from runs.ingest.staging import Statement, raw_cursor
 from runs.transitions import RunRow, lock_runs, micros
 from tenants.errors import Unavailable
 from tenants.keys import digest
-from tenants.permissions import Actor
 
 CLOCK_TOLERANCE = 2_000_000  # µs: below, the difference is the way of the message
-MAX_TOKEN = 200
 
 
 @dataclass(slots=True)
@@ -63,25 +61,6 @@ class OpenStream:
 
     def reject(self, seq: int, code: str) -> None:
         self.rejected.append(Rejected(self.id, seq, code))
-
-
-def may_open(part: Part, actor: Actor) -> bool:
-    """A run's own token opens its own root only; a key opens what it has the attempt's token for."""
-    head = part.head
-    own = actor.run_id is None or head.root == actor.run_id
-    return own and 0 < head.attempt < 2**31 and 0 <= head.writer < 2**31 and 0 < len(head.token) <= MAX_TOKEN
-
-
-def begins_local_run(part: Part) -> bool:
-    """Say whether a part opens an execution that its client made by itself."""
-    head = part.head
-    first = part.entries[0] if part.entries else None
-    return (
-        (head.attempt, head.writer, head.from_seq) == (1, 0, 1)
-        and isinstance(first, RunState)
-        and first.about is not None
-        and first.run == head.root
-    )
 
 
 def lock_roots(parts: Iterable[Part]) -> dict[UUID, RunRow]:

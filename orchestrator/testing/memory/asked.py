@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
+from orchestrator.bodies import BadBody, BodyTooLarge, read_body
 
-from orchestrator.wire import AgentLine, LeaseRef, Load
-
-MAX_BODY = 4 << 20
 MAX_PAGE = 200
 T = TypeVar("T")
-_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _STATUS = {
     "invalid": 400,
     "unauthorized": 401,
@@ -67,18 +62,12 @@ class Asked:
 
     def read(self, type: type[T]) -> T:
         """The body as a struct."""
-        if len(self.body) > MAX_BODY:
-            raise Refusal("too_large", f"A request has {MAX_BODY >> 20} MiB at most.")
         try:
-            return msgspec.json.decode(self.body or b"{}", type=type)
-        except msgspec.ValidationError as error:
-            match = _PATH.match(str(error))
-            what, path = (match["what"], match["path"]) if match else (str(error), None)
-            missing = re.search(r"required field `(\w+)`", what)
-            place = (path or "").strip(".") or (missing[1] if missing else "")
-            raise Refusal("invalid", what, {place: what} if place else None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal("invalid", f"The body is no JSON: {error}") from error
+            return read_body(self.body, type)
+        except BodyTooLarge as error:
+            raise Refusal("too_large", error.message) from error
+        except BadBody as error:
+            raise Refusal("invalid", error.message, error.fields) from error
 
     def limit(self, default: int = 50, most: int = MAX_PAGE) -> int:
         """The `limit` of a list."""
@@ -95,90 +84,3 @@ class Asked:
         if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
             raise invalid(f"{name} is a whole number.", name, "A whole number.")
         return int(text)
-
-
-class DeploymentInput(msgspec.Struct):
-    """A deployment as the SDK describes it."""
-
-    flow: str
-    name: str
-    entrypoint: str
-    source: dict[str, Any]
-    parameter_schema: dict[str, Any] = {}
-    parameters: dict[str, Any] = {}
-    description: str | None = None
-    tags: list[str] = []
-    version: str | None = None
-    work_pool: str = "default"
-    work_queue: str | None = None
-    schedule: dict[str, Any] | None = None
-    retries: int = 0
-    retry_delay: float = 0
-    crash_retries: int | None = None
-    concurrency_limit: int | None = None
-    python: str | None = None
-    process: str = "warm"
-    job_variables: dict[str, Any] = {}
-
-
-class RunInput(msgspec.Struct):
-    """What to run."""
-
-    deployment: str
-    parameters: dict[str, Any] = {}
-    name: str | None = None
-    tags: list[str] = []
-    idempotency_key: str | None = None
-    scheduled_at: datetime | None = None
-    priority: int = 0
-    parent: UUID | None = None
-    parent_task: UUID | None = None
-
-
-class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A new pool."""
-
-    name: str
-
-
-class AgentInput(msgspec.Struct):
-    """An agent that has started."""
-
-    name: str
-    pool: str = "default"
-    slots: int = 1
-    queues: list[str] = []
-    version: str = ""
-    python: str = ""
-    host: str = ""
-
-
-class ClaimInput(msgspec.Struct):
-    """How many runs an agent can take."""
-
-    slots: int = 1
-
-
-class HeartbeatInput(msgspec.Struct):
-    """The leases that an agent believes to hold, and news of itself."""
-
-    leases: list[LeaseRef] = []
-    load: Load | None = None
-    log: list[AgentLine] = []
-
-
-class EndedInput(msgspec.Struct):
-    """A process that is gone."""
-
-    run: UUID
-    attempt: int
-    exit: int | None = None
-    reason: str = "exited"
-    message: str = ""
-
-
-class VariableInput(msgspec.Struct):
-    """A value, and its tags if they are to change."""
-
-    value: Any
-    tags: list[str] | None = None

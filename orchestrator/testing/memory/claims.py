@@ -9,17 +9,10 @@ from typing import Any
 import msgspec
 
 from orchestrator import clock
+from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
 from orchestrator.states import HELD, By, StateType
-from orchestrator.testing.memory.asked import (
-    AgentInput,
-    Asked,
-    ClaimInput,
-    EndedInput,
-    HeartbeatInput,
-    Refusal,
-    invalid,
-)
+from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.wire import ClaimedRun, LeaseRef, Signal, clean_text

@@ -10,23 +10,26 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import clock
+from orchestrator.bodies import DeploymentInput, PoolInput, wrong_fields
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import schedules
-from orchestrator.testing.memory.asked import Asked, DeploymentInput, PoolInput, Refusal, invalid
+from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.rows import Deployment, Store
 from orchestrator.testing.memory.shown import show_deployment
-from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, clean_text, json_value
+from orchestrator.wire import clean_text, json_value
 
 MAX_BUNDLE = 50 << 20
-MAX_JOB_VARIABLES = 64 << 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     """Make or change the deployment of this flow and name."""
     told = asked.read(DeploymentInput)
-    _check(store, told)
+    if fields := wrong_fields(told):
+        raise Refusal("invalid", "The deployment can't be taken; see fields.", fields)
+    _check_schema(told.parameter_schema)
+    _check_source(store, told.source)
     queue = told.work_queue or "default"
     if told.work_pool not in store.pools:
         known = ", ".join(sorted(store.pools))
@@ -50,48 +53,6 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
     store.deployments[wanted.id] = wanted
     return show(wanted), 200 if before else 201
-
-
-def _check(store: Store, told: DeploymentInput) -> None:
-    fields: dict[str, str] = {}
-    if not 0 < len(told.flow) <= MAX_NAME:
-        fields["flow"] = f"1 to {MAX_NAME} characters."
-    if not 0 < len(told.name) <= 200 or "/" in told.name:
-        fields["name"] = "1 to 200 characters without a slash."
-    if not 0 < len(told.entrypoint) <= 1_000:
-        fields["entrypoint"] = "Like `flows.py:main`."
-    if len(told.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in told.tags):
-        fields["tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
-    if not 0 <= told.retries <= 10_000 or not 0 <= told.retry_delay <= 366 * 86_400:
-        fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
-    if told.crash_retries is not None and not 0 <= told.crash_retries <= 10_000:
-        fields["crash_retries"] = "0 to 10,000."
-    if told.concurrency_limit is not None and not 0 < told.concurrency_limit <= 1_000_000:
-        fields["concurrency_limit"] = "1 or more."
-    if told.process not in PROCESSES:
-        fields["process"] = f"One of {', '.join(PROCESSES)}."
-    fields |= _check_job_variables(told.job_variables)
-    if fields:
-        raise Refusal("invalid", "The deployment can't be taken; see fields.", fields)
-    _check_schema(told.parameter_schema)
-    _check_source(store, told.source)
-
-
-def _check_job_variables(variables: dict[str, Any]) -> dict[str, str]:
-    wrong: dict[str, str] = {}
-    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
-        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
-    env = variables.get("env", {})
-    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
-        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
-    memory = variables.get("memory_mib")
-    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
-        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
-    return wrong
-
-
-def _is_environment(name: str, text: Any) -> bool:
-    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text
 
 
 def _check_source(store: Store, source: dict[str, Any]) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import reading
-from orchestrator.reading import Part
+from orchestrator.reading import Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.cleaned import clean_tags, error_of, json_of, parameters_of
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.states import end_late, move, rank, settle
-from orchestrator.testing.memory.streams import OpenStream, begins_local_run, mark, may_open, open_streams
+from orchestrator.testing.memory.streams import OpenStream, mark, open_streams
 from orchestrator.wire import (
     MAX_MESSAGE,
     MAX_NAME,
@@ -55,7 +55,7 @@ class _Application:
         self.store, self.actor, self.received = store, actor, received
 
     def run(self, sent_at: int, parts: list[Part]) -> Answer:
-        allowed = [part for part in parts if may_open(part, self.actor)]
+        allowed = [part for part in parts if may_open(part, self.actor.run_id)]
         unknown = [Rejected(part.head.id, 0, "unknown_run") for part in parts if part not in allowed]
         if self.actor.kind == "key":
             self._create_local_roots(part for part in allowed if begins_local_run(part))

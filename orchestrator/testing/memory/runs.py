@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
+from orchestrator.bodies import RunInput
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.testing.memory import deployments, schedules
-from orchestrator.testing.memory.asked import Asked, Refusal, RunInput, invalid
+from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.rows import Deployment, Run, Schedule, Store
 from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task

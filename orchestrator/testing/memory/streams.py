@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 from orchestrator.reading import Part
 from orchestrator.states import HELD, StateType
-from orchestrator.testing.memory.rows import Actor, Mark, Run, Store
-from orchestrator.wire import AnyEntry, Rejected, RunState
+from orchestrator.testing.memory.rows import Mark, Run, Store
+from orchestrator.wire import AnyEntry, Rejected
 
 CLOCK_TOLERANCE = 2_000_000
 SEALED_AFTER = 7 * 86_400_000_000
-MAX_TOKEN = 200
 
 
 @dataclass(slots=True, eq=False)
@@ -55,25 +54,6 @@ class OpenStream:
     def reject(self, seq: int, code: str) -> None:
         """Note that an entry was received and not taken."""
         self.rejected.append(Rejected(self.id, seq, code))
-
-
-def may_open(part: Part, actor: Actor) -> bool:
-    """A run's own token opens its own root only."""
-    head = part.head
-    own = actor.run_id is None or head.root == actor.run_id
-    return own and 0 < head.attempt < 2**31 and 0 <= head.writer < 2**31 and 0 < len(head.token) <= MAX_TOKEN
-
-
-def begins_local_run(part: Part) -> bool:
-    """Say whether a part opens an execution that its client made by itself."""
-    head = part.head
-    first = part.entries[0] if part.entries else None
-    return (
-        (head.attempt, head.writer, head.from_seq) == (1, 0, 1)
-        and isinstance(first, RunState)
-        and first.about is not None
-        and first.run == head.root
-    )
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from orchestrator import clock
-from orchestrator.testing.memory.asked import Asked, Refusal, VariableInput, invalid
+from orchestrator.bodies import VariableInput
+from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Store, Variable
 from orchestrator.testing.memory.shown import show_variable
 from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value

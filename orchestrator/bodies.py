@@ -1,0 +1,199 @@
+"""Bodies of API requests: their form, how they are read, and what of a deployment can't be taken.
+
+Shared by every server that answers the API, so that they agree on every field and every word about it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
+
+MAX_BODY = 4 << 20  # bytes
+MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
+T = TypeVar("T")
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+
+
+class BadBody(Exception):
+    """A body that can't be read; `fields` names the place, if there is one."""
+
+    def __init__(self, message: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message, self.fields = message, fields
+
+
+class BodyTooLarge(Exception):
+    """A body has more than MAX_BODY bytes."""
+
+    def __init__(self) -> None:
+        self.message = f"A request has {MAX_BODY >> 20} MiB at most."
+        super().__init__(self.message)
+
+
+def read_body(body: bytes, type: type[T]) -> T:
+    """The body as a struct.
+
+    Raises:
+        BadBody: It is none.
+        BodyTooLarge: It has more than 4 MiB.
+    """
+    if len(body) > MAX_BODY:
+        raise BodyTooLarge
+    try:
+        return msgspec.json.decode(body or b"{}", type=type)
+    except msgspec.ValidationError as error:
+        match = _PATH.match(str(error))
+        what, path = (match["what"], match["path"]) if match else (str(error), None)
+        missing = re.search(r"required field `(\w+)`", what)
+        place = (path or "").strip(".") or (missing[1] if missing else "")
+        raise BadBody(what, {place: what} if place else None) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"The body is no JSON: {error}") from error
+
+
+class DeploymentInput(msgspec.Struct):
+    """A deployment as the SDK describes it."""
+
+    flow: str
+    name: str
+    entrypoint: str
+    source: dict[str, Any]
+    parameter_schema: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
+    description: str | None = None
+    tags: list[str] = []
+    version: str | None = None
+    work_pool: str = "default"
+    work_queue: str | None = None
+    schedule: dict[str, Any] | None = None
+    retries: int = 0
+    retry_delay: float = 0
+    crash_retries: int | None = None
+    concurrency_limit: int | None = None
+    python: str | None = None
+    process: str = "warm"
+    job_variables: dict[str, Any] = {}
+
+
+class RunInput(msgspec.Struct):
+    """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone."""
+
+    deployment: str
+    parameters: dict[str, Any] = {}
+    name: str | None = None
+    tags: list[str] = []
+    idempotency_key: str | None = None
+    scheduled_at: datetime | None = None
+    priority: int = 0
+    parent: UUID | None = None
+    parent_task: UUID | None = None
+
+
+class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
+    """A new pool."""
+
+    name: str
+
+
+class AgentInput(msgspec.Struct):
+    """An agent that has started."""
+
+    name: str
+    pool: str = "default"
+    slots: int = 1
+    queues: list[str] = []
+    version: str = ""
+    python: str = ""
+    host: str = ""
+
+
+class ClaimInput(msgspec.Struct):
+    """How many runs the agent can take."""
+
+    slots: int = 1
+
+
+class HeartbeatInput(msgspec.Struct):
+    """The leases that an agent believes to hold, and news of itself."""
+
+    leases: list[LeaseRef] = []
+    load: Load | None = None
+    log: list[AgentLine] = []
+
+
+class EndedInput(msgspec.Struct):
+    """A process that is gone. `reason` is `exited`, `killed` or `never_started`."""
+
+    run: UUID
+    attempt: int
+    exit: int | None = None
+    reason: str = "exited"
+    message: str = ""
+
+
+class VariableInput(msgspec.Struct):
+    """A value, and its tags if they are to change."""
+
+    value: Any
+    tags: list[str] | None = None
+
+
+class Deployable(Protocol):
+    """What a deployment is to be, whoever asks for it."""
+
+    flow: str
+    name: str
+    entrypoint: str
+    tags: list[str]
+    retries: int
+    retry_delay: float
+    crash_retries: int | None
+    concurrency_limit: int | None
+    process: str
+    job_variables: dict[str, Any]
+
+
+def wrong_fields(request: Deployable) -> dict[str, str]:
+    """What of a deployment can't be taken, by field."""
+    fields: dict[str, str] = {}
+    if not 0 < len(request.flow) <= MAX_NAME:
+        fields["flow"] = f"1 to {MAX_NAME} characters."
+    if not 0 < len(request.name) <= 200 or "/" in request.name:
+        fields["name"] = "1 to 200 characters without a slash."
+    if not 0 < len(request.entrypoint) <= 1_000:
+        fields["entrypoint"] = "Like `flows.py:main`."
+    if len(request.tags) > MAX_TAGS or any(not 0 < len(tag) <= MAX_TAG for tag in request.tags):
+        fields["tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
+    if not 0 <= request.retries <= 10_000 or not 0 <= request.retry_delay <= 366 * 86_400:
+        fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
+    if request.crash_retries is not None and not 0 <= request.crash_retries <= 10_000:
+        fields["crash_retries"] = "0 to 10,000."
+    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= 1_000_000:
+        fields["concurrency_limit"] = "1 or more."
+    if request.process not in PROCESSES:
+        fields["process"] = f"One of {', '.join(PROCESSES)}."
+    return fields | _wrong_job_variables(request.job_variables)
+
+
+def _wrong_job_variables(variables: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with them. Those that only some launchers know are for these to judge."""
+    wrong: dict[str, str] = {}
+    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
+        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
+    env = variables.get("env", {})
+    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
+        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
+    memory = variables.get("memory_mib")
+    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
+        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
+    return wrong
+
+
+def _is_environment(name: str, text: Any) -> bool:
+    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text
