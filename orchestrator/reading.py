@@ -38,6 +38,7 @@ EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, 
 LONGEST = LATEST - EARLIEST  # a duration, µs
 MAX_SEQ = 2**62
 MAX_TOKEN = 200  # characters
+QUARANTINED_TEXT = 64 << 10  # characters that are kept of an entry which can't be taken
 STATES = frozenset(StateType)
 _Head = TypeVar("_Head", Batch, Stream)
 

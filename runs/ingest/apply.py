@@ -14,7 +14,7 @@ from django.db import DataError, transaction
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
-from orchestrator.reading import begins_local_run, may_open, read_kept
+from orchestrator.reading import QUARANTINED_TEXT, begins_local_run, may_open, read_kept
 from orchestrator.states import HELD, TERMINAL, StateType
 from orchestrator.wire import (
     Answer,
@@ -43,7 +43,6 @@ from tenants.trace import named, run_id
 
 logger = logging.getLogger(__name__)
 MAX_QUARANTINED = 100  # entries of one batch
-QUARANTINED_TEXT = 65_536  # characters of one entry
 QUIET_REJECTIONS = {"refused", "superseded"}  # kept in the attempt's history instead
 
 DataErrors = (DataError, psycopg.DataError, OverflowError)

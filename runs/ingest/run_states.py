@@ -8,20 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from django.conf import settings
 from django.db import connection
 
+from orchestrator.cleaned import clean_tags, error_of, parameters_of
 from orchestrator.states import By, StateType
 from orchestrator.wire import (
     MAX_MESSAGE,
     MAX_NAME,
-    MAX_PARAMETERS,
-    MAX_TAG,
-    MAX_TAGS,
-    MAX_TRACEBACK,
     About,
-    Error,
     RunState,
     clean_text,
     json_value,
@@ -131,7 +126,7 @@ def _new_run(
         name=clean_text(about.name, MAX_NAME) or f"run-{str(id)[-6:]}",
         origin=origin,
         created_by=actor.label[:254],
-        parameters=_parameters(about),
+        parameters=parameters_of(about),
         tags=clean_tags(about.tags),
         version=clean_text(about.version or "", 200),
         state_type=StateType.PENDING,
@@ -151,21 +146,6 @@ def _new_run(
 
 def _name(name: str) -> str:
     return clean_text(name, MAX_NAME) or "flow"
-
-
-def clean_tags(tags: list[str]) -> list[str]:
-    """At most 100 different tags of at most 200 characters, in order."""
-    return list(dict.fromkeys(clean_text(tag, MAX_TAG) for tag in tags[:MAX_TAGS] if tag))
-
-
-def _parameters(about: About) -> Any:
-    raw = bytes(about.parameters)
-    if not raw:
-        return {}
-    if len(raw) > MAX_PARAMETERS:
-        return {"…": f"{len(raw):,} bytes of parameters: more than the {MAX_PARAMETERS:,} that are kept"}
-    value = json_value(msgspec.json.decode(raw))
-    return value if isinstance(value, dict) else {"value": value}
 
 
 def apply_run_states(stream: OpenStream, subflows: dict[UUID, RunRow]) -> list[RunRow]:
@@ -210,21 +190,10 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         due_at=from_micros(stream.at(entry.at)) if entry.at is not None else None,
         run_count=entry.run_count,
         duration=entry.duration or 0,
-        error=error_json(entry.error),
+        error=error_of(entry.error),
     )
     stream.begun += not was_begun and row.started_at is not None
     return moved
-
-
-def error_json(error: Error | None) -> dict[str, str] | None:
-    """An exception as it is stored. Of a long traceback the end is kept: there it says what happened."""
-    if error is None:
-        return None
-    return {
-        "type": clean_text(error.type, 500),
-        "message": clean_text(error.message, 10_000),
-        "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
-    }
 
 
 def _late(stream: OpenStream, entry: RunState) -> list[Any]:

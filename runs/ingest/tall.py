@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from orchestrator.cleaned import clean_tags, error_of
 from orchestrator.ids import uuid7
 from orchestrator.states import RANK, StateType
 from orchestrator.wire import (
@@ -26,7 +27,6 @@ from orchestrator.wire import (
     clean_text,
     json_value,
 )
-from runs.ingest.run_states import clean_tags, error_json
 from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.transitions import RunRow
@@ -103,7 +103,7 @@ _UPSERT_TASKS = f"""
 
 def task_row(stream: OpenStream, run_id: UUID, entry: TaskState) -> tuple:
     """One task run as TASK_COLUMNS."""
-    error = error_json(entry.error)
+    error = error_of(entry.error)
     history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-MAX_TASK_HISTORY:]]
     return (
         stream.root.retention, stream.root.bucket, stream.attempt, entry.run_count, RANK[StateType(entry.state)],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from orchestrator import reading
-from orchestrator.reading import Part, begins_local_run, may_open
+from orchestrator.cleaned import clean_tags, error_of, parameters_of
+from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
 from orchestrator.testing.memory.asked import Asked, Refusal
-from orchestrator.testing.memory.cleaned import clean_tags, error_of, json_of, parameters_of
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.states import end_late, move, rank, settle
 from orchestrator.testing.memory.streams import OpenStream, mark, open_streams
@@ -31,10 +34,10 @@ from orchestrator.wire import (
     TaskState,
     Usage,
     clean_text,
+    json_value,
 )
 
 QUIET_REJECTIONS = {"refused", "superseded"}
-QUARANTINED_TEXT = 8_192
 
 
 def receive(store: Store, asked: Asked, received: int) -> Answer:
@@ -170,7 +173,7 @@ class _Application:
                 stream.root.memory = max(stream.root.memory, entry.memory)
             case Event():
                 told = {"run": run.id, "t": stream.at(entry.t), "event": clean_text(entry.event, MAX_NAME)}
-                payload = json_of(entry.payload)
+                payload = _json(entry.payload)
                 self.store.events.append({**told, "id": entry.id, "resource": entry.resource, "payload": payload})
             case Result():
                 told = {"run": run.id, "t": stream.at(entry.t), "event": "result.stored", "id": None}
@@ -178,7 +181,7 @@ class _Application:
                 self.store.events.append({**told, "resource": {"task": str(entry.task or "")}, "payload": payload})
             case Artifact():
                 told = {"id": entry.id, "run": run.id, "task": entry.task, "type": entry.type, "key": entry.key or ""}
-                more = {"data": json_of(entry.data), "description": entry.description or ""}
+                more = {"data": _json(entry.data), "description": entry.description or ""}
                 self.store.artifacts.append({**told, **more, "t": stream.at(entry.t)})
             case _:
                 raise AssertionError(entry)
@@ -265,7 +268,7 @@ def _write_line(stream: OpenStream, run: Run, entry: Log) -> None:
     lines.append(
         LogLine(
             line=len(lines) + 1, t=stream.at(entry.t), level=entry.level, logger=clean_text(entry.logger, 200),
-            message=entry.message, task=entry.task, attempt=stream.attempt, run=run.id, extra=json_of(entry.extra),
+            message=entry.message, task=entry.task, attempt=stream.attempt, run=run.id, extra=_json(entry.extra),
         )
     )  # fmt: skip
 
@@ -280,3 +283,9 @@ def _signals(stream: OpenStream) -> list[Signal]:
     if root.state_type == StateType.CANCELLING:
         return [Signal(root.id, "cancel")]
     return [Signal(root.id, "over")] if root.state_type in TERMINAL else []
+
+
+def _json(raw: msgspec.Raw) -> Any:
+    """JSON as the client wrote it, made fit to be kept."""
+    body = bytes(raw)
+    return json_value(json.loads(body)) if body else None

@@ -1,8 +1,7 @@
-"""What runs tell, cut and cleaned as it is kept."""
+"""What runs tell, cut and cleaned as every server keeps it."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ def parameters_of(about: About) -> Any:
 
 
 def error_of(error: Error | None) -> dict[str, str] | None:
-    """An exception; of a long traceback the end."""
+    """An exception. Of a long traceback the end is kept: there it says what happened."""
     if error is None:
         return None
     return {
@@ -30,12 +29,6 @@ def error_of(error: Error | None) -> dict[str, str] | None:
         "message": clean_text(error.message, 10_000),
         "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
     }
-
-
-def json_of(raw: msgspec.Raw) -> Any:
-    """JSON as the client wrote it, made fit to be kept."""
-    body = bytes(raw)
-    return json_value(json.loads(body)) if body else None
 
 
 def clean_tags(tags: list[str]) -> list[str]:
