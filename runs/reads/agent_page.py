@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from runs.models import Agent, AgentLogLine, Attempt, Lease
+from runs.reads.log_window import window
 from runs.transitions import micros
 from tenants.errors import NotFound
 
 MAX_HELD = 200
 RECENT = 10
-MAX_LINES = 1_000  # log lines in one answer
 
 _HEAVY = ("run__history", "run__error", "run__parameters")
 
@@ -52,17 +52,6 @@ def log(
     """A window of its own log, in the form of a run's: see `run_page.log`."""
     rows = AgentLogLine.objects.filter(agent_id=agent.id)
     last = rows.order_by("-line_no").values_list("line_no", flat=True).first()
-    if level:
-        rows = rows.filter(level__gte=level)
-    if text:
-        rows = rows.filter(message__icontains=text[:200])
-    limit = min(max(limit, 1), MAX_LINES)
-    if after is not None:
-        found = list(rows.filter(line_no__gt=after).order_by("line_no")[: limit + 1])
-        lines = found[:limit]
-    else:
-        rows = rows.filter(line_no__lt=before) if before is not None else rows
-        found = list(rows.order_by("-line_no")[: limit + 1])
-        lines = found[:limit][::-1]
+    lines, more = window(rows, after=after, before=before, limit=limit, level=level, text=text)
     told = [[line.line_no, micros(line.at), line.level, "", line.message] for line in lines]
-    return {"lines": told, "total": last or 0, "more": len(found) > limit}
+    return {"lines": told, "total": last or 0, "more": more}

@@ -12,13 +12,13 @@ from django.db import connection
 from django.db.models import Count
 
 from runs.models import Attempt, FlowRun, JournalStream, LogLine, TaskRun
+from runs.reads.log_window import window
 from runs.transitions import micros
 from tenants.errors import NotFound
 
 TASKS_A_PAGE = 100
 MAX_BARS = 100_000  # task runs on one timeline
 MAX_SUBFLOWS = 1_000
-MAX_LINES = 1_000  # log lines in one answer
 
 
 def find_run(workspace_id: UUID, id: UUID) -> FlowRun:
@@ -232,20 +232,9 @@ def log(
     rows = LogLine.objects.of_root(run)
     if not run.is_root:
         rows = rows.filter(run_id=run.id)
-    if level:
-        rows = rows.filter(level__gte=level)
     if task:
         rows = rows.filter(task_id=task)
-    if text:
-        rows = rows.filter(message__icontains=text[:200])
-    limit = min(max(limit, 1), MAX_LINES)
-    if after is not None:
-        found = list(rows.filter(line_no__gt=after).order_by("line_no")[: limit + 1])
-        lines, more = found[:limit], len(found) > limit
-    else:
-        rows = rows.filter(line_no__lt=before) if before is not None else rows
-        found = list(rows.order_by("-line_no")[: limit + 1])
-        lines, more = found[:limit][::-1], len(found) > limit
+    lines, more = window(rows, after=after, before=before, limit=limit, level=level, text=text)
     sources = _sources(run, lines)
     told = [[line.line_no, micros(line.t), line.level, sources.get(line.task_id, ""), line.message] for line in lines]
     return {"lines": told, "total": _lines(run), "more": more}
