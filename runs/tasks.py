@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -16,13 +16,13 @@ from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
 from runs import claims, outages, partitions, scheduling, waiting
+from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
 AGENTS_AT_ONCE = 5_000
-LATE_AFTER = timedelta(seconds=15)
 
 
 @shared_task

@@ -11,10 +11,11 @@ from runs.models.definitions import (
     WorkPool,
     WorkQueue,
 )
-from runs.models.executions import Artifact, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
+from runs.models.executions import LATE_AFTER, Artifact, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 
 __all__ = [
+    "LATE_AFTER",
     "Agent",
     "AgentLogLine",
     "Artifact",

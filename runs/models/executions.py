@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -11,6 +13,7 @@ from orchestrator.states import ALIVE, StateType
 from runs.models.definitions import InWorkspace
 from tenants.owned import TenantManager, TenantOwned, same_tenant
 
+LATE_AFTER = timedelta(seconds=15)  # A due run that nobody has taken for so long is late.
 STATE_TYPES = [(state.value, state.value.capitalize()) for state in StateType]
 
 

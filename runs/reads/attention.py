@@ -5,17 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
 from django.utils.timezone import now
 
-from runs.models import FlowRun, WorkQueue
+from runs.models import LATE_AFTER, FlowRun, WorkQueue
 from runs.reads import quarantine
 from runs.reads.pools import PoolRow
 
-LATE_AFTER = timedelta(seconds=15)
 LOOKED_AT = 200  # newest runs of each bad end
 SHOWN = 6  # of each kind
 
