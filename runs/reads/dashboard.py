@@ -14,7 +14,7 @@ from django.utils.timezone import now
 from redis.exceptions import RedisError
 
 from orchestrator.states import StateType
-from runs.messenger import client
+from runs.messenger import client, messenger
 from runs.models import FlowRun, Lease, Schedule
 from runs.reads.over_time import OverTime
 from runs.reads.pools import PoolRow
@@ -158,10 +158,11 @@ def task_runs_a_minute(workspace_id: UUID) -> float:
     except (RedisError, OSError) as error:
         logger.warning("the rate of task runs is counted anew: Redis is away (%s)", error)
         return _count_task_runs(workspace_id)
-    if known is None:
-        known = json.dumps(_count_task_runs(workspace_id))
-        client().set(key, known, ex=KEPT)
-    return json.loads(known)
+    if known is not None:
+        return json.loads(known)
+    rate = _count_task_runs(workspace_id)
+    messenger.send(lambda redis: redis.set(key, json.dumps(rate), ex=KEPT))
+    return rate
 
 
 def _count_task_runs(workspace_id: UUID) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -20,7 +21,7 @@ from django.utils.timezone import now
 from redis.exceptions import RedisError
 
 from orchestrator.states import ALIVE
-from runs.messenger import client
+from runs.messenger import client, messenger
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,14 @@ def _recall(workspace_id: UUID, step: timedelta, starts: list[datetime]) -> dict
 
 def _remember(workspace_id: UUID, step: timedelta, counted: Mapping[datetime, dict[str, int]], at: datetime) -> None:
     lives = {start: _life(start + step, bar, at) for start, bar in counted.items()}
-    try:
-        with client().pipeline(transaction=False) as pipeline:
-            for start, life in lives.items():
-                if life:
-                    pipeline.set(_key(workspace_id, step, start), json.dumps(counted[start]), ex=life)
-            pipeline.execute()
-    except (RedisError, OSError):
-        return  # Said already, by the read before.
+
+    def keep(redis: Any) -> None:
+        for start, life in lives.items():
+            if life:
+                redis.set(_key(workspace_id, step, start), json.dumps(counted[start]), ex=life)
+
+    if any(lives.values()):
+        messenger.send(keep)
 
 
 def _life(end: datetime, bar: Mapping[str, int], at: datetime) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from runs.messenger import messenger
 from runs.models import Agent, FlowRun, WorkPool
 from runs.reads import dashboard, over_time, run_list
 from runs.reads.attention import attention
@@ -39,7 +40,9 @@ def age(company: Company, ids: Any, **span: float) -> None:
 
 def counted(company: Company, range: str = "24h") -> over_time.OverTime:
     with company.scope():
-        return over_time.over_time(company.workspace.id, range)
+        found = over_time.over_time(company.workspace.id, range)
+    assert messenger.flush()  # What is remembered is sent by a thread.
+    return found
 
 
 def needs_a_look(company: Company) -> Any:
