@@ -50,8 +50,3 @@ def spend(organization_id: UUID, size: int) -> None:
 def _forget_the_full(at: float) -> None:
     for id in [id for id, full_at in _full_at.items() if full_at <= at]:
         del _full_at[id]
-
-
-def forget() -> None:
-    """Begin with full buckets (between tests)."""
-    _full_at.clear()
