@@ -135,20 +135,36 @@ def test_nothing_new_answers_after_a_while(acme: Company, monkeypatch: pytest.Mo
     assert run(wait(by.id, key, since=0)) == [NOTHING]
 
 
+@pytest.fixture
+def nothing_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits hears every word: nobody waits before this process has subscribed, so nobody has to catch up."""
+
+    subscribed: set[wakeups.Waiters] = set()
+    hear, counter = wakeups.Waiters.hear, wakeups.Waiters.counter
+
+    def hear_words_alone(self: wakeups.Waiters, message: str | None) -> None:
+        if message is None:
+            subscribed.add(self)
+        else:
+            hear(self, message)
+
+    async def after_subscribing(self: wakeups.Waiters, pool_id: str) -> int:
+        while self not in subscribed:
+            await asyncio.sleep(0.001)
+        return await counter(self, pool_id)
+
+    monkeypatch.setattr(wakeups.Waiters, "hear", hear_words_alone)
+    monkeypatch.setattr(wakeups.Waiters, "counter", after_subscribing)
+
+
+@pytest.mark.usefixtures("nothing_missed")
 def test_a_word_wakes_as_many_as_there_is_work(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakeups, "SECOND_THOUGHTS", LONG)
     by, key = agent(acme), acme.key("agent", "agent")
     left: list[int] = []
 
-    async def nothing_was_missed(self: wakeups.Waiters, pool_id: str) -> None:
-        pass
-
-    monkeypatch.setattr(wakeups.Waiters, "_catch_up", nothing_was_missed)
-
     async def wake() -> None:
         await until_somebody_waits(acme.pool.id, 3)
-        while not await wakeups.announcements().client.pubsub_numpat():
-            await asyncio.sleep(0.001)
         await sync_to_async(waiting._wake)(client(), {str(acme.pool.id): 2})
         while len(waiting_events(acme.pool.id)) > 1:
             await asyncio.sleep(0.001)
@@ -172,6 +188,7 @@ def test_when_nobody_takes_the_work_others_are_woken(acme: Company, monkeypatch:
     assert run(*[wait(by.id, key, since=0)] * 3, wake)[:3] == [work(1)] * 3
 
 
+@pytest.mark.usefixtures("nothing_missed")
 @pytest.mark.django_db(transaction=True)
 def test_when_the_work_was_taken_nobody_else_is_woken(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
@@ -181,6 +198,7 @@ def test_when_the_work_was_taken_nobody_else_is_woken(acme: Company, monkeypatch
 
     async def say_again(self: wakeups.Waiters, *values: Any) -> None:
         await sync_to_async(claim)(acme, by)
+        assert await sync_to_async(messenger.flush)()
         await thoughts(self, *values)
         said.extend(["again"] * len(waiting_events(acme.pool.id)))
         for event in waiting_events(acme.pool.id):
