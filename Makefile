@@ -44,7 +44,7 @@ screenshots: install ## Make the screenshots of the README
 
 lock: install ## Choose new versions of all libraries
 	deploy/retry.sh $(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip compile pyproject.toml --extra server --extra test --extra examples --upgrade --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	$(PYTHON) -m uv pip compile pyproject.toml --extra server --extra blocks --extra test --extra examples --upgrade --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
 clean: ## Remove what was installed and built; data stays
 	rm -rf .venv .tools static/dist staticfiles build dist *.egg-info
