@@ -1,4 +1,4 @@
-"""From a person and an address to an actor: every page under `/o/<organization>/<workspace>/` begins here."""
+"""From a person and an address to an actor: every page under `/o/<organization>/` begins here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
 from tenants.scope import tenant_scope, user_scope
 
 LAST_WORKSPACE = "last_workspace"  # in the session: (organization, workspace) slugs
+MOST = 1_000  # organizations and workspaces of one person that lists show
 
 
 def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
@@ -33,7 +34,28 @@ def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
         role = _role(membership, found) if found else None
     if found is None or role is None:
         raise NotFound("There is no such workspace, or you don't belong to it.")
-    return Actor("user", membership.organization_id, found.id, role, membership.user.email, user_id=user_id)
+    return _actor(membership, found.id, role)
+
+
+def organization_actor(user_id: UUID, organization: str) -> Actor:
+    """Who a person is in an organization, outside its workspaces.
+
+    Raises:
+        NotFound: There is no such organization, or the person does not belong to it: the same answer.
+    """
+    return _actor(_membership(user_id, organization))
+
+
+def _actor(membership: Membership, workspace_id: UUID | None = None, role: str = "") -> Actor:
+    return Actor(
+        "user",
+        membership.organization_id,
+        workspace_id,
+        role,
+        membership.user.email,
+        user_id=membership.user_id,
+        organization_role=membership.role,
+    )
 
 
 def _membership(user_id: UUID, organization: str) -> Membership:
@@ -52,22 +74,24 @@ def _role(membership: Membership, workspace: Workspace) -> str | None:
     return own.values_list("role", flat=True).first()
 
 
-def workspaces_of(user_id: UUID) -> list[tuple[Organization, Workspace]]:
-    """The workspaces that a person may enter, by organization and name."""
+def organizations_of(user_id: UUID) -> list[Organization]:
+    """The organizations that a person belongs to, by name."""
     with user_scope(user_id):
-        memberships = list(Membership.objects.filter(user_id=user_id).select_related("organization"))
-    found: list[tuple[Organization, Workspace]] = []
-    for membership in sorted(memberships, key=lambda each: each.organization.name):
-        with tenant_scope(membership.organization_id):
-            visible = Workspace.objects.order_by("name")
-            if membership.role not in OWNS_ALL_WORKSPACES:
-                own = WorkspaceMembership.objects.filter(user_id=user_id).values("workspace_id")
-                visible = visible.filter(id__in=own)
-            found += [(membership.organization, workspace) for workspace in visible[:200]]
-    return found
+        own = Membership.objects.filter(user_id=user_id).select_related("organization")
+        return [membership.organization for membership in own.order_by("organization__name")[:MOST]]
 
 
-def workspace_page(verb: str | dict[str, str]) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def workspaces_of(user_id: UUID) -> list[tuple[Organization, Workspace]]:
+    """The workspaces that a person may enter, by organization and name. The database's policy `own` chooses them."""
+    with user_scope(user_id):
+        visible = Workspace.objects.select_related("organization").order_by("organization__name", "name")
+        return [(workspace.organization, workspace) for workspace in visible[:MOST]]
+
+
+Page = Callable[..., HttpResponse]
+
+
+def workspace_page(verb: str | dict[str, str]) -> Callable[[Page], Page]:
     """Make a view a page of a workspace: signed in, allowed to do `verb`, inside the tenant's transaction.
 
     The view is called with the request and the rest of the address; `request.actor`, `request.organization` and
@@ -75,11 +99,30 @@ def workspace_page(verb: str | dict[str, str]) -> Callable[[Callable[..., HttpRe
     may differ by method.
     """
 
-    def wrap(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def enter(request: Any, organization: str, workspace: str) -> Actor:
+        return workspace_actor(request.user.id, organization, workspace)
+
+    return _page(verb, enter)
+
+
+def organization_page(verb: str | dict[str, str]) -> Callable[[Page], Page]:
+    """Make a view a page of an organization, as `workspace_page` does for workspaces; `request.workspace` is None."""
+
+    def enter(request: Any, organization: str) -> Actor:
+        return organization_actor(request.user.id, organization)
+
+    return _page(verb, enter)
+
+
+def _page(verb: str | dict[str, str], enter: Callable[..., Actor]) -> Callable[[Page], Page]:
+    places = [name for name in ("organization", "workspace") if name in enter.__annotations__]
+
+    def wrap(view: Page) -> Page:
         @wraps(view)
-        def page(request: HttpRequest, organization: str, workspace: str, **rest: Any) -> HttpResponse:
+        def page(request: HttpRequest, **address: Any) -> HttpResponse:
             try:
-                return _serve(view, verb, request, organization, workspace, rest)
+                actor = enter(request, **{name: address.pop(name) for name in places})
+                return _serve(view, verb, request, actor, address)
             except NotFound as problem:
                 raise Http404(problem.message) from problem
             except Forbidden as problem:
@@ -88,25 +131,34 @@ def workspace_page(verb: str | dict[str, str]) -> Callable[[Callable[..., HttpRe
                 context = {"problem": problem, "status": problem.status}
                 return render(request, "problem.html", context, status=problem.status)
 
-        return login_required(page)
+        signed_in = login_required(page)
+        signed_in.verb = verb  # What the door asks for, for whoever wants to know: the matrix of rights does.
+        return signed_in
 
     return wrap
 
 
-def _serve(view: Any, verb: Any, request: Any, organization: str, workspace: str, rest: dict[str, Any]) -> HttpResponse:
-    request.workspaces = workspaces_of(request.user.id)
+def _serve(view: Page, verb: str | dict[str, str], request: Any, actor: Actor, address: dict[str, Any]) -> HttpResponse:
     wanted = verb if isinstance(verb, str) else verb.get(request.method, "")
-    actor = workspace_actor(request.user.id, organization, workspace)
     if not wanted:
         return HttpResponse(status=405, headers={"Allow": ", ".join(verb)})
+    request.workspaces = workspaces_of(actor.user_id)
     with tenant_scope(actor.organization_id):
         require(actor, wanted)
         request.actor = actor
         request.organization = Organization.objects.get(id=actor.organization_id)
-        request.workspace = Workspace.objects.get(id=actor.workspace_id)
-        if request.session.get(LAST_WORKSPACE) != [organization, workspace]:
-            request.session[LAST_WORKSPACE] = [organization, workspace]
-        response = view(request, **rest)
+        request.workspace = Workspace.objects.get(id=actor.workspace_id) if actor.workspace_id else None
+        _remember(request)
+        response = view(request, **address)
         if isinstance(response, SimpleTemplateResponse):
             response.render()
     return response
+
+
+def _remember(request: Any) -> None:
+    """The workspace that was looked at last, to which the bare address leads."""
+    if request.workspace is None:
+        return
+    here = [request.organization.slug, request.workspace.slug]
+    if request.session.get(LAST_WORKSPACE) != here:
+        request.session[LAST_WORKSPACE] = here

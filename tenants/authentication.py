@@ -67,7 +67,7 @@ def _key_actor(hash: bytes) -> Actor | None:
     with tenant_scope(row[0]):
         key = ApiKey.objects.get(id=row[1])
         _note_use(key)
-    return Actor("key", key.organization_id, key.workspace_id, key.role, key.name)
+    return Actor("key", key.organization_id, key.workspace_id, key.role, key.name, key_id=key.id)
 
 
 def _note_use(key: ApiKey) -> None:

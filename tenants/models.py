@@ -166,3 +166,51 @@ class ApiKey(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class OrganizationKey(TenantOwned):
+    """A data key that seals an organization's secrets, itself sealed ("wrapped") by a master key. See encryption.py."""
+
+    number = models.PositiveIntegerField()
+    master = models.CharField(max_length=40)  # The name of the master key that wraps it.
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "organization_key"
+        constraints = [models.UniqueConstraint(fields=["organization", "number"], name="organization_key_number")]
+
+
+class AuditEntry(TenantOwned):
+    """Who did what to which object, from where. Written with the change, never altered; see audit.py.
+
+    `number` and `hash` are given by the tick that seals: the hash covers the entry and the hash before it.
+    """
+
+    workspace_id = models.UUIDField(null=True)  # No foreign key: the entry outlives what it tells of.
+    at = models.DateTimeField(default=now)
+    action = models.CharField(max_length=60)
+    actor_kind = models.CharField(max_length=10)
+    actor = models.CharField(max_length=254)
+    user_id = models.UUIDField(null=True)
+    object_type = models.CharField(max_length=40, blank=True)
+    object_id = models.UUIDField(null=True)
+    object_name = models.CharField(max_length=500, blank=True)
+    details = models.JSONField(default=dict)
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    number = models.BigIntegerField(null=True)
+    hash = models.BinaryField(max_length=32, null=True)
+
+    class Meta:
+        db_table = "audit_entry"
+        constraints = [models.UniqueConstraint(fields=["organization", "number"], name="audit_entry_number")]
+        indexes = [
+            models.Index(fields=["organization", "-at", "-id"], name="audit_entry_list"),
+            models.Index(fields=["organization", "object_id", "-at"], name="audit_entry_of_object"),
+            models.Index(fields=["organization", "action", "-at"], name="audit_entry_by_action"),
+            models.Index(fields=["organization", "at"], condition=models.Q(number=None), name="audit_entry_unsealed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"

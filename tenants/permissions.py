@@ -11,10 +11,40 @@ from rest_framework.permissions import BasePermission
 from tenants.errors import Forbidden
 from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
 
-_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
+_MEMBER = frozenset({"organization.view", "people.view"})
+_BILLING = _MEMBER | {"usage.view", "billing.view", "billing.edit"}
+_ADMIN = _MEMBER | {
+    "organization.edit",
+    "people.edit",
+    "workspaces.create",
+    "keys.manage",
+    "audit.view",
+    "usage.view",
+    "billing.view",
+    "admin.use",
+}
+
+ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
+    OrganizationRole.MEMBER: _MEMBER,
+    OrganizationRole.BILLING: _BILLING,
+    OrganizationRole.ADMIN: _ADMIN,
+    OrganizationRole.OWNER: _ADMIN | _BILLING | {"organization.delete", "sso.edit"},
+}
+
+_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
-_EDIT = {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit", "quarantine.edit"}
+_EDIT = {
+    "deployments.edit",
+    "variables.edit",
+    "blocks.edit",
+    "blocks.use",
+    "automations.edit",
+    "pools.edit",
+    "bundles.write",
+    "schedules.edit",
+    "quarantine.edit",
+}
 _DEVELOP = _RUN | _AGENT | _EDIT
 
 WORKSPACE_VERBS: dict[str, frozenset[str]] = {
@@ -22,13 +52,15 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     WorkspaceRole.RUNNER: _RUN,
     WorkspaceRole.AGENT: _AGENT,
     WorkspaceRole.DEVELOPER: _DEVELOP,
-    WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.edit"},
+    WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.assign"},
     # What a run's own token may do, while its lease lives. The journal alone outlives it.
     "run": frozenset(
         {
             "journal.write",
             "variables.view",
             "variables.edit",
+            "blocks.view",
+            "blocks.use",
             "runs.view",
             "runs.trigger",
             "deployments.view",
@@ -38,25 +70,28 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     "run.over": frozenset({"journal.write"}),
 }
 OWNS_ALL_WORKSPACES = frozenset({OrganizationRole.OWNER, OrganizationRole.ADMIN})
-VERBS = frozenset().union(*WORKSPACE_VERBS.values())
+VERBS = frozenset().union(*WORKSPACE_VERBS.values(), *ORGANIZATION_VERBS.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asks, in which workspace, in which role.
 
-    `kind` is `user`, `key` or `run`; `label` is how lists and audit name the actor. A run's actor carries its root
-    and attempt.
+    `kind` is `user`, `key`, `run` or `system`; `label` is how lists and audit name the actor. `role` is the one in the
+    workspace, `organization_role` the one a person has in the organization; either may be missing. A run's actor
+    carries its root and attempt, a key's the key.
     """
 
     kind: str
     organization_id: UUID
-    workspace_id: UUID
+    workspace_id: UUID | None
     role: str
     label: str
     user_id: UUID | None = None
     run_id: UUID | None = None
     attempt: int | None = None
+    key_id: UUID | None = None
+    organization_role: str = ""
     is_authenticated: bool = True
 
 
@@ -64,11 +99,13 @@ def can(actor: Actor, verb: str, object: Any = None) -> bool:
     """Say whether the actor may do `verb`, to `object` if one is meant."""
     if verb not in VERBS:
         raise ValueError(f"{verb} is in no role's list of verbs")
-    if verb not in WORKSPACE_VERBS.get(actor.role, ()):
+    in_workspace = actor.workspace_id is not None and verb in WORKSPACE_VERBS.get(actor.role, ())
+    if not in_workspace and verb not in ORGANIZATION_VERBS.get(actor.organization_role, ()):
         return False
     if object is None:
         return True
-    return _place(object) in {(actor.organization_id, actor.workspace_id), (actor.organization_id, None)}
+    organization_id, workspace_id = _place(object)
+    return organization_id == actor.organization_id and (not in_workspace or workspace_id in {actor.workspace_id, None})
 
 
 def _place(object: Any) -> tuple[UUID | None, UUID | None]:
@@ -83,7 +120,9 @@ def _place(object: Any) -> tuple[UUID | None, UUID | None]:
 def require(actor: Actor, verb: str, object: Any = None) -> None:
     """Raise Forbidden unless `can()`."""
     if not can(actor, verb, object):
-        raise Forbidden(f"Your role ({actor.role}) may not do this ({verb}). Ask an owner of the workspace.")
+        role = actor.role or actor.organization_role
+        whom = "the organization" if verb in ORGANIZATION_VERBS[OrganizationRole.OWNER] else "the workspace"
+        raise Forbidden(f"Your role ({role}) may not do this ({verb}). Ask an owner of {whom}.")
 
 
 class VerbPermission(BasePermission):

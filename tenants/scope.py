@@ -53,8 +53,7 @@ def tenant_scope(organization_id: UUID) -> Iterator[None]:
     former = _current.get()
     if former is not None and (former.system or former.organization_id not in (None, organization_id)):
         raise CrossTenantScope(CrossTenantScope.__doc__)
-    user_id = former.user_id if former else None
-    with _opened(Scope(organization_id=organization_id, user_id=user_id), former):
+    with _opened(Scope(organization_id=organization_id), former):  # A person's own rows elsewhere are not its tenant's.
         yield
 
 

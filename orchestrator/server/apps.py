@@ -31,6 +31,7 @@ def after_migrate(using: str, **details: Any) -> None:
     with connections[using].cursor() as cursor:
         for table in _parents(cursor):
             cursor.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON "{table}" TO app, system')
+        cursor.execute("REVOKE UPDATE, DELETE ON audit_entry FROM app")  # It is added to and read, and nothing else.
         cursor.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app, system")
         partitions.ensure(cursor, datetime.now(UTC).date())
 

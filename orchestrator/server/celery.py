@@ -30,6 +30,7 @@ app.conf.beat_schedule = {
     "create scheduled runs": _tick("runs.tasks.create_scheduled_runs", settings.TICK_SECONDS),
     "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
     "note waiting agents": _tick("runs.tasks.note_waiting_agents", 10),
+    "seal audit": _tick("tenants.tasks.seal_audit", 5),
     "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
 }
 app.conf.task_routes = {entry["task"]: {"queue": "ticks"} for entry in app.conf.beat_schedule.values()}

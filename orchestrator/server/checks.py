@@ -4,6 +4,7 @@ E001 PostgreSQL is older than 16.
 E002 A partition of the tall tables is missing for tomorrow.
 E003 SECRET_KEY is not set though the database is given from outside.
 E004 All processes together may open more connections than PostgreSQL takes.
+E005 MASTER_KEYS is missing or holds no keys: secrets could not be sealed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 
 from orchestrator.server import environment
 from runs import partitions
+from tenants import encryption
 
 OLDEST_POSTGRES = 16
 LOOP_THREADS = 1  # What the event loop asks of the database goes through one thread.
@@ -91,3 +94,15 @@ def secret_key(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if settings.SECRET_KEY_IS_GIVEN or not environment.text("DATABASE_URL"):
         return []
     return [Error("SECRET_KEY is not set.", hint="Set SECRET_KEY or SECRET_KEY_FILE.", id="orchestrator.E003")]
+
+
+@register(Tags.security)
+def master_keys(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Secrets at rest need one. The embedded stack has its own as soon as it was started."""
+    if not settings.MASTER_KEYS and not environment.text("DATABASE_URL"):
+        return []
+    try:
+        encryption.master_keys()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="Set MASTER_KEYS or MASTER_KEYS_FILE.", id="orchestrator.E005")]
+    return []

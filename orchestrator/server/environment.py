@@ -79,3 +79,23 @@ def database(url: str, *, role: str | None, statement_timeout: float) -> dict:
         "OPTIONS": {"prepare_threshold": 5, **dict(parse_qsl(parts.query)), "options": " ".join(options)},
         "TEST": {"TEMPLATE": "template0"},
     }
+
+
+def mail(url: str) -> dict:
+    """Django's settings of one mail server; without a URL, mails go to the console."""
+    if not url:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    parts = urlsplit(url)
+    ports = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+    if parts.scheme not in ports or not parts.hostname:
+        raise ImproperlyConfigured("EMAIL_URL is smtp://, smtp+tls:// or smtps://, like smtps://user:password@host:465")
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or ports[parts.scheme],
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_TIMEOUT": 20,
+    }

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from tenants.trace import named, request_id, run_id
+from tenants.trace import address, client_address, named, request_id, run_id
 
 HEADER = "X-Request-ID"
 _SOUND = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -24,7 +25,7 @@ _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "r
 
 
 class RequestId:
-    """The first middleware: from here on the request has an id."""
+    """The first middleware: from here on the request has an id, and the address of who asks is known."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -32,7 +33,9 @@ class RequestId:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get(HEADER, "")
         id = given if _SOUND.fullmatch(given) else os.urandom(8).hex()
-        with named(request_id, id):
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        client = client_address(request.META.get("REMOTE_ADDR", ""), forwarded, settings.PROXY_HOPS)
+        with named(request_id, id), named(address, client):
             response = self.get_response(request)
         response.headers[HEADER] = id
         return response

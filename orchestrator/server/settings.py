@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from urllib.parse import urlsplit
 
 from orchestrator.server import environment as env
 from orchestrator.server import logs
@@ -18,6 +19,12 @@ SECRET_KEY = _given_key or secrets.token_urlsafe(50)
 PUBLIC_URL = (env.text("PUBLIC_URL") or STACK.get("PUBLIC_URL") or "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 SECURE = PUBLIC_URL.startswith("https://")
+ON_LOOPBACK = urlsplit(PUBLIC_URL).hostname in {"127.0.0.1", "localhost", "::1"}
+PROXY_HOPS = int(env.number("PROXY_HOPS", 0))  # proxies of ours that append to X-Forwarded-For
+# Seal secrets at rest: `name:base64`, newest first. See tenants/encryption.py.
+MASTER_KEYS = env.text("MASTER_KEYS") or STACK.get("MASTER_KEYS", "")
+# May requests that tenants ask for (webhooks, log-in providers) reach private addresses?
+OUTBOUND_PRIVATE = env.boolean("OUTBOUND_PRIVATE", ON_LOOPBACK)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "orchestrator.server.urls"
 WSGI_APPLICATION = None
@@ -183,6 +190,11 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "files"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# ── Mail: smtp://, smtp+tls:// (STARTTLS) or smtps://, with user and password; without one, mails are printed ─────
+EMAIL_URL = env.text("EMAIL_URL")
+MAIL_CONFIGURED = bool(EMAIL_URL)
+globals().update(env.mail(EMAIL_URL))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM") or f"Orchestrator <no-reply@{urlsplit(PUBLIC_URL).hostname}>"
 
 LOGGING = logs.configuration(level=env.text("LOG_LEVEL", "WARNING"), form=env.text("LOG_FORMAT", "text"))

@@ -10,6 +10,8 @@ urlpatterns = [
     path("api/v1/", include("orchestrator.server.api_urls")),
     path("", include("allauth.account.urls")),
     path("", include("tenants.urls")),
+    path("o/<slug:organization>/", include("tenants.organization_urls")),
+    path("o/<slug:organization>/", include("runs.organization_urls")),
     path("o/<slug:organization>/<slug:workspace>/", include("blocks.urls")),
     path("o/<slug:organization>/<slug:workspace>/", include("runs.urls")),
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from runs.cursors import newest
+from tenants.cursors import newest
 from tenants.messages import page_size
 
 

@@ -10,8 +10,8 @@ from django.db import connection
 
 from orchestrator.wire import REJECTIONS
 from runs import quarantine
-from runs.cursors import newest
 from runs.models import FlowRun, JournalQuarantine
+from tenants.cursors import newest
 
 PAGE = 50
 MOST = 1_000  # entries that are counted one by one

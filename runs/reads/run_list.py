@@ -14,9 +14,9 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.states import StateType
-from runs.cursors import newest
 from runs.models import FlowRun
 from runs.reads import over_time as remembered
+from tenants.cursors import newest
 
 PAGE = 50
 RANGES = {

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from orchestrator.ids import uuid7
-from runs.cursors import write_cursor
 from runs.models import FlowRun
+from tenants.cursors import write_cursor
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.runs.work import agent, claim, deploy, in_seconds, moment, start, trigger

@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from orchestrator.ids import uuid7
-from tenants.access import LAST_WORKSPACE, workspace_actor, workspace_page, workspaces_of
+from tenants.access import LAST_WORKSPACE, organizations_of, workspace_actor, workspace_page, workspaces_of
 from tenants.errors import Conflict, NotFound
 from tenants.models import Membership, Workspace, WorkspaceMembership
 from tenants.provisioning import create_workspace
@@ -179,3 +179,16 @@ def test_the_door_costs_few_queries(acme: Company, vera: Any) -> None:
         query["sql"] for query in captured if query["sql"].startswith("SELECT") and "set_config" not in query["sql"]
     ]
     assert len([each for each in asked if "set_config" not in each]) <= 8
+
+
+def test_a_persons_workspaces_are_those_they_own_or_have_a_part_in(
+    acme: Company, globex: Company, bob: Any, eve: Any, django_assert_max_num_queries: Any
+) -> None:
+    with globex.scope():
+        Membership.objects.create(organization=globex.organization, user=bob, role="member")
+        create_workspace(organization=globex.organization, name="Closed to Bob")
+    with django_assert_max_num_queries(5):  # Two savepoints, the scope, and one for all organizations.
+        found = workspaces_of(bob.id)
+    assert [(organization.slug, workspace.slug) for organization, workspace in found] == [("acme", "main")]
+    assert [workspace.slug for _, workspace in workspaces_of(eve.id)] == ["closed-to-bob", "main"]
+    assert [organization.slug for organization in organizations_of(bob.id)] == ["acme", "globex"]

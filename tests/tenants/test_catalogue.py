@@ -23,6 +23,7 @@ UNTIED = {
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
+    "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
 }
 BEYOND_TENANTS = {"organization", "person"}  # foreign keys to these are plain ones
 
@@ -73,6 +74,8 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("membership", "own", ["app"], "SELECT"),
         ("organization", "look_up", ["owner"], "SELECT"),
         ("organization", "own", ["app"], "SELECT"),
+        ("workspace", "own", ["app"], "SELECT"),
+        ("workspace_membership", "own", ["app"], "SELECT"),
     ]
 
 

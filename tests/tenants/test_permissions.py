@@ -11,16 +11,26 @@ import pytest
 from orchestrator.ids import uuid7
 from tenants.errors import Forbidden
 from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
-from tenants.permissions import OWNS_ALL_WORKSPACES, VERBS, WORKSPACE_VERBS, Actor, can, require
+from tenants.permissions import (
+    ORGANIZATION_VERBS,
+    OWNS_ALL_WORKSPACES,
+    VERBS,
+    WORKSPACE_VERBS,
+    Actor,
+    can,
+    require,
+)
 
 ORGANIZATION, WORKSPACE = uuid7(), uuid7()
 
-# viewer, runner, agent, developer, owner, run, run.over
+# In a workspace: viewer, runner, agent, developer, owner, run, run.over
 MATRIX = """
     runs.view          v r . d o t .
     deployments.view   v r a d o t .
     pools.view         v r a d o . .
     variables.view     v r . d o t .
+    blocks.view        v r . d o t .
+    automations.view   v r . d o . .
     runs.trigger       . r . d o t .
     runs.cancel        . r . d o . .
     agents.work        . . a d o . .
@@ -28,34 +38,67 @@ MATRIX = """
     bundles.read       . . a d o t .
     deployments.edit   . . . d o . .
     variables.edit     . . . d o t .
+    blocks.edit        . . . d o . .
+    blocks.use         . . . d o t .
+    automations.edit   . . . d o . .
     pools.edit         . . . d o . .
     bundles.write      . . . d o . .
     schedules.edit     . . . d o . .
     quarantine.edit    . . . d o . .
     workspace.edit     . . . . o . .
     keys.edit          . . . . o . .
-    people.edit        . . . . o . .
+    people.assign      . . . . o . .
+"""
+# In the organization: member, billing, admin, owner
+ORGANIZATION_MATRIX = """
+    organization.view    m b a o
+    people.view          m b a o
+    usage.view           . b a o
+    billing.view         . b a o
+    billing.edit         . b . o
+    organization.edit    . . a o
+    people.edit          . . a o
+    workspaces.create    . . a o
+    keys.manage          . . a o
+    audit.view           . . a o
+    admin.use            . . a o
+    organization.delete  . . . o
+    sso.edit             . . . o
 """
 ROLES = ["viewer", "runner", "agent", "developer", "owner", "run", "run.over"]
-ALLOWED = {
-    (role, verb): mark != "."
-    for verb, *marks in (line.split() for line in MATRIX.strip().splitlines())
-    for role, mark in zip(ROLES, marks, strict=True)
-}
+ORGANIZATION_ROLES = ["member", "billing", "admin", "owner"]
 
 
-def actor(role: str) -> Actor:
-    return Actor("key", ORGANIZATION, WORKSPACE, role, "somebody")
+def allowed(matrix: str, roles: list[str]) -> dict[str, set[str]]:
+    """The verbs of each role."""
+    rows = [line.split() for line in matrix.strip().splitlines()]
+    return {role: {verb for verb, *marks in rows if marks[place] != "."} for place, role in enumerate(roles)}
+
+
+def actor(role: str, organization_role: str = "") -> Actor:
+    return Actor("key", ORGANIZATION, WORKSPACE, role, "somebody", organization_role=organization_role)
 
 
 def test_the_matrix_names_every_role_and_verb() -> None:
     assert set(ROLES) == set(WORKSPACE_VERBS) == {*WorkspaceRole.values, "run", "run.over"}
-    assert {verb for _, verb in ALLOWED} == VERBS
+    assert set(ORGANIZATION_ROLES) == set(ORGANIZATION_VERBS) == {*OrganizationRole.values}
+    assert {line.split()[0] for line in (MATRIX + ORGANIZATION_MATRIX).strip().splitlines() if line.strip()} == VERBS
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_roles_and_verbs(role: str) -> None:
-    assert {verb: can(actor(role), verb) for verb in VERBS} == {verb: ALLOWED[role, verb] for verb in VERBS}
+def test_roles_in_a_workspace(role: str) -> None:
+    assert {verb for verb in VERBS if can(actor(role), verb)} == allowed(MATRIX, ROLES)[role]
+
+
+@pytest.mark.parametrize("role", ORGANIZATION_ROLES)
+def test_roles_in_an_organization(role: str) -> None:
+    expected = allowed(ORGANIZATION_MATRIX, ORGANIZATION_ROLES)[role]
+    assert {verb for verb in VERBS if can(actor("", role), verb)} == expected
+
+
+def test_a_role_in_a_workspace_counts_only_in_one() -> None:
+    nowhere = Actor("user", ORGANIZATION, None, "owner", "somebody", organization_role="member")
+    assert {verb for verb in VERBS if can(nowhere, verb)} == {"organization.view", "people.view"}
 
 
 @pytest.mark.parametrize("role", ["", "god", "admin", "OWNER"])
@@ -80,8 +123,8 @@ def test_an_object_has_to_be_of_the_same_workspace(organization: UUID, workspace
 
 def test_an_organization_and_a_workspace_are_their_own() -> None:
     own, foreign = Organization(id=ORGANIZATION), Organization(id=uuid7())
-    assert can(actor("owner"), "people.edit", own)
-    assert not can(actor("owner"), "people.edit", foreign)
+    assert can(actor("", "owner"), "people.edit", own)
+    assert not can(actor("", "owner"), "people.edit", foreign)
     here, beside = (Workspace(id=id, organization_id=ORGANIZATION) for id in (WORKSPACE, uuid7()))
     assert can(actor("owner"), "workspace.edit", here)
     assert not can(actor("owner"), "workspace.edit", beside)

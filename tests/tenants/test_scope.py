@@ -120,7 +120,7 @@ def test_a_person_sees_their_own_memberships_before_one_is_chosen(acme: Company,
     with user_scope(alice.id):
         assert [o.slug for o in Organization.objects.all()] == ["acme"]
         assert [m.user_id for m in Membership.objects.all()] == [alice.id]
-        assert Workspace.objects.count() == 0
+        assert [w.organization_id for w in Workspace.objects.all()] == [acme.organization.id]
         assert Organization.objects.filter(slug="acme").update(name="Mine") == 0
 
 

@@ -1,10 +1,12 @@
 """The embedded stores as one thing: start them, make the roles, write `stack.json` for everybody else."""
 
+import base64
 import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,9 +20,15 @@ from orchestrator.server.embedded.valkey import Valkey
 
 DATABASE = "orchestrator"
 DATABASE_URL_NAMES = tuple(database_roles.URL_NAMES.values())
-ADDRESS_NAMES = (*DATABASE_URL_NAMES, "REDIS_URL", "SECRET_KEY", "PUBLIC_URL")
+ADDRESS_NAMES = (*DATABASE_URL_NAMES, "REDIS_URL", "SECRET_KEY", "MASTER_KEYS", "PUBLIC_URL")
 RECOVERY_SECONDS = 120
 AGENT_FILE = "agent.json"
+
+
+def new_master_key() -> str:
+    """A master key for secrets at rest, as MASTER_KEYS holds it: named by its day and four random signs."""
+    name = f"{datetime.now(UTC):%Y-%m-%d}-{secrets.token_hex(2)}"
+    return f"{name}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 @dataclass
@@ -40,6 +48,7 @@ class Stack:
         orphans.end_orphans(self.data_dir)
         former = read_stack(self.data_dir)
         self.addresses.setdefault("SECRET_KEY", former.get("SECRET_KEY") or secrets.token_urlsafe(50))
+        self.addresses.setdefault("MASTER_KEYS", former.get("MASTER_KEYS") or new_master_key())
         if "DATABASE_URL" not in self.addresses:
             self.postgres = self._start_postgres(former)
         valkey = self._start_valkey(former) if "REDIS_URL" not in self.addresses else None

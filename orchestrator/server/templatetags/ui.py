@@ -110,6 +110,12 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 @register.filter
+def item(known: dict[Any, Any], key: Any) -> Any:
+    """What a dictionary holds for a key, or nothing."""
+    return known.get(key, "")
+
+
+@register.filter
 def as_json(value: Any) -> str:
     """A JSON value as it is written."""
     return json.dumps(value, ensure_ascii=False)
@@ -126,9 +132,16 @@ _MENU = [
 ]
 
 
+_ORGANIZATION_MENU = [
+    ("organization-audit", "Audit", "audit", "audit_view"),
+]
+
+
 @register.simple_tag(takes_context=True)
 def menu(context: Any) -> list[dict[str, str]]:
-    """The pages of the workspace that this person may see."""
+    """The pages of the workspace that this person may see; none on a page of the organization."""
+    if context["workspace"] is None:
+        return []
     return [
         {
             "section": section, "label": label, "short": short, "icon": icon, "key": key,
@@ -137,6 +150,22 @@ def menu(context: Any) -> list[dict[str, str]]:
         for section, label, short, icon, key, verb in _MENU
         if getattr(context["may"], verb)
     ]  # fmt: skip
+
+
+@register.simple_tag(takes_context=True)
+def organization_menu(context: Any) -> list[dict[str, str]]:
+    """The pages of the organization that this person may see."""
+    return [
+        {"section": section, "label": label, "icon": icon, "url": to_organization(context, section)}
+        for section, label, icon, verb in _ORGANIZATION_MENU
+        if getattr(context["may"], verb)
+    ]
+
+
+@register.simple_tag(takes_context=True)
+def to_organization(context: Any, name: str, *rest: Any) -> str:
+    """The address of a page of this organization: `{% to_organization "organization-audit" %}`."""
+    return reverse(name, args=[context["organization"].slug, *rest])
 
 
 @register.simple_tag(takes_context=True)

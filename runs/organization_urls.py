@@ -1,0 +1,5 @@
+"""Pages of an organization that show runs."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
