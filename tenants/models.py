@@ -214,3 +214,40 @@ class AuditEntry(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+
+class OutboxMessage(TenantOwned):
+    """Something to be sent to the world outside. Written and read by `tenants/outbox.py`."""
+
+    kind = models.CharField(max_length=40)
+    key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none was given
+    payload = models.JSONField(default=dict)
+    sealed = models.BinaryField(null=True)  # The part of the payload that nobody may read here.
+    created_at = models.DateTimeField(default=now)
+    next_try_at = models.DateTimeField(default=now)  # While it is claimed: when the claim runs out.
+    claimed_at = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    done_at = models.DateTimeField(null=True)
+    failed = models.BooleanField(default=False)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "outbox_message"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "key"], condition=models.Q(key__isnull=False), name="outbox_message_key"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["organization", "next_try_at"],
+                condition=models.Q(done_at__isnull=True),
+                name="outbox_message_open",
+            ),
+            models.Index(
+                fields=["organization"],
+                condition=models.Q(claimed_at__isnull=False, done_at__isnull=True),
+                name="outbox_message_claimed",
+            ),
+            models.Index(fields=["done_at"], condition=models.Q(done_at__isnull=False), name="outbox_message_done"),
+        ]

@@ -31,6 +31,8 @@ app.conf.beat_schedule = {
     "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
     "note waiting agents": _tick("runs.tasks.note_waiting_agents", 10),
     "seal audit": _tick("tenants.tasks.seal_audit", 5),
+    "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),
+    "forget messages": _tick("tenants.tasks.forget_messages", 3600),
     "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
 }
 app.conf.task_routes = {entry["task"]: {"queue": "ticks"} for entry in app.conf.beat_schedule.values()}
