@@ -16,7 +16,9 @@ from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine,
 
 MAX_BODY = 4 << 20  # bytes
 MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
+MAX_DESCRIPTION = 10_000  # characters
 T = TypeVar("T")
+BLOCK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")  # of a block, and the slug of a type
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -142,6 +144,51 @@ class VariableInput(msgspec.Struct):
 
     value: Any
     tags: list[str] | None = None
+
+
+class BlockTypeInput(msgspec.Struct):
+    """A block type that a workspace registers. `schema` describes its fields; `checksum` is the client's own."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str = ""
+    icon: str = ""
+    methods: list[str] = []
+    checksum: str = ""
+
+
+class BlockInput(msgspec.Struct):
+    """A block's data, and its description if that is to change. With `expected_version` nothing newer is overwritten;
+    0 expects that there is no such block.
+    """
+
+    data: dict[str, Any]
+    description: str | None = None
+    expected_version: int | None = None
+
+
+class RollbackInput(msgspec.Struct):
+    """The version to go back to."""
+
+    version: int
+
+
+def wrong_block_type(slug: str, told: BlockTypeInput) -> dict[str, str]:
+    """What of a block type can't be taken, by field; of its schema `block_data.check_type` judges."""
+    fields: dict[str, str] = {}
+    if not BLOCK_NAME.fullmatch(slug):
+        fields["slug"] = "Lower case letters, digits and -; 100 characters at most."
+    if not 0 < len(told.name) <= 100:
+        fields["name"] = "1 to 100 characters."
+    if len(told.description) > MAX_DESCRIPTION:
+        fields["description"] = f"{MAX_DESCRIPTION:,} characters at most."
+    if told.icon and not re.fullmatch(r"[a-z0-9-]{1,40}", told.icon):
+        fields["icon"] = "The name of an icon."
+    if len(told.methods) > 50 or not all(len(name) <= 100 and name.isidentifier() for name in told.methods):
+        fields["methods"] = "50 names of methods at most."
+    if len(told.checksum) > 100:
+        fields["checksum"] = "100 characters at most."
+    return fields
 
 
 class Deployable(Protocol):

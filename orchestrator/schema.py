@@ -9,7 +9,7 @@ engine that pydantic uses, references are counted, and items are compared by the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -67,19 +67,28 @@ def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None
         SchemaRefusal: `fields` maps `parameters.name.0.inner` to what is wrong there.
     """
     fields: dict[str, str] = {}
-    _references.set(0)
-    try:
-        for error in _validator(encode(schema)).iter_errors(parameters):
-            fields |= {".".join(["parameters", *name]): message for name, message in _located(error)}
-            if len(fields) >= MAX_ERRORS:
-                break
-    except Unresolvable as error:
-        raise SchemaRefusal(f"The deployment's schema refers to {error.ref}, which it does not hold.") from error
-    except RecursionError as error:
-        raise SchemaRefusal("The deployment's schema refers to itself without an end, or goes too deep.") from error
+    for error in violations(schema, parameters):
+        fields |= {".".join(["parameters", *name]): message for name, message in _located(error)}
+        if len(fields) >= MAX_ERRORS:
+            break
     if fields:
         first, message = next(iter(fields.items()))
         raise SchemaRefusal(f"The parameters can't be taken: {first}: {message}", fields=fields)
+
+
+def violations(schema: Mapping[str, Any], value: Any) -> Iterator[jsonschema.ValidationError]:
+    """All that is wrong with a value, one after the other. The messages repeat the value.
+
+    Raises:
+        SchemaRefusal: The schema can't be followed to its end.
+    """
+    _references.set(0)
+    try:
+        yield from _validator(encode(schema)).iter_errors(value)
+    except Unresolvable as error:
+        raise SchemaRefusal(f"The schema refers to {error.ref}, which it does not hold.") from error
+    except RecursionError as error:
+        raise SchemaRefusal("The schema refers to itself without an end, or goes too deep.") from error
 
 
 @lru_cache(maxsize=512)

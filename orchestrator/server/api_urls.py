@@ -6,7 +6,7 @@ from tenants.api import NoSuchAddress
 
 urlpatterns = [
     path("", include("tenants.api_urls")),
-    path("", include("blocks.api_urls")),
+    path("", include("blocks.api.urls")),
     path("", include("runs.api.urls")),
     re_path("", NoSuchAddress.as_view(), name="api-no-such-address"),
 ]

@@ -28,7 +28,10 @@ from tests.sql import ask
 pytestmark = pytest.mark.django_db
 
 BUNDLE = b"PK acme's own code"
-SECRETS = ["secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "acme-agent", "what acme logs"]
+SECRETS = [
+    "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "acme-agent", "what acme logs", "acme-vault",
+    "acme-crm", "open sesame",
+]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 # Routes without a tenant in their address, and why nothing of Acme can be found there.
@@ -41,7 +44,12 @@ ACCOUNT = re.compile(r"account_|mfa_")  # allauth's: about the person who is sig
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
+    "api-blocks", "api-block-types",
 }  # fmt: skip
+
+
+# What she may make under any name: it is hers then, though something of Acme's is called the same.
+MAKES_HER_OWN = {("api-variable", "PUT"), ("api-block", "PUT"), ("api-block-type", "PUT")}
 
 
 @dataclass
@@ -85,6 +93,8 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
     task = journal.task()
     journal.send(task, journal.log("what acme logs"))
     assert api.put("/variables/secret-plan", {"value": "sesame"}).status_code == 201
+    assert api.put("/blocks/secret/acme-vault", {"data": {"value": "open sesame"}}).status_code == 201
+    assert api.put("/block-types/acme-crm", {"name": "Acme's CRM", "schema": {}}).status_code == 201
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     run, deployments = Thing(claimed.run, uuid7()), Thing(deployment.id, uuid7())
@@ -98,7 +108,11 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
         "variable-remove": {"name": Thing("secret-plan", "no-plan")},
         "run-task": {"id": run, "task_id": Thing(task.id, uuid7())},
     }
+    block = {"type": Thing("secret", "secret"), "name": Thing("acme-vault", "no-vault")}
+    slug = {"slug": Thing("acme-crm", "no-crm")}
     for name in names():
+        if re.fullmatch("(api-)?block(-.*)?", name):
+            found.setdefault(name, block if "type" in parameters_of(name) else slug)
         for prefix, thing in (("deployment", deployments), ("flow-run", run), ("run", run), ("agent", agents)):
             if re.fullmatch(f"(api-)?{prefix}(-.*)?", name):
                 found.setdefault(name, {"id": thing})
@@ -121,6 +135,7 @@ def body(things: dict[str, dict[str, Thing]]) -> dict[str, Any]:
         "deployment": "acme-etl/acme-nightly", "value": 1, "slots": 5, "name": "x", "flow": "acme-etl",
         "run": str(run), "attempt": 1, "leases": [{"run": str(run), "attempt": 1}], "parent": str(run),
         "entrypoint": "a:b", "source": {"type": "path", "path": "/x"},
+        "data": {"value": "hers"}, "schema": {}, "version": 1,
     }  # fmt: skip
 
 
@@ -181,8 +196,8 @@ def nothing_is_found(client: Client, name: str, things: dict[str, dict[str, Thin
     seen: list[int] = []
     for method in METHODS:
         (status, text), (unknown, unknown_text) = (asked(client, method, path, things) for path in (theirs, nobodys))
-        if is_api(name) and (name, method) in {("api-variable", "PUT")}:
-            assert status in {200, 201}  # A variable of her own, of the same name.
+        if (name, method) in MAKES_HER_OWN:
+            assert status in {200, 201}
             for path in (theirs, nobodys):
                 client.generic("DELETE", path)
             continue
