@@ -22,8 +22,9 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
-from runs import live, waiting
+from runs import events, live, waiting
 from runs.models import Attempt
+from runs.statements import Statement, run_together
 
 MAX_HISTORY = 200  # states kept of one run: the first half and the last half
 
@@ -157,7 +158,7 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     changed = [row for row in rows if row.touched]
     if not changed:
         return []
-    _write(changed)
+    run_together([_written(changed), *events.writing(events.of_runs(changed))])
     over = [row for row in changed if row.let_go and row.is_root]
     if over:
         _let_go(over)
@@ -219,12 +220,11 @@ _WRITTEN = (
 )  # fmt: skip
 
 
-def _write(rows: list[RunRow]) -> None:
+def _written(rows: list[RunRow]) -> Statement:
     columns: list[list] = [[getattr(row, name) for row in rows] for name in _WRITTEN]
     columns.append([None if row.error is None else json.dumps(row.error) for row in rows])
     columns.append([json.dumps(row.new_states) for row in rows])
-    with connection.cursor() as cursor:
-        cursor.execute(_WRITE, columns)
+    return _WRITE, columns
 
 
 # In the order in which a limit that is taken away ends its slots, so that neither can wait for the other.
@@ -243,6 +243,7 @@ _END_SUBFLOWS = """
         n (root_id, type, message, at, micros, attempt)
     WHERE r.root_id = n.root_id AND r.id <> r.root_id
         AND r.state_type IN ('SCHEDULED', 'PENDING', 'RUNNING', 'PAUSED', 'CANCELLING')
+    RETURNING r.id, r.workspace_id, r.retention, r.bucket, r.state_type, r.state_at, r.state_message, r.attempt
 """
 
 # Rank 3: what the task run itself has to tell (rank 4) still wins, should it arrive late.
@@ -273,10 +274,12 @@ def _let_go(roots: list[RunRow]) -> None:
         )
         told_at = [micros(at) for at in times]
         cursor.execute(_END_SUBFLOWS, [ids, types, messages, times, told_at, attempts])
+        ended = cursor.fetchall()
         for retention, bucket in {(row.retention, row.bucket) for row in roots}:
             chosen = [i for i, row in enumerate(roots) if (row.retention, row.bucket) == (retention, bucket)]
             columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]
             cursor.execute(_END_TASKS, [*columns, retention, bucket])
+    run_together(events.writing(events.of_ended(ended)))
 
 
 def end_late(root: RunRow, attempt: int) -> None:
@@ -288,6 +291,7 @@ def end_late(root: RunRow, attempt: int) -> None:
     with connection.cursor() as cursor:
         if attempt == root.attempt:
             cursor.execute(_END_SUBFLOWS, [*ends, [micros(at)], [attempt]])
+            run_together(events.writing(events.of_ended(cursor.fetchall())))
         cursor.execute(_END_TASKS, [*ends, [attempt], root.retention, root.bucket])
 
 

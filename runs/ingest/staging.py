@@ -11,27 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import connection
 
+from runs.statements import Statement, raw_cursor, run_together
+
+__all__ = ["Staged", "Statement", "array_literal", "raw_cursor", "run_together"]
 COPY_FROM = 50  # rows
-
-
-def raw_cursor() -> psycopg.Cursor:
-    """A cursor that binds on the server's side and prepares what it repeats; Django's own merges text."""
-    connection.ensure_connection()
-    return psycopg.Cursor(connection.connection)
-
-
-Statement = tuple[str, list[Any]]
-"""SQL and its parameters."""
-
-
-def run_together(statements: Sequence[Statement]) -> None:
-    """Send statements whose results nobody needs in one go, and wait once."""
-    cursor = raw_cursor()
-    with connection.connection.pipeline():
-        for statement, values in statements:
-            cursor.execute(statement, values)  # type: ignore[arg-type]
 
 
 class Staged:

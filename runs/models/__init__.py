@@ -1,5 +1,6 @@
 """What to run, and what happened."""
 
+from runs.models.automations import Automation, Firing, Notification
 from runs.models.definitions import (
     Agent,
     AgentLogLine,
@@ -20,9 +21,11 @@ __all__ = [
     "AgentLogLine",
     "Artifact",
     "Attempt",
+    "Automation",
     "Bundle",
     "Deployment",
     "EventRow",
+    "Firing",
     "Flow",
     "FlowRun",
     "JournalQuarantine",
@@ -30,6 +33,7 @@ __all__ = [
     "Lease",
     "Limit",
     "LogLine",
+    "Notification",
     "Schedule",
     "TaskRun",
     "UsageDelta",

@@ -103,11 +103,16 @@ class Agent(InWorkspace):
     created_at = models.DateTimeField(default=now)
     started_at = models.DateTimeField(default=now)
     last_seen_at = models.DateTimeField(default=now)
+    gone_at = models.DateTimeField(null=True)  # Since when it counts as gone; noticed by a tick, once.
     load = models.JSONField(default=dict)  # `wire.Load`, as it said last
 
     class Meta:
         db_table = "agent"
         constraints = [models.UniqueConstraint(fields=["organization", "pool", "name"], name="agent_name")]
+        indexes = [
+            models.Index(fields=["last_seen_at"], condition=Q(gone_at=None), name="agent_there"),
+            models.Index(fields=["last_seen_at"], condition=Q(gone_at__isnull=False), name="agent_away"),
+        ]
 
     def __str__(self) -> str:
         return self.name

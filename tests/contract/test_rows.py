@@ -154,7 +154,7 @@ def test_events_and_usage_are_recorded(acme: Company, journal: Journal) -> None:
     run = run_of(acme, journal)
     assert (run.cpu, run.memory) == (1_500, 70)
     with acme.scope():
-        assert EventRow.objects.get().event == "order.paid"
+        assert EventRow.objects.get(id=event.id).event == "order.paid"
         assert sum(UsageDelta.objects.values_list("cpu", flat=True)) == 1_500
 
 

@@ -282,7 +282,7 @@ def test_a_claim_costs_the_same_for_one_run_and_for_twenty(acme: Company, django
     deployment, by = deploy(acme), agent(acme)
     for number in (1, 20):
         trigger(acme, deployment, number)
-        with acme.scope(), django_assert_num_queries(7):
+        with acme.scope(), django_assert_num_queries(6):
             assert len(claims.claim(by, slots=20)) == number
 
 

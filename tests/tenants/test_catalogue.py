@@ -23,6 +23,7 @@ UNTIED = {
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
+    "automation_firing": {"event_id", "run_id"},  # it outlives both
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
 }
 BEYOND_TENANTS = {"organization", "person"}  # foreign keys to these are plain ones
