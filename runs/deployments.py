@@ -17,6 +17,7 @@ from runs import agents, live, scheduling
 from runs.models import Bundle, Deployment, Lease, Limit, Schedule
 from runs.schema import check_schema
 from runs.trigger import flow_ids
+from tenants import audit
 from tenants.errors import Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
@@ -88,6 +89,8 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     )  # fmt: skip
     _set_schedule(deployment, request.schedule)
     set_limit(deployment, request.concurrency_limit)
+    told = {"version": deployment.version, "entrypoint": deployment.entrypoint, "work_pool": pool.name}
+    audit.record(by, f"deployment.{'created' if new else 'updated'}", deployment, details=told)
     live.changed(workspace_id=by.workspace_id, what="deployments")
     return deployment, new
 
@@ -196,13 +199,15 @@ def pause(deployment: Deployment, *, by: Actor) -> None:
     """Stop the deployment's schedules until somebody resumes them."""
     for schedule in Schedule.objects.filter(deployment=deployment, active=True):
         scheduling.pause(schedule, by=by.label)
+    audit.record(by, "deployment.paused", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
 
-def resume(deployment: Deployment) -> None:
+def resume(deployment: Deployment, *, by: Actor) -> None:
     """Start the deployment's schedules again, from now on."""
     for schedule in Schedule.objects.filter(deployment=deployment, active=False):
         scheduling.start(schedule)
+    audit.record(by, "deployment.resumed", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
 

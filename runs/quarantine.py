@@ -12,6 +12,8 @@ from uuid import UUID
 
 from runs.ingest import apply_again
 from runs.models import JournalQuarantine
+from tenants import audit
+from tenants.permissions import Actor
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 100
@@ -25,7 +27,7 @@ def listed(*, workspace_id: UUID, code: str = "", root_id: UUID | None = None):
     return entries.filter(root_id=root_id) if root_id else entries
 
 
-def replay(*, workspace_id: UUID, ids: Collection[UUID]) -> tuple[int, int]:
+def replay(*, workspace_id: UUID, ids: Collection[UUID], by: Actor) -> tuple[int, int]:
     """Apply entries once more, as if they came now; how many were taken, and how many stay with a newer reason.
 
     At most AT_ONCE of them: the rest is left as it is.
@@ -41,10 +43,14 @@ def replay(*, workspace_id: UUID, ids: Collection[UUID]) -> tuple[int, int]:
             JournalQuarantine.objects.filter(id=kept.id).update(code=code)
             left += 1
     logger.info("quarantine: %d entries taken, %d stay", taken, left)
+    if taken or left:
+        audit.record(by, "quarantine.replayed", workspace_id=workspace_id, details={"taken": taken, "left": left})
     return taken, left
 
 
-def drop(*, workspace_id: UUID, ids: Collection[UUID]) -> int:
+def drop(*, workspace_id: UUID, ids: Collection[UUID], by: Actor) -> int:
     """Delete entries; how many there were."""
     gone, _ = listed(workspace_id=workspace_id).filter(id__in=list(ids)).delete()
+    if gone:
+        audit.record(by, "quarantine.dropped", workspace_id=workspace_id, details={"entries": gone})
     return gone

@@ -22,6 +22,7 @@ from runs import claims, live, waiting
 from runs.models import Deployment, Flow, FlowRun
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
+from tenants import audit
 from tenants.errors import Invalid
 from tenants.models import Organization
 from tenants.permissions import Actor
@@ -240,4 +241,8 @@ def cancel_runs(ids: Collection[UUID], *, by: Actor) -> list[UUID]:
     for row in rows.values():
         to = StateType.CANCELLED if row.state_type in {"SCHEDULED", "PAUSED"} else StateType.CANCELLING
         move(row, to, by=By.SERVER, message=message)
-    return [row.id for row in save(rows.values())]
+    asked = save(rows.values())
+    if asked:
+        names = {"runs": [row.name for row in asked[:100]], "count": len(asked)}
+        audit.record(by, "run.cancelled", name=asked[0].name, details=names)
+    return [row.id for row in asked]

@@ -88,7 +88,7 @@ class Resume(DeploymentView):
     verbs = {"POST": "schedules.edit"}
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
-        deployments.resume(self.found())
+        deployments.resume(self.found(), by=self.actor)
         return self.described()
 
 

@@ -137,6 +137,6 @@ def pause(request: HttpRequest, id: UUID) -> HttpResponse:
 def resume(request: HttpRequest, id: UUID) -> HttpResponse:
     """Start the schedule again."""
     row = deployment_list.find(request.workspace.id, id)
-    deployments.resume(row.deployment)
+    deployments.resume(row.deployment, by=request.actor)
     messages.success(request, "The schedule runs again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)

@@ -41,7 +41,7 @@ def _entries(request: Any) -> dict[str, Any]:
 @workspace_page({"POST": "quarantine.edit"})
 def replay(request: HttpRequest) -> HttpResponse:
     """Try the chosen entries again."""
-    taken, left = quarantine.replay(workspace_id=request.workspace.id, ids=_chosen(request))
+    taken, left = quarantine.replay(workspace_id=request.workspace.id, ids=_chosen(request), by=request.actor)
     if taken:
         messages.success(request, f"{_number(taken)} taken.")
     if left:
@@ -52,7 +52,7 @@ def replay(request: HttpRequest) -> HttpResponse:
 @workspace_page({"POST": "quarantine.edit"})
 def drop(request: HttpRequest) -> HttpResponse:
     """Delete the chosen entries."""
-    gone = quarantine.drop(workspace_id=request.workspace.id, ids=_chosen(request))
+    gone = quarantine.drop(workspace_id=request.workspace.id, ids=_chosen(request), by=request.actor)
     messages.success(request, f"{_number(gone)} deleted.")
     return _back(request)
 

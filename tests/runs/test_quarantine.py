@@ -32,7 +32,9 @@ def kept(company: Company) -> JournalQuarantine:
 
 def replay(company: Company, *entries: JournalQuarantine) -> tuple[int, int]:
     with company.scope():
-        return quarantine.replay(workspace_id=company.workspace.id, ids=[entry.id for entry in entries])
+        return quarantine.replay(
+            workspace_id=company.workspace.id, ids=[entry.id for entry in entries], by=company.actor()
+        )
 
 
 def test_what_a_newer_server_understands_is_taken(acme: Company, journal: Journal) -> None:
@@ -96,15 +98,15 @@ def test_a_final_state_is_not_changed_by_what_comes_out(acme: Company, journal: 
 def test_entries_are_let_go(acme: Company, journal: Journal) -> None:
     entry = kept(acme)
     with acme.scope():
-        assert quarantine.drop(workspace_id=acme.workspace.id, ids=[entry.id]) == 1
+        assert quarantine.drop(workspace_id=acme.workspace.id, ids=[entry.id], by=acme.actor()) == 1
         assert not JournalQuarantine.objects.exists()
 
 
 def test_another_workspaces_entries_are_out_of_reach(acme: Company, globex: Company, journal: Journal) -> None:
     entry = kept(acme)
     with globex.scope():
-        assert quarantine.drop(workspace_id=globex.workspace.id, ids=[entry.id]) == 0
-        assert quarantine.replay(workspace_id=acme.workspace.id, ids=[entry.id]) == (0, 0)
+        assert quarantine.drop(workspace_id=globex.workspace.id, ids=[entry.id], by=globex.actor()) == 0
+        assert quarantine.replay(workspace_id=acme.workspace.id, ids=[entry.id], by=globex.actor()) == (0, 0)
     assert kept(acme) == entry
 
 

@@ -259,7 +259,7 @@ def test_resume_goes_on_from_now(acme: Company) -> None:
     deployment = scheduled(acme)
     with acme.scope():
         deployments.pause(deployment, by=acme.actor())
-        deployments.resume(deployment)
+        deployments.resume(deployment, by=acme.actor())
         schedule = Schedule.objects.get()
         assert (schedule.active, schedule.paused_by) == (True, "")
         assert schedule.next_at > in_seconds(-1)

@@ -11,6 +11,7 @@ from orchestrator.wire import REJECTIONS
 from runs import quarantine
 from runs.models import JournalQuarantine
 from tenants.models import Organization, Workspace
+from tenants.permissions import Actor
 from tenants.scope import system_scope, tenant_scope
 
 
@@ -35,17 +36,18 @@ class Command(BaseCommand):
         if options["replay"]:
             self._replay(organization_id, workspace_id, ids)
         elif options["drop"]:
+            by = command(organization_id, workspace_id)
             with tenant_scope(organization_id):
-                self.stdout.write(f"{quarantine.drop(workspace_id=workspace_id, ids=ids)} entries are gone.")
+                self.stdout.write(f"{quarantine.drop(workspace_id=workspace_id, ids=ids, by=by)} entries are gone.")
         else:
             self._list(entries)
 
     def _replay(self, organization_id: UUID, workspace_id: UUID, ids: list[UUID]) -> None:
-        taken = left = 0
+        taken, left, by = 0, 0, command(organization_id, workspace_id)
         for first in range(0, len(ids), quarantine.AT_ONCE):
             with tenant_scope(organization_id):
                 some = ids[first : first + quarantine.AT_ONCE]
-                more_taken, more_left = quarantine.replay(workspace_id=workspace_id, ids=some)
+                more_taken, more_left = quarantine.replay(workspace_id=workspace_id, ids=some, by=by)
             taken, left = taken + more_taken, left + more_left
         self.stdout.write(f"{taken} entries were taken, {left} stay.")
 
@@ -58,6 +60,11 @@ class Command(BaseCommand):
             )
         if not entries:
             self.stdout.write("Nothing is in quarantine.")
+
+
+def command(organization_id: UUID, workspace_id: UUID) -> Actor:
+    """Who acts when an operator of the installation does, by this command."""
+    return Actor("system", organization_id, workspace_id, "", "manage.py quarantine")
 
 
 def find_workspace(path: str) -> tuple[UUID, UUID]:
