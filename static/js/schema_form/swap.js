@@ -1,0 +1,66 @@
+// Buttons within a form from a schema (data-rearrange) ask the server for the fields anew: with an item more, or as
+// JSON. Only the fields are swapped; the focus, what is folded, and typed secrets stay. Without script they send the
+// form and get the whole page.
+import { on } from "../found.js";
+import { toast } from "../toast.js";
+
+const FIELDS = "[data-schema-form]";
+
+/** The fields of `form` as the server shows them after `action`; true when they are there. */
+export async function rearrange(form, action, entries = new FormData(form)) {
+  entries.set("_do", action);
+  const fields = form.querySelector(FIELDS);
+  fields.setAttribute("aria-busy", "true");
+  const fresh = await asked(form, entries);
+  fields.removeAttribute("aria-busy");
+  const found = fresh?.querySelector(`#${CSS.escape(fields.id)}`);
+  if (!found) {
+    toast("The form could not be changed. Look at the connection and try again.");
+    return false;
+  }
+  const secrets = typedSecrets(fields);
+  const focus = document.activeElement?.id;
+  fields.replaceWith(document.adoptNode(found));
+  for (const [name, value] of secrets) fill(form, name, value);
+  document.dispatchEvent(new CustomEvent("fragment:swapped", { detail: found }));
+  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+  form.dispatchEvent(new Event("input", { bubbles: true }));
+  return true;
+}
+
+async function asked(form, entries) {
+  const answer = await fetch(form.action, {
+    method: "POST",
+    body: entries,
+    redirect: "error",
+    signal: AbortSignal.timeout(15_000),
+  }).catch(() => null);
+  if (!answer?.ok) return null;
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+function typedSecrets(fields) {
+  return [...fields.querySelectorAll("[data-secret]")].filter((field) => field.value).map((field) => [field.name, field.value]);
+}
+
+function fill(form, name, value) {
+  const field = form.elements[name];
+  if (!field) return;
+  field.value = value;
+  field.closest("details")?.setAttribute("open", "");
+}
+
+on("click", "button[data-rearrange]", async (event, button) => {
+  event.preventDefault();
+  const { form, value } = button;
+  const { field } = button.dataset;
+  if (!(await rearrange(form, value))) return;
+  const again = button.id ? document.getElementById(button.id) : form.querySelector(`[value="${CSS.escape(value)}"]`);
+  focusAfter(value, again, field);
+});
+
+function focusAfter(action, again, field) {
+  const added = action.startsWith("add:") && again?.closest("fieldset")?.querySelector("[data-items] > :last-child");
+  const first = added && added.querySelector(":is(input:not([type=hidden]), select, textarea, summary)");
+  (first || document.getElementById(field))?.focus();
+}
