@@ -18,6 +18,7 @@ from orchestrator.states import By, StateType
 from runs import claims, outages, partitions, scheduling, waiting
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
+from runs.usage import rollup
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,12 @@ def note_waiting_agents() -> None:
                 " WHERE a.organization_id = n.organization_id AND a.id = n.id",
                 [list(column) for column in zip(*seen, strict=True)],
             )
+
+
+@shared_task
+def roll_up_usage() -> None:
+    """Add what was used since the last time to its days."""
+    rollup.roll_up()
 
 
 @shared_task

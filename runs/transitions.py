@@ -63,6 +63,8 @@ class RunRow:
     lines: int
     cpu: int
     memory: int
+    counted: list[int] | None
+    called_in: int
     error: Any = None
     new_states: list[list] = field(default_factory=list)
     let_go: str | None = None  # The type of the state in which the holder's part ended.

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
+from tenants.billing import models as billing  # noqa: F401 - Django looks for models here
 from tenants.owned import TenantManager, TenantOwned, same_tenant
 
 

@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "seal audit": _tick("tenants.tasks.seal_audit", 5),
     "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),
     "forget messages": _tick("tenants.tasks.forget_messages", 3600),
+    "roll up usage": _tick("runs.tasks.roll_up_usage", 15),
     "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
 }
 app.conf.task_routes = {entry["task"]: {"queue": "ticks"} for entry in app.conf.beat_schedule.values()}

@@ -37,6 +37,7 @@ from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
 from runs.models import JournalQuarantine
 from runs.transitions import RunRow, end_late, save
+from runs.usage.counting import Counts, execution_of, with_callers
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 from tenants.trace import named, run_id
@@ -135,48 +136,54 @@ class _Application:
 
     def _write_all(self, opened: list[OpenStream]) -> None:
         subflows = run_states.load_subflows(opened, self.actor, self.received)
+        rows = {stream.root.id: stream.root for stream in opened} | subflows
+        tally = tall.Tally(Counts(with_callers(rows)))
+        executions = {id: row.run_count for id, row in rows.items()}
         moved = run_states.welcome_back(opened, self.received)
         back = {row.id for row in moved}
         for stream in opened:
+            run_time = stream.root.duration
             moved += run_states.apply_run_states(stream, subflows)
-            self._write_rows(stream, subflows)
+            meters = self._write_rows(stream, subflows, executions, tally)
+            meters["run_time"] = stream.root.duration - run_time
+            self.closing += tall.usage(stream, self.received, meters)
             _announce(stream)
         save({row.id: row for row in moved}.values())
+        self.closing += tally.statements()
         for stream in opened:
             if stream.late and any(isinstance(entry, RunState | TaskState) for entry in stream.entries):
                 end_late(stream.root, stream.attempt)
         self.closing += _renewal(opened, self.received, back)
 
-    def _write_rows(self, stream: OpenStream, subflows: dict[UUID, RunRow]) -> None:
-        """Tasks, logs, events, artifacts and meters of one stream."""
+    def _write_rows(
+        self, stream: OpenStream, subflows: dict[UUID, RunRow], executions: dict[UUID, int], tally: tall.Tally
+    ) -> dict[str, int]:
+        """Tasks, logs, events and artifacts of one stream; answer what they add to the meters."""
         rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": []}
         used: list[Usage] = []
-        first_line = stream.root.lines
+        if stream.superseded:
+            executions = {**executions, stream.root.id: stream.execution}
         for entry in stream.entries:
             run_id = tall.run_of(stream, entry, subflows)
             if run_id is None:
                 if not isinstance(entry, RunState):
                     stream.reject(entry.seq, "unknown_run")
                 continue
-            self._sort_in(stream, run_id, entry, rows, used)
+            if isinstance(entry, RunState) and not stream.superseded:
+                executions[run_id] = max(executions[run_id], entry.run_count)
+            self._sort_in(stream, run_id, entry, rows, used, executions[run_id])
         new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
-        self._write(tall.write_logs, rows["log"], stream)
+        log_bytes = self._write(tall.write_logs, rows["log"], stream) or []
         self._write(tall.write_events, rows["event"], stream)
         self._write(tall.write_artifacts, rows["artifact"], stream)
-        cpu, told = tall.process_usage(stream, used)
-        meters = {
-            "flow_runs": stream.begun,
-            "task_runs": len(new_tasks),
-            "log_bytes": sum(len(row[-2].encode()) for row in rows["log"]),
-            "run_time": min(sum(max(e.duration or 0, 0) for e in stream.entries if isinstance(e, RunState)), 2**60),
-            "cpu": cpu,
-        }
-        self.closing += [*told, *tall.lines(stream, first_line), *tall.usage(stream, self.received, meters)]
+        return tally.meters(stream, new_tasks, log_bytes, used)
 
-    def _sort_in(self, stream: OpenStream, run_id: UUID, entry: Any, rows: dict[str, list], used: list) -> None:
+    def _sort_in(
+        self, stream: OpenStream, run_id: UUID, entry: Any, rows: dict[str, list], used: list, execution: int
+    ) -> None:
         match entry:
             case TaskState():
-                rows["task"].append(tall.task_row(stream, run_id, entry))
+                rows["task"].append(tall.task_row(stream, run_id, entry, execution_of(execution)))
             case Log():
                 rows["log"].append(tall.log_row(stream, run_id, entry))
             case Event():

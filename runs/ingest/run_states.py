@@ -26,6 +26,7 @@ from runs.ingest.streams import OpenStream
 from runs.models import Attempt, FlowRun, Lease
 from runs.transitions import RunRow, from_micros, lock_runs, move
 from runs.trigger import fix_partition, flow_ids, insert_runs
+from runs.usage.counting import execution_of, is_counted
 from tenants.keys import digest
 from tenants.permissions import Actor
 
@@ -75,11 +76,12 @@ def load_subflows(streams: list[OpenStream], actor: Actor, received: datetime) -
     begun: list[FlowRun] = []
     flows = flow_ids(actor, {_name(entry.about.flow) for entry in _beginnings(streams, rows)})
     for stream in streams:
-        for entry in _beginnings([stream], rows):
+        for entry, execution in _with_callers(stream, _beginnings([stream], rows), rows):
             root = stream.root
             begun.append(
                 _new_run(entry, entry.about, actor, flows, id=entry.run, root_id=root.id, origin=FlowRun.Origin.SUBFLOW,
-                         retention=root.retention, bucket=root.bucket, at=received, attempt=stream.attempt)
+                         retention=root.retention, bucket=root.bucket, at=received, attempt=stream.attempt,
+                         called_in=execution)
             )  # fmt: skip
     if begun:
         inserted = insert_runs(list({run.id: run for run in begun}.values()), ignore_known=True)
@@ -96,6 +98,34 @@ def _beginnings(streams: list[OpenStream], known: dict[UUID, RunRow]) -> list[Ru
         if isinstance(entry, RunState) and entry.about is not None and entry.run != stream.root.id
         and entry.run not in known
     ]  # fmt: skip
+
+
+def _with_callers(
+    stream: OpenStream, beginnings: list[RunState], known: dict[UUID, RunRow]
+) -> Iterable[tuple[RunState, int]]:
+    """Each beginning with the execution that called it (negative: of the root, for a caller that nobody knows)."""
+    if not beginnings:
+        return
+    wanted = {id(entry) for entry in beginnings}
+    root = stream.root.id
+    current = {root: stream.root.run_count}
+    current |= {run: row.run_count for run, row in known.items() if row.root_id == root}
+    current |= _executions_of({entry.about.parent for entry in beginnings if entry.about} - current.keys(), root)
+    for entry in stream.entries:
+        if isinstance(entry, RunState):
+            current[entry.run] = max(current.get(entry.run, 0), entry.run_count)
+            if id(entry) in wanted:
+                caller = (entry.about and entry.about.parent) or root
+                known_caller = caller in current and caller != entry.run
+                number = execution_of(current[caller if known_caller else root])
+                yield entry, number if known_caller else -number
+
+
+def _executions_of(ids: set[UUID | None], root_id: UUID) -> dict[UUID, int]:
+    """How often the function was called of runs that the batch does not speak of, as callers only."""
+    if not ids - {None}:
+        return {}
+    return dict(FlowRun.objects.filter(id__in=ids - {None}, root_id=root_id).values_list("id", "run_count"))
 
 
 def _read(ids: Collection[UUID], roots: Collection[UUID]) -> dict[UUID, RunRow]:
@@ -116,6 +146,7 @@ def _new_run(
     bucket: Any,
     at: datetime,
     attempt: int = 1,
+    called_in: int = 0,
 ) -> FlowRun:
     """A run as its holder describes it, PENDING until the entry that began it is applied."""
     return FlowRun(
@@ -136,6 +167,7 @@ def _new_run(
         parent_id=(about.parent or root_id) if root_id != id else None,
         parent_task_id=about.parent_task,
         attempt=attempt,
+        called_in=called_in,
         retries=min(max(about.retries, 0), 10_000),
         created_at=at,
         scheduled_at=at,
@@ -179,7 +211,7 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
     if entry.state == StateType.SCHEDULED and (row.is_local or not row.is_root):
         return False  # No agent would ever take it.
     at = stream.at(entry.t)
-    was_begun = row.started_at is not None
+    counted = is_counted(row)
     moved = move(
         row,
         StateType(entry.state),
@@ -192,7 +224,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         duration=entry.duration or 0,
         error=error_of(entry.error),
     )
-    stream.begun += not was_begun and row.started_at is not None
+    if is_counted(row) != counted:
+        stream.flows.append((row, is_counted(row) - counted))
     return moved
 
 

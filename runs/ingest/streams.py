@@ -38,7 +38,8 @@ class OpenStream:
     known: bool
     leased_until: datetime | None  # None: this attempt holds no lease
     late: bool = False  # Its attempt was over before this batch came.
-    begun: int = 0  # Runs whose first execution this part tells of.
+    execution: int = 1  # In which its attempt began.
+    flows: list[tuple[RunRow, int]] = field(default_factory=list)  # Flow runs to add to the meters, or to take back.
     entries: list[AnyEntry] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
@@ -90,6 +91,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
             opened.expected[head.id] = applied + 1
             continue
         stream = OpenStream(part, root, applied, offset, mark is not None, leases.get((head.root, head.attempt)))
+        stream.execution = token[2] + 1
         stream.late = stream.superseded or root.state_type not in HELD | {StateType.PAUSED}
         stream.entries = [entry for entry in part.entries if entry.seq > applied]
         opened.streams.append(stream)
@@ -105,6 +107,7 @@ def reopen(part: Part, root: RunRow, received: datetime) -> OpenStream | None:
         return None
     applied, offset = marks.get((head.root, head.attempt, head.writer), (0, 0))
     stream = OpenStream(part, root, applied, offset, True, leases.get((head.root, head.attempt)))
+    stream.execution = token[2] + 1
     stream.entries = part.entries
     return stream
 
@@ -136,13 +139,13 @@ class Opened:
     refused: list[Rejected] = field(default_factory=list)
 
 
-Tokens = dict[tuple[UUID, int], tuple[bytes, bool]]
+Tokens = dict[tuple[UUID, int], tuple[bytes, bool, int]]
 Marks = dict[tuple[UUID, int, int], tuple[int, int]]
 Leases = dict[tuple[UUID, int], datetime]
 
 _KNOWN = """
     SELECT a.run_id, a.number, a.token_hash, a.ended_at IS NOT NULL AND greatest(a.ended_at, a.created_at) < %s,
-        s.writer, s.applied_seq, s.clock_offset, l.expires_at
+        a.run_count, s.writer, s.applied_seq, s.clock_offset, l.expires_at
     FROM attempt a
     LEFT JOIN journal_stream s
         ON s.organization_id = a.organization_id AND s.root_id = a.run_id AND s.attempt = a.number
@@ -154,14 +157,16 @@ SEALED_AFTER = timedelta(days=7)
 
 
 def _known(roots: dict[UUID, RunRow], received: datetime) -> tuple[Tokens, Marks, Leases]:
-    """Of each attempt the token's hash and whether it is sealed, of each stream the mark, and who holds a lease."""
+    """Of each attempt the token's hash, whether it is sealed and how many executions came before it; of each stream
+    the mark, and who holds a lease.
+    """
     tokens: Tokens = {}
     marks: Marks = {}
     leases: Leases = {}
     cursor = raw_cursor()
     cursor.execute(_KNOWN, [received - SEALED_AFTER, list(roots)])
-    for run, number, hash, sealed, writer, applied, offset, until in cursor:
-        tokens[run, number] = (bytes(hash), sealed)
+    for run, number, hash, sealed, before, writer, applied, offset, until in cursor:
+        tokens[run, number] = (bytes(hash), sealed, before)
         if writer is not None:
             marks[run, number, writer] = (applied, offset)
         if until is not None:

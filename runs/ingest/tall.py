@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,6 +29,7 @@ from orchestrator.wire import (
 from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.transitions import RunRow
+from runs.usage.counting import IS_REUSED, Counts
 from tenants.database import ORGANIZATION
 
 _MICROS = "'epoch'::timestamptz + n.{0} * interval '1 microsecond'"
@@ -63,28 +63,34 @@ def run_of(stream: OpenStream, entry: Any, subflows: dict[UUID, RunRow]) -> UUID
 
 TASK_COLUMNS = {
     "retention": "smallint", "bucket": "date", "attempt": "int", "run_count": "smallint", "rank": "smallint",
-    "run_id": "uuid", "id": "uuid", "seq": "bigint", "started": "bigint", "ended": "bigint", "duration": "bigint",
+    "run_id": "uuid", "id": "uuid", "execution": "smallint", "seq": "bigint", "started": "bigint", "ended": "bigint",
+    "duration": "bigint",
     "parent_task_id": "uuid", "state_type": "text", "state_name": "text", "message": "text", "task": "text",
     "label": "text", "parents": "text", "tags": "text", "history": "text", "error": "text",
 }  # fmt: skip
-_RUN, _ID, _ORDER = 5, 6, (3, 4, 7)  # places in a row; `_ORDER` is run_count, rank, seq
+_RUN, _ID, _EXECUTION, _ORDER = 5, 6, 7, (3, 4, 8)  # places in a row; `_ORDER` is run_count, rank, seq
 
-# One statement: it sees the rows that were there before it, and answers those. The partition's key stands in it as
-# text, so that only one partition is planned for. LATERAL … LIMIT 1 asks the index once a row: nothing is known of a
-# temporary table's size, and a hash join would read the whole partition for each batch.
+# One statement: it sees the rows that were there before it, and answers what they and the new ones count. The
+# partition's key stands in it as text, so that only one partition is planned for. LATERAL … LIMIT 1 asks the index once
+# a row: nothing is known of a temporary table's size, and a hash join would read the whole partition for each batch.
 _UPSERT_TASKS = f"""
     WITH n AS MATERIALIZED (SELECT * FROM {{rows}}),
-    known AS (
-        SELECT n.run_id, n.id FROM n CROSS JOIN LATERAL (
-            SELECT FROM task_run t
+    seen AS (
+        SELECT n.run_id, coalesce(t.execution, n.execution) AS execution, coalesce(t.counts, 0) AS counted,
+            CASE WHEN t.id IS NOT NULL AND (t.attempt <> n.attempt
+                    OR (n.run_count, n.rank, n.seq) <= (t.run_count, t.rank, t.seq))
+                THEN t.counts ELSE ((n.{IS_REUSED}) IS NOT TRUE)::int END AS counts
+        FROM n LEFT JOIN LATERAL (
+            SELECT t.id, t.execution, t.attempt, t.run_count, t.rank, t.seq, (({IS_REUSED}) IS NOT TRUE)::int AS counts
+            FROM task_run t
             WHERE t.retention = $retention AND t.bucket = '$bucket' AND t.run_id = n.run_id AND t.id = n.id LIMIT 1
-        ) t
+        ) t ON true
     ),
     written AS (
     INSERT INTO task_run AS t (
-        organization_id, retention, bucket, attempt, run_count, rank, run_id, id, seq, started_at, ended_at, duration,
-        parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
-    SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.run_count, n.rank, n.run_id, n.id, n.seq,
+        organization_id, retention, bucket, attempt, run_count, execution, rank, run_id, id, seq, started_at, ended_at,
+        duration, parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
+    SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.run_count, n.execution, n.rank, n.run_id, n.id, n.seq,
         {_MICROS.format("started")}, {_MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
         n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb
     FROM n
@@ -97,17 +103,17 @@ _UPSERT_TASKS = f"""
     WHERE t.organization_id = excluded.organization_id AND t.attempt = excluded.attempt
         AND (excluded.run_count, excluded.rank, excluded.seq) > (t.run_count, t.rank, t.seq)
     )
-    SELECT run_id, id FROM known
+    SELECT run_id, execution, sum(counts - counted)::int FROM seen GROUP BY run_id, execution
 """
 
 
-def task_row(stream: OpenStream, run_id: UUID, entry: TaskState) -> tuple:
+def task_row(stream: OpenStream, run_id: UUID, entry: TaskState, execution: int) -> tuple:
     """One task run as TASK_COLUMNS."""
     error = error_of(entry.error)
     history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-MAX_TASK_HISTORY:]]
     return (
         stream.root.retention, stream.root.bucket, stream.attempt, entry.run_count, RANK[StateType(entry.state)],
-        run_id, entry.id, entry.seq,
+        run_id, entry.id, execution, entry.seq,
         None if entry.started is None else stream.at(entry.started),
         None if entry.ended is None else stream.at(entry.ended),
         entry.duration, entry.parent_task, entry.state,
@@ -125,18 +131,19 @@ def newest(rows: list[tuple]) -> list[tuple]:
     for row in rows:
         key = (row[_RUN], row[_ID])
         known = best.get(key)
-        if known is None or [row[i] for i in _ORDER] > [known[i] for i in _ORDER]:
+        if known is None:
             best[key] = row
+        elif [row[i] for i in _ORDER] > [known[i] for i in _ORDER]:
+            best[key] = (*row[:_EXECUTION], known[_EXECUTION], *row[_EXECUTION + 1 :])  # It counts where it began.
     return list(best.values())
 
 
-def write_tasks(rows: list[tuple]) -> list[UUID]:
-    """Write task runs of one execution; answer the run of each that was not known before, for the meters."""
+def write_tasks(rows: list[tuple]) -> list[tuple[UUID, int, int]]:
+    """Write task runs of one root; answer what each execution of a flow run counts more: (run, execution, number)."""
     rows = newest(rows)
     retention, bucket = rows[0][:2]
     statement = _UPSERT_TASKS.replace("$retention", str(int(retention))).replace("$bucket", bucket.isoformat())
-    known = set(Staged("task_run", TASK_COLUMNS, rows).run(raw_cursor(), statement).fetchall())
-    return [row[_RUN] for row in rows if (row[_RUN], row[_ID]) not in known]
+    return Staged("task_run", TASK_COLUMNS, rows).run(raw_cursor(), statement).fetchall()
 
 
 # ── log lines ────────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +153,7 @@ LOG_COLUMNS = {
     "run_id": "uuid", "task_id": "uuid", "t": "bigint", "level": "smallint", "logger": "text", "message": "text",
     "extra": "text",
 }  # fmt: skip
+_MESSAGE = 10  # its place in a row
 
 _INSERT_LOGS = f"""
     INSERT INTO log_line (
@@ -174,9 +182,10 @@ def dropped_row(stream: OpenStream, entry: Dropped) -> tuple:
     return log_row(stream, stream.root.id, Log(seq=entry.seq, run=entry.run, t=entry.t, level=30, message=message))
 
 
-def write_logs(rows: list[tuple]) -> None:
-    """Write log lines."""
+def write_logs(rows: list[tuple]) -> list[int]:
+    """Write log lines; answer how many bytes their messages have."""
     Staged("log_line", LOG_COLUMNS, rows).run(raw_cursor(), _INSERT_LOGS)
+    return [sum(len(row[_MESSAGE].encode()) for row in rows)]
 
 
 # ── events, artifacts ────────────────────────────────────────────────────────────────────────────
@@ -263,18 +272,39 @@ def usage(stream: OpenStream, at: datetime, meters: dict[str, int]) -> list[Stat
     return [(_INSERT_USAGE, values)]
 
 
-def process_usage(stream: OpenStream, entries: Sequence[Usage]) -> tuple[int, list[Statement]]:
-    """CPU time (µs) that the process told, and the statement that adds it and the peak memory to the root."""
-    if not entries:
-        return 0, []
-    cpu = min(sum(max(entry.cpu, 0) for entry in entries), 2**60)
-    peak = min(max(entry.memory for entry in entries), 2**60)
-    statement = f"UPDATE flow_run SET cpu = least(cpu + %s, {2**60}), memory = greatest(memory, %s) WHERE id = %s"
-    return cpu, [(statement, [cpu, max(peak, 0), stream.root.id])]
+_TALLY = """
+    UPDATE flow_run r SET lines = n.lines, cpu = n.cpu, memory = n.memory, counted = n.counted::int[]
+    FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) n (id, lines, cpu, memory, counted)
+    WHERE r.id = n.id
+"""
+MOST = 2**60  # µs, bytes
 
 
-def lines(stream: OpenStream, before: int) -> list[Statement]:
-    """Remember how many log lines the root has, where there are more than `before`."""
-    if stream.root.lines == before:
-        return []
-    return [("UPDATE flow_run SET lines = %s WHERE id = %s", [stream.root.lines, stream.root.id])]
+class Tally:
+    """What the rows of a batch's runs count up: lines, CPU time, peak memory, task runs."""
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+
+    def meters(
+        self, stream: OpenStream, tasks: list[tuple[UUID, int, int]], log_bytes: list[int], used: list[Usage]
+    ) -> dict[str, int]:
+        """Count what a stream's part of a batch has written."""
+        root = stream.root
+        cpu = root.cpu
+        root.cpu = min(cpu + sum(max(entry.cpu, 0) for entry in used), max(MOST, cpu))
+        root.memory = max([root.memory, *(min(entry.memory, MOST) for entry in used)])
+        if used or log_bytes:
+            self.counts.changed[root.id] = root
+        by = [self.counts.add_flow(row, number) for row, number in stream.flows]
+        by.append(self.counts.add_tasks(tasks))
+        task_runs, flow_runs = (sum(column) for column in zip(*by, strict=True))
+        return {"task_runs": task_runs, "flow_runs": flow_runs, "log_bytes": sum(log_bytes), "cpu": root.cpu - cpu}
+
+    def statements(self) -> list[Statement]:
+        """What writes it to the rows that changed."""
+        rows = list(self.counts.changed.values())
+        if not rows:
+            return []
+        columns: list[list[Any]] = [[getattr(row, name) for row in rows] for name in ("id", "lines", "cpu", "memory")]
+        return [(_TALLY, [*columns, [array_literal(row.counted or ()) for row in rows]])]

@@ -83,6 +83,8 @@ class FlowRun(InWorkspace):
     retention = models.SmallIntegerField()
     bucket = models.DateField()
     lines = models.BigIntegerField(default=0)  # Log lines so far; counted on the root.
+    counted = ArrayField(models.IntegerField(), null=True)  # Task and flow runs of each execution: `runs/usage`.
+    called_in = models.SmallIntegerField(default=0)  # The execution of its parent that called it.
 
     class Meta:
         db_table = "flow_run"

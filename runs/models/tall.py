@@ -50,6 +50,7 @@ class TaskRun(TallRow):
     id = models.UUIDField()
     attempt = models.IntegerField()
     run_count = models.SmallIntegerField()
+    execution = models.SmallIntegerField(default=1)  # Of its flow run: what a retry repeats is billed once.
     rank = models.SmallIntegerField()
     seq = models.BigIntegerField()
     state_type = models.TextField()

@@ -23,6 +23,7 @@ UNTIED = {
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
+    "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "automation_firing": {"event_id", "run_id"},  # it outlives both
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
 }
@@ -75,6 +76,9 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("membership", "own", ["app"], "SELECT"),
         ("organization", "look_up", ["owner"], "SELECT"),
         ("organization", "own", ["app"], "SELECT"),
+        ("usage_day", "look_up", ["owner"], "SELECT"),
+        ("usage_delta", "look_up", ["owner"], "SELECT"),
+        ("usage_seal", "look_up", ["owner"], "SELECT"),
         ("workspace", "own", ["app"], "SELECT"),
         ("workspace_membership", "own", ["app"], "SELECT"),
     ]
@@ -200,5 +204,7 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
             "TABLE(organization_id uuid, workspace_id uuid, run_id uuid, attempt integer, live boolean)",
         ),
         ("organization_slug_taken", "boolean"),
+        ("usage_is_rolled_up", "boolean"),
+        ("usage_is_sealed", "boolean"),
     ]
     assert ask("SELECT * FROM find_api_key(%s)", b"\x00" * 32) == []

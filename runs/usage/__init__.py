@@ -1,0 +1,8 @@
+"""What was used: counted in the ingest's transaction, rolled up by day, proved by a recount of the rows.
+
+counting.py   what counts, and what a batch adds
+recount.py    the same from rows alone
+rollup.py     deltas → days
+sealing.py    a bucket's days, proved and closed
+shown.py      what the usage page shows
+"""
