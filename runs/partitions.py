@@ -129,7 +129,7 @@ def ensure(cursor: Any, today: date) -> list[str]:
 
 
 def drop_expired(cursor: Any, today: date) -> list[str]:
-    """Let go of partitions past their time in which no run is live; answer their names.
+    """Let go of partitions past their time in which no run is live and whose usage is sealed; answer their names.
 
     Needs an autocommit connection of the owner: DETACH CONCURRENTLY refuses a transaction. A detach that was cut off
     is finished first.
@@ -149,8 +149,13 @@ def drop_expired(cursor: Any, today: date) -> list[str]:
 def _may_go(cursor: Any, leaf: Leaf, today: date) -> bool:
     if leaf.expires > today:
         return False
-    cursor.execute("SELECT bucket_has_live_runs(%s::smallint, %s::date, %s::date)", [leaf.days, leaf.start, leaf.end])
-    return not cursor.fetchone()[0]
+    place = [leaf.days, leaf.start, leaf.end]
+    cursor.execute("SELECT bucket_has_live_runs(%s::smallint, %s::date, %s::date)", place)
+    if cursor.fetchone()[0]:
+        return False
+    of = "(%s::smallint, %s::date, %s::date)"
+    cursor.execute(f"SELECT usage_is_rolled_up{of}, usage_is_sealed{of}", place * 2)
+    return all(cursor.fetchone())
 
 
 def _finish_detaching(cursor: Any) -> None:

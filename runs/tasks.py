@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import psycopg
@@ -18,7 +18,8 @@ from orchestrator.states import By, StateType
 from runs import claims, outages, partitions, scheduling, waiting
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
-from runs.usage import rollup
+from runs.usage import rollup, sealing
+from runs.usage.recount import Bucket
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,22 @@ def note_waiting_agents() -> None:
 def roll_up_usage() -> None:
     """Add what was used since the last time to its days."""
     rollup.roll_up()
+
+
+@shared_task
+def find_usage_to_seal() -> None:
+    """Have the usage of buckets proved whose runs have nothing more to tell, on the queue for work that may be slow."""
+    with system_scope():
+        found = sealing.due(now())
+    for organization_id, days, bucket in found:
+        seal_usage.apply_async([str(organization_id), days, bucket], expires=900)
+
+
+@shared_task
+def seal_usage(organization_id: str, days: int, bucket: str) -> None:
+    """Prove the usage of one bucket."""
+    with tenant_scope(UUID(organization_id)):
+        sealing.seal(UUID(organization_id), Bucket(days, date.fromisoformat(bucket)))
 
 
 @shared_task

@@ -4,6 +4,7 @@ E001 PostgreSQL is older than 16.
 E002 A partition of the tall tables is missing for tomorrow.
 E003 SECRET_KEY is not set though the database is given from outside.
 E004 All processes together may open more connections than PostgreSQL takes.
+E005 Usage that was booked differs from a recount of the rows.
 E005 MASTER_KEYS is missing or holds no keys: secrets could not be sealed.
 """
 
@@ -34,7 +35,7 @@ def database(app_configs: Any, databases: Sequence[str] | None, **_: Any) -> lis
     if not databases:
         return []
     try:
-        return [*_version(), *_partitions(), *_connections()]
+        return [*_version(), *_partitions(), *_connections(), *_usage()]
     except DatabaseError as error:
         return [Error(f"The database can't be asked: {error}", id="orchestrator.E001")]
 
@@ -88,12 +89,36 @@ def _connections() -> list[CheckMessage]:
     return [Error(message, hint=hint, id="orchestrator.E004")]
 
 
+def _usage() -> list[CheckMessage]:
+    with connection.cursor() as cursor:
+        if "usage_seal" not in connection.introspection.table_names(cursor):
+            return []
+        cursor.execute("SELECT usage_mismatches()")
+        (number,) = cursor.fetchone()
+    if not number:
+        return []
+    hint = "The log of the `work` process says which. Their partitions are kept; they are compared again each day."
+    return [Error(f"The usage of {number} buckets differs from their rows.", hint=hint, id="orchestrator.E005")]
+
+
 @register(Tags.security)
 def secret_key(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """Several processes with a key of their own each would not know each other's sessions."""
     if settings.SECRET_KEY_IS_GIVEN or not environment.text("DATABASE_URL"):
         return []
     return [Error("SECRET_KEY is not set.", hint="Set SECRET_KEY or SECRET_KEY_FILE.", id="orchestrator.E003")]
+
+
+def _usage() -> list[CheckMessage]:
+    with connection.cursor() as cursor:
+        if "usage_seal" not in connection.introspection.table_names(cursor):
+            return []
+        cursor.execute("SELECT usage_mismatches()")
+        (number,) = cursor.fetchone()
+    if not number:
+        return []
+    hint = "The log of the `work` process says which. Their partitions are kept; they are compared again each day."
+    return [Error(f"The usage of {number} buckets differs from their rows.", hint=hint, id="orchestrator.E005")]
 
 
 @register(Tags.security)

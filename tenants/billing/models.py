@@ -35,7 +35,7 @@ class UsageDay(TenantOwned):
                 name="usage_day_once",
             )
         ]
-        indexes = [models.Index(fields=["organization", "retention", "bucket"], name="usage_day_of_bucket")]
+        indexes = [models.Index(fields=["retention", "bucket", "organization"], name="usage_day_of_bucket")]
 
 
 class UsageSeal(TenantOwned):

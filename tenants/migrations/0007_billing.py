@@ -45,6 +45,12 @@ USAGE_IS_SEALED = [
         )
     $$
     """,
+    # For the installation's checks, which any login may run.
+    """
+    CREATE FUNCTION usage_mismatches() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS $$ SELECT count(*) FROM usage_seal s WHERE NOT s.matches $$
+    """,
 ]
 
 
@@ -258,7 +264,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "usage_day",
-                "indexes": [models.Index(fields=["organization", "retention", "bucket"], name="usage_day_of_bucket")],
+                "indexes": [models.Index(fields=["retention", "bucket", "organization"], name="usage_day_of_bucket")],
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("organization", "day", "workspace_id", "deployment_id", "retention", "bucket"),

@@ -206,5 +206,6 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
         ("organization_slug_taken", "boolean"),
         ("usage_is_rolled_up", "boolean"),
         ("usage_is_sealed", "boolean"),
+        ("usage_mismatches", "bigint"),
     ]
     assert ask("SELECT * FROM find_api_key(%s)", b"\x00" * 32) == []
