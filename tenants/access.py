@@ -17,6 +17,7 @@ from tenants.errors import Forbidden, NotFound, Problem
 from tenants.models import Membership, Organization, Workspace, WorkspaceMembership, WorkspaceRole
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
 from tenants.scope import tenant_scope, user_scope
+from tenants.sso.gate import turned_away
 
 LAST_WORKSPACE = "last_workspace"  # in the session: (organization, workspace) slugs
 MOST = 1_000  # organizations and workspaces of one person that lists show
@@ -144,9 +145,11 @@ def _serve(view: Page, verb: str | dict[str, str], request: Any, actor: Actor, a
         return HttpResponse(status=405, headers={"Allow": ", ".join(verb)})
     request.workspaces = workspaces_of(actor.user_id)
     with tenant_scope(actor.organization_id):
+        request.organization = Organization.objects.get(id=actor.organization_id)
+        if (elsewhere := turned_away(request, request.organization, actor)) is not None:
+            return elsewhere
         require(actor, wanted)
         request.actor = actor
-        request.organization = Organization.objects.get(id=actor.organization_id)
         request.workspace = Workspace.objects.get(id=actor.workspace_id) if actor.workspace_id else None
         _remember(request)
         response = view(request, **address)

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from orchestrator.ids import uuid7
 from tenants.billing import models as billing  # noqa: F401 - Django looks for models here
 from tenants.owned import TenantManager, TenantOwned, same_tenant
+from tenants.sso.models import SsoDomain, SsoIdentity, SsoProvider  # noqa: F401 - models are looked for here
 
 
 class UserManager(BaseUserManager):
@@ -71,6 +72,7 @@ class Organization(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120)
     retention = models.SmallIntegerField(choices=Retention.choices, default=Retention.MONTH)
+    requires_sso = models.BooleanField(default=False)  # Its pages open only to who came by its own log-in.
     created_at = models.DateTimeField(default=now)
 
     objects = TenantManager()

@@ -24,6 +24,7 @@ from tests.cast import Api, Company, person
 from tests.contract.journals import Journal
 from tests.runs.work import agent, claim, deploy, start, trigger
 from tests.sql import ask
+from tests.tenants.sso.setup import arrive, own_domain
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +39,10 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 WITHOUT_TENANT = {
     "health-live", "health-ready",  # numbers of nobody
     "home",  # leads to one's own workspace
+    "sso-ask",  # leads from a verified domain to its provider
+    "sso-login", "sso-test", "sso-callback", "sso-acs", "sso-finish",  # lead to a provider and back: tests/tenants/sso
+    "sso-saml",  # answers the same for every id
+    "sso-break-glass",  # for owners
 }  # fmt: skip
 ACCOUNT = re.compile(r"account_|mfa_")  # allauth's: about the person who is signed in
 
@@ -99,7 +104,12 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     run, deployments = Thing(claimed.run, uuid7()), Thing(deployment.id, uuid7())
     agents = Thing(by.id, uuid7())
+    domain = own_domain(acme, "acme.example")
+    link = arrive(acme)
     found: dict[str, dict[str, Thing]] = {
+        "organization-sso-domain-check": {"id": Thing(domain.id, uuid7())},
+        "organization-sso-domain-remove": {"id": Thing(domain.id, uuid7())},
+        "organization-sso-unlink": {"id": Thing(link.id, uuid7())},
         "": {"organization": Thing("acme", "nobody"), "workspace": Thing("main", "nothing")},
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.django_db
 
 # Unique without the organization in front: looked up before a tenant is known, and long random bits each; or a slug,
 # which is an address.
-UNIQUE_ACROSS_TENANTS = {"api_key_hash", "attempt_token"}
+# A verified domain is met only by whoever has proved it.
+UNIQUE_ACROSS_TENANTS = {"api_key_hash", "attempt_token", "sso_domain_verified"}
 
 # Ids without a foreign key, and why they have none.
 UNTIED = {
@@ -76,6 +77,8 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("membership", "own", ["app"], "SELECT"),
         ("organization", "look_up", ["owner"], "SELECT"),
         ("organization", "own", ["app"], "SELECT"),
+        ("sso_domain", "look_up", ["owner"], "SELECT"),
+        ("sso_provider", "look_up", ["owner"], "SELECT"),
         ("usage_day", "look_up", ["owner"], "SELECT"),
         ("usage_delta", "look_up", ["owner"], "SELECT"),
         ("usage_seal", "look_up", ["owner"], "SELECT"),
@@ -203,6 +206,7 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
             "find_run_token",
             "TABLE(organization_id uuid, workspace_id uuid, run_id uuid, attempt integer, live boolean)",
         ),
+        ("find_sso", "TABLE(organization_id uuid)"),
         ("organization_slug_taken", "boolean"),
         ("usage_is_rolled_up", "boolean"),
         ("usage_is_sealed", "boolean"),

@@ -133,6 +133,7 @@ _MENU = [
 
 
 _ORGANIZATION_MENU = [
+    ("organization-sso", "Company log-in", "key", "sso_edit"),
     ("organization-audit", "Audit", "audit", "audit_view"),
 ]
 

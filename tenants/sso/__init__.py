@@ -1,0 +1,1 @@
+"""Log-in by a company's own provider (OIDC, SAML), for one organization each."""

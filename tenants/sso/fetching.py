@@ -1,0 +1,57 @@
+"""Ask a provider for JSON or XML: through the guard against private addresses, bounded in size and time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from tenants import outbound
+from tenants.errors import Problem
+
+SECONDS = 10.0
+MAX_BYTES = 1 << 20
+
+
+class Unreachable(Problem):
+    """The provider gave no answer that can be used."""
+
+    status, code = 502, "provider"
+
+
+def fetch_json(url: str, *, method: str = "GET", **options: Any) -> dict[str, Any]:
+    """A JSON object from a provider.
+
+    Raises:
+        Unreachable: It gave none; the message says what was met instead.
+    """
+    try:
+        found = json.loads(fetch(url, method=method, **options))
+    except (ValueError, RecursionError) as error:
+        raise Unreachable(f"{url} answers with something else than JSON.") from error
+    if not isinstance(found, dict):
+        raise Unreachable(f"{url} answers with something else than a JSON object.")
+    return found
+
+
+def fetch(url: str, *, method: str = "GET", **options: Any) -> bytes:
+    """The body of a provider's answer. Redirects are not followed: an issuer says itself where it is."""
+    outbound.check_url(url)
+    client = httpx.Client(timeout=SECONDS / 2, follow_redirects=False, trust_env=False)
+    try:
+        with outbound.guarded(seconds=SECONDS), client, client.stream(method, url, **options) as response:
+            return _body(response, url)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise Unreachable(f"{url} can't be reached: {str(error) or type(error).__name__}.") from error
+
+
+def _body(response: httpx.Response, url: str) -> bytes:
+    if response.status_code != 200:
+        raise Unreachable(f"{url} answers with status {response.status_code}.")
+    body = b""
+    for part in response.iter_bytes():
+        body += part
+        if len(body) > MAX_BYTES:
+            raise Unreachable(f"{url} answers with more than {MAX_BYTES >> 20} MiB.")
+    return body
