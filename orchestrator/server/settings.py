@@ -25,6 +25,8 @@ PROXY_HOPS = int(env.number("PROXY_HOPS", 0))  # proxies of ours that append to 
 MASTER_KEYS = env.text("MASTER_KEYS") or STACK.get("MASTER_KEYS", "")
 # May requests that tenants ask for (webhooks, log-in providers) reach private addresses?
 OUTBOUND_PRIVATE = env.boolean("OUTBOUND_PRIVATE", ON_LOOPBACK)
+# Who is asked whether a domain is an organization's, `address:port`; empty: the machine's own resolver.
+DNS_SERVER = env.text("DNS_SERVER")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 ROOT_URLCONF = "orchestrator.server.urls"
 WSGI_APPLICATION = None
