@@ -16,6 +16,7 @@ from runs import live
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
 from tenants.errors import Invalid, NotFound
 from tenants.models import Workspace
+from tenants.organizations import furnishes
 from tenants.permissions import Actor
 
 DEFAULT = "default"
@@ -42,6 +43,12 @@ def create_pool(*, workspace: Workspace, name: str) -> WorkPool:
         raise Invalid("A pool of this name exists.", fields={"name": "Choose another name."}) from error
     WorkQueue.objects.create(**own, pool=pool, name=DEFAULT)
     return pool
+
+
+@furnishes
+def add_default_pool(workspace: Workspace) -> WorkPool:
+    """What a new workspace begins with: flows can be deployed and agents started without naming a pool."""
+    return create_pool(workspace=workspace, name=DEFAULT)
 
 
 def find_pool(workspace_id: object, name: str) -> WorkPool:

@@ -5,3 +5,7 @@ from django.apps import AppConfig
 
 class RunsConfig(AppConfig):
     name = "runs"
+
+    def ready(self) -> None:
+        """Let what tenants offers know its users."""
+        from runs import agents  # noqa: F401 - new workspaces begin with a pool

@@ -3,11 +3,14 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import dashboard, deployments, jump, pools, quarantine, runs
+from runs.views import dashboard, deployments, jump, pools, quarantine, runs, welcome
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
     path("_now", conditional_page(dashboard.now), name="dashboard-now"),
+    path("welcome", welcome.index, name="welcome"),
+    path("welcome/_steps", conditional_page(welcome.steps), name="welcome-steps"),
+    path("welcome/key", welcome.key, name="welcome-key"),
     path("runs", runs.index, name="runs"),
     path("runs/_list", conditional_page(runs.rows), name="runs-rows"),
     path("runs/<uuid:id>", runs.detail, name="run"),

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import SimpleTemplateResponse
+from django.urls import reverse
 
 from tenants.errors import Forbidden, NotFound, Problem
 from tenants.models import Membership, Organization, Workspace, WorkspaceMembership, WorkspaceRole
+from tenants.organizations import moved
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
 from tenants.scope import tenant_scope, user_scope
 from tenants.sso.gate import turned_away
@@ -31,8 +33,8 @@ def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
     """
     membership = _membership(user_id, organization)
     with tenant_scope(membership.organization_id):
-        found = Workspace.objects.filter(slug=workspace).first()
-        role = _role(membership, found) if found else None
+        found = Workspace.objects.filter(slug=workspace, deleted_at=None).first()
+        role = _role(membership, found.id) if found else None
     if found is None or role is None:
         raise NotFound("There is no such workspace, or you don't belong to it.")
     return _actor(membership, found.id, role)
@@ -62,30 +64,38 @@ def _actor(membership: Membership, workspace_id: UUID | None = None, role: str =
 def _membership(user_id: UUID, organization: str) -> Membership:
     with user_scope(user_id):
         own = Membership.objects.filter(user_id=user_id, user__is_active=True, organization__slug=organization)
+        own = own.filter(organization__deleted_at=None)
         membership = own.select_related("organization", "user").first()
     if membership is None:
         raise NotFound("There is no such organization, or you don't belong to it.")
     return membership
 
 
-def _role(membership: Membership, workspace: Workspace) -> str | None:
+def _role(membership: Membership, workspace_id: UUID) -> str | None:
     if membership.role in OWNS_ALL_WORKSPACES:
         return WorkspaceRole.OWNER
-    own = WorkspaceMembership.objects.filter(workspace=workspace, user_id=membership.user_id)
+    own = WorkspaceMembership.objects.filter(workspace_id=workspace_id, user_id=membership.user_id)
     return own.values_list("role", flat=True).first()
+
+
+def present_role(user_id: UUID, workspace_id: UUID) -> str | None:
+    """A person's role in a workspace at this moment; None without one. Call it inside the organization's scope."""
+    membership = Membership.objects.filter(user_id=user_id, user__is_active=True).first()
+    return _role(membership, workspace_id) if membership else None
 
 
 def organizations_of(user_id: UUID) -> list[Organization]:
     """The organizations that a person belongs to, by name."""
     with user_scope(user_id):
-        own = Membership.objects.filter(user_id=user_id).select_related("organization")
+        own = Membership.objects.filter(user_id=user_id, organization__deleted_at=None).select_related("organization")
         return [membership.organization for membership in own.order_by("organization__name")[:MOST]]
 
 
 def workspaces_of(user_id: UUID) -> list[tuple[Organization, Workspace]]:
     """The workspaces that a person may enter, by organization and name. The database's policy `own` chooses them."""
     with user_scope(user_id):
-        visible = Workspace.objects.select_related("organization").order_by("organization__name", "name")
+        visible = Workspace.objects.filter(deleted_at=None, organization__deleted_at=None)
+        visible = visible.select_related("organization").order_by("organization__name", "name")
         return [(workspace.organization, workspace) for workspace in visible[:MOST]]
 
 
@@ -121,8 +131,14 @@ def _page(verb: str | dict[str, str], enter: Callable[..., Actor]) -> Callable[[
     def wrap(view: Page) -> Page:
         @wraps(view)
         def page(request: HttpRequest, **address: Any) -> HttpResponse:
+            slugs = {name: address.pop(name) for name in places}
             try:
-                actor = enter(request, **{name: address.pop(name) for name in places})
+                actor = enter(request, **slugs)
+            except NotFound as problem:
+                if elsewhere := _elsewhere(request, enter, slugs):
+                    return elsewhere
+                raise Http404(problem.message) from problem
+            try:
                 return _serve(view, verb, request, actor, address)
             except NotFound as problem:
                 raise Http404(problem.message) from problem
@@ -137,6 +153,21 @@ def _page(verb: str | dict[str, str], enter: Callable[..., Actor]) -> Callable[[
         return signed_in
 
     return wrap
+
+
+def _elsewhere(request: Any, enter: Callable[..., Actor], slugs: dict[str, str]) -> HttpResponse | None:
+    """The way to the same page, for who may enter it, when an organization or a workspace has got another address."""
+    today = moved(request.user.id, slugs["organization"], slugs.get("workspace", ""))
+    if today is None:
+        return None
+    found = dict(zip(slugs, today, strict=False))
+    try:
+        enter(request, **found)
+    except NotFound:
+        return None
+    match, query = request.resolver_match, request.META["QUERY_STRING"]
+    address = reverse(match.view_name, kwargs={**match.kwargs, **found}) + (f"?{query}" if query else "")
+    return HttpResponseRedirect(address, preserve_request=request.method not in {"GET", "HEAD"})
 
 
 def _serve(view: Page, verb: str | dict[str, str], request: Any, actor: Actor, address: dict[str, Any]) -> HttpResponse:

@@ -1,10 +1,48 @@
 """How allauth behaves here."""
 
+from __future__ import annotations
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from tenants import trace
+from tenants.access import workspaces_of
+from tenants.encryption import seal_for_installation, unseal_for_installation
+
+TOTP_PLACE = "mfa_authenticator"
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """People are made by invitation or `manage.py bootstrap`; a sign-up page is not open yet."""
+    """People sign up by themselves where SIGNUP_OPEN says so, and always by an invitation."""
 
-    def is_open_for_signup(self, request) -> bool:
-        return False
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        from tenants.signup import invited  # Its form is made of allauth's, which asks for this adapter when imported.
+
+        return settings.SIGNUP_OPEN or invited(request) is not None
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """A new company begins on the welcome page of its workspace, who was invited where everybody does."""
+        for organization, workspace in workspaces_of(request.user.id):
+            if organization.created_at >= request.user.date_joined:
+                return reverse("welcome", args=[organization.slug, workspace.slug])
+        return reverse("home")
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The address that limits count by, the same that the audit trail notes."""
+        return trace.address.get() or super().get_client_ip(request)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Seeds and recovery codes are sealed with the installation's master key."""
+
+    def get_totp_issuer(self) -> str:
+        return "Orchestrator"
+
+    def encrypt(self, text: str) -> str:
+        return seal_for_installation(text.encode(), TOTP_PLACE).hex()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return unseal_for_installation(bytes.fromhex(encrypted_text), TOTP_PLACE).decode()

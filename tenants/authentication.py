@@ -10,9 +10,10 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
+from tenants.access import present_role
 from tenants.keys import KEY_PREFIX, digest, has_form
 from tenants.models import ApiKey
-from tenants.permissions import Actor
+from tenants.permissions import Actor, lower
 from tenants.scope import tenant_scope
 
 TRUST_SECONDS = 5.0
@@ -66,8 +67,21 @@ def _key_actor(hash: bytes) -> Actor | None:
         return None
     with tenant_scope(row[0]):
         key = ApiKey.objects.get(id=row[1])
+        role = _role(key)
+        if role is None:
+            return None
         _note_use(key)
-    return Actor("key", key.organization_id, key.workspace_id, key.role, key.name, key_id=key.id)
+    return Actor(
+        "key", key.organization_id, key.workspace_id, role, key.name, user_id=key.user_id, key_id=key.id
+    )  # fmt: skip
+
+
+def _role(key: ApiKey) -> str | None:
+    """What a key may do now: a personal one no more than its person. None when that person has no part any more."""
+    if key.user_id is None:
+        return key.role
+    present = present_role(key.user_id, key.workspace_id)
+    return lower(key.role, present) if present else None
 
 
 def _note_use(key: ApiKey) -> None:

@@ -11,6 +11,7 @@ import secrets
 import zlib
 from datetime import datetime
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tenants.errors import Invalid
@@ -41,29 +42,34 @@ def create_key(
     workspace: Workspace,
     name: str,
     role: str = WorkspaceRole.DEVELOPER,
+    user: User | None = None,
     created_by: User | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key; the secret is returned this once.
+    """Make a key, a personal one of `user` if they are given; the secret is returned this once.
 
     Raises:
         Invalid: The workspace has a key of this name, or the role is unknown.
     """
     if role not in WorkspaceRole.values:
         raise Invalid(f"There is no role {role!r}.", fields={"role": f"One of {', '.join(WorkspaceRole.values)}."})
-    if ApiKey.objects.filter(workspace=workspace, name=name).exists():
-        raise Invalid("A key of this name exists.", fields={"name": "Choose another name."})
     secret = new_secret(KEY_PREFIX)
-    key = ApiKey.objects.create(
+    key = ApiKey(
         organization_id=workspace.organization_id,
         workspace=workspace,
         name=name,
         role=role,
         prefix=secret[:10],
         hash=digest(secret),
+        user=user,
         created_by=created_by,
         expires_at=expires_at,
     )
+    try:
+        with transaction.atomic():
+            key.save(force_insert=True)
+    except IntegrityError as error:
+        raise Invalid("A key of this name exists.", fields={"name": "Choose another name."}) from error
     return key, secret
 
 

@@ -74,6 +74,7 @@ class Organization(models.Model):
     retention = models.SmallIntegerField(choices=Retention.choices, default=Retention.MONTH)
     requires_sso = models.BooleanField(default=False)  # Its pages open only to who came by its own log-in.
     created_at = models.DateTimeField(default=now)
+    deleted_at = models.DateTimeField(null=True)  # Nobody enters any more; its rows go when the grace period is over.
 
     objects = TenantManager()
 
@@ -90,6 +91,7 @@ class Workspace(TenantOwned):
     slug = models.SlugField(max_length=60)
     name = models.CharField(max_length=120)
     created_at = models.DateTimeField(default=now)
+    deleted_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "workspace"
@@ -146,9 +148,14 @@ class WorkspaceMembership(TenantOwned):
 
 
 class ApiKey(TenantOwned):
-    """A program's way in, for one workspace. Only the SHA-256 of the key is stored."""
+    """A program's way in, for one workspace. Only the SHA-256 of the key is stored.
+
+    A personal key has a `user`: it may do no more than that person may at this moment, and ends when they leave. One
+    without is a service account's.
+    """
 
     workspace = same_tenant("tenants.Workspace")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+", db_index=False)
     name = models.CharField(max_length=120)
     role = models.CharField(max_length=20, choices=WorkspaceRole.choices, default=WorkspaceRole.DEVELOPER)
     prefix = models.CharField(max_length=16)
@@ -164,11 +171,69 @@ class ApiKey(TenantOwned):
         constraints = [
             # Looked up before the tenant is known; 256 random bits tell nothing about other tenants.
             models.UniqueConstraint(fields=["hash"], name="api_key_hash"),
-            models.UniqueConstraint(fields=["organization", "workspace", "name"], name="api_key_name"),
+            models.UniqueConstraint(
+                fields=["organization", "workspace", "user", "name"],
+                condition=models.Q(revoked_at=None),
+                nulls_distinct=False,
+                name="api_key_name",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class Invitation(TenantOwned):
+    """A person is asked to join. The link carries a token, of which only the SHA-256 is stored."""
+
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=OrganizationRole.choices, default=OrganizationRole.MEMBER)
+    workspaces = models.JSONField(default=dict)  # Roles by the workspace's id. One that is gone by then is passed over.
+    hash = models.BinaryField(max_length=32)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False)
+    created_at = models.DateTimeField(default=now)
+    sent_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "invitation"
+        constraints = [
+            # Looked up before the tenant is known; 256 random bits tell nothing about other tenants.
+            models.UniqueConstraint(fields=["hash"], name="invitation_hash"),
+            models.UniqueConstraint(
+                fields=["organization", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="invitation_open",
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "-created_at"], name="invitation_made")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class FormerSlug(TenantOwned):
+    """A slug that an organization or, if one is named, a workspace had before. It stays theirs and leads to them."""
+
+    workspace = same_tenant("tenants.Workspace", null=True)
+    slug = models.SlugField(max_length=60)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "former_slug"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "slug"],
+                condition=models.Q(workspace__isnull=False),
+                name="former_workspace_slug",
+            ),
+            # As an organization's slug of today: an address, looked up before the tenant is known.
+            models.UniqueConstraint(
+                fields=["slug"], condition=models.Q(workspace=None), name="former_organization_slug"
+            ),
+        ]
 
 
 class OrganizationKey(TenantOwned):

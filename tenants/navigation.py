@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from tenants.permissions import can
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """`organization`, `workspace`, `actor`, `may` (a verb's way to ask: `may.runs_cancel`), and `workspaces`."""
+    """`organization`, `workspace`, `actor`, `may` (a verb's way to ask: `may.runs_cancel`), and `workspaces`.
+
+    Pages outside an organization know whether people may sign up, and whether mails leave.
+    """
     actor = getattr(request, "actor", None)
     if actor is None:
-        return {}
+        return {"signup_open": settings.SIGNUP_OPEN, "mail_configured": settings.MAIL_CONFIGURED}
     return {
+        "signup_open": settings.SIGNUP_OPEN,
         "organization": request.organization,
         "workspace": request.workspace,
         "actor": actor,

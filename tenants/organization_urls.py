@@ -4,6 +4,7 @@ from django.urls import path
 
 from tenants import audit_views
 from tenants.sso import page as sso
+from tenants.views import invitations, keys, organization, people
 
 urlpatterns = [
     path("audit", audit_views.index, name="organization-audit"),
@@ -15,4 +16,22 @@ urlpatterns = [
     path("sso/domains/<uuid:id>/check", sso.check_domain, name="organization-sso-domain-check"),
     path("sso/domains/<uuid:id>/remove", sso.remove_domain, name="organization-sso-domain-remove"),
     path("sso/links/<uuid:id>/remove", sso.unlink, name="organization-sso-unlink"),
+    path("people", people.index, name="organization-people"),
+    path("people/invite", invitations.new, name="organization-invite"),
+    path("people/leave", people.leave, name="organization-leave"),
+    path("people/<uuid:id>", people.person, name="organization-person"),
+    path("people/<uuid:id>/remove", people.remove, name="organization-person-remove"),
+    path("people/<uuid:id>/hand-over", people.hand_over, name="organization-hand-over"),
+    path("people/invitations/<uuid:id>/again", invitations.send_again, name="organization-invitation-again"),
+    path("people/invitations/<uuid:id>/revoke", invitations.revoke, name="organization-invitation-revoke"),
+    path("keys", keys.index, name="organization-keys"),
+    path("keys/new", keys.new, name="organization-key-new"),
+    path("keys/<uuid:id>/rotate", keys.rotate, name="organization-key-rotate"),
+    path("keys/<uuid:id>/revoke", keys.revoke, name="organization-key-revoke"),
+    path("settings", organization.edit, name="organization-settings"),
+    path("settings/delete", organization.delete, name="organization-delete"),
+    path(
+        "settings/workspaces/<uuid:id>/restore", organization.restore_workspace, name="organization-restore-workspace"
+    ),
+    path("new", organization.new_workspace, name="organization-new-workspace"),
 ]

@@ -73,6 +73,18 @@ OWNS_ALL_WORKSPACES = frozenset({OrganizationRole.OWNER, OrganizationRole.ADMIN}
 VERBS = frozenset().union(*WORKSPACE_VERBS.values(), *ORGANIZATION_VERBS.values())
 
 
+def covers(role: str, other: str) -> bool:
+    """Say whether a role in a workspace may do all that another one may."""
+    return WORKSPACE_VERBS[other] <= WORKSPACE_VERBS[role]
+
+
+def lower(role: str, other: str) -> str | None:
+    """Of two roles in a workspace the one that the other covers; None where neither does."""
+    if covers(role, other):
+        return other
+    return role if covers(other, role) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asks, in which workspace, in which role.

@@ -42,7 +42,7 @@ def create_workspace(*, organization: Organization, name: str) -> Workspace:
     Raises:
         Invalid: The name leaves no slug, or the slug is taken or reserved.
     """
-    slug = _slug(name)
+    slug = slug_of(name)
     if Workspace.objects.filter(slug=slug).exists():
         raise Invalid("A workspace of this name exists.", fields={"name": "Choose another name."})
     return Workspace.objects.create(organization=organization, name=name.strip()[:120], slug=slug)
@@ -55,7 +55,12 @@ def find_organization(*, name: str, member: User) -> Organization | None:
         return own.filter(name=name).first() or own.filter(slug=slugify(name)).first()
 
 
-def _slug(name: str) -> str:
+def slug_of(name: str) -> str:
+    """The part of an address that a name is made into.
+
+    Raises:
+        Invalid: Nothing is left of it, or it is reserved.
+    """
     slug = slugify(name)[:60].strip("-")
     if not slug:
         raise Invalid(f"{name!r} has no letters to make an address of.", fields={"name": "Use letters or digits."})
@@ -66,7 +71,7 @@ def _slug(name: str) -> str:
 
 def _free_slug(name: str) -> str:
     """The name's slug, or with a number behind it. A function of the database tells whether one is taken, no more."""
-    base = _slug(name)
+    base = slug_of(name)
     with connection.cursor() as cursor:
         for number in range(1, 1_000):
             slug = base if number == 1 else f"{base[:56]}-{number}"

@@ -1,12 +1,12 @@
-"""The way in."""
+"""The way in, and what belongs to no organization yet."""
 
 from django.urls import path
 
-from tenants import views
 from tenants.sso import views as sso
+from tenants.views import home, invitations, organization
 
 urlpatterns = [
-    path("", views.home, name="home"),
+    path("", home.home, name="home"),
     path("login/sso", sso.ask, name="sso-ask"),
     path("sso/<uuid:id>/login", sso.login, name="sso-login"),
     path("sso/<uuid:id>/test", sso.test, name="sso-test"),
@@ -15,4 +15,7 @@ urlpatterns = [
     path("sso/<uuid:id>/finish", sso.finish, name="sso-finish"),
     path("sso/<uuid:id>/metadata", sso.saml_metadata, name="sso-saml"),
     path("sso/<uuid:id>/break-glass", sso.break_glass, name="sso-break-glass"),
+    path("organizations/new", organization.new, name="new-organization"),
+    path("organizations/<uuid:id>/restore", organization.restore, name="restore-organization"),
+    path("invitations/<str:token>", invitations.follow, name="invitation"),
 ]

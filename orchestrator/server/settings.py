@@ -120,6 +120,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 
+# ── Mail: smtp://, smtp+tls:// (STARTTLS) or smtps://, with user and password; without one, mails are printed ─────
+EMAIL_URL = env.text("EMAIL_URL")
+MAIL_CONFIGURED = bool(EMAIL_URL)
+globals().update(env.mail(EMAIL_URL))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM") or f"Orchestrator <no-reply@{urlsplit(PUBLIC_URL).hostname}>"
+
 # ── People ───────────────────────────────────────────────────────────────────────────────────────
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -132,7 +138,20 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_FORMS = {"signup": "tenants.signup.SignUpForm"}
+ACCOUNT_SIGNUP_FORM_HONEYPOT_FIELD = "fax"
+SIGNUP_OPEN = env.boolean("SIGNUP_OPEN", True)
+# Where no mail leaves, nobody could confirm an address.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if MAIL_CONFIGURED else "none"
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = MAIL_CONFIGURED
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_RATE_LIMITS = {"signup": "10/m/ip,100/d/ip", "reset_password": "20/m/ip,3/m/key,20/d/key"}
+MFA_ADAPTER = "tenants.accounts.SecondFactorAdapter"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = not MAIL_CONFIGURED
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
@@ -192,11 +211,5 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA_DIR / "files"}},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-
-# ── Mail: smtp://, smtp+tls:// (STARTTLS) or smtps://, with user and password; without one, mails are printed ─────
-EMAIL_URL = env.text("EMAIL_URL")
-MAIL_CONFIGURED = bool(EMAIL_URL)
-globals().update(env.mail(EMAIL_URL))
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM") or f"Orchestrator <no-reply@{urlsplit(PUBLIC_URL).hostname}>"
 
 LOGGING = logs.configuration(level=env.text("LOG_LEVEL", "WARNING"), form=env.text("LOG_FORMAT", "text"))

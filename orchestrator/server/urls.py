@@ -9,9 +9,11 @@ urlpatterns = [
     path("health/ready", health.ready, name="health-ready"),
     path("api/v1/", include("orchestrator.server.api_urls")),
     path("", include("allauth.account.urls")),
+    path("second-factor/", include("allauth.mfa.urls")),
     path("", include("tenants.urls")),
     path("o/<slug:organization>/", include("tenants.organization_urls")),
     path("o/<slug:organization>/", include("runs.organization_urls")),
+    path("o/<slug:organization>/<slug:workspace>/", include("tenants.workspace_urls")),
     path("o/<slug:organization>/<slug:workspace>/", include("blocks.urls")),
     path("o/<slug:organization>/<slug:workspace>/", include("runs.urls")),
 ]

@@ -15,6 +15,8 @@ import "./drafts.js";
 import "./schema_form/items.js";
 import "./schema_form/selects.js";
 import "./schema_form/unions.js";
+import "./passwords.js";
+import "./welcome.js";
 import "./live/page.js";
 import { startCharts } from "./charts/charts.js";
 import { startLogs } from "./log/viewer.js";

@@ -17,9 +17,15 @@ from uuid import UUID
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils.timezone import now
 from rest_framework.views import APIView
 
 from orchestrator.ids import uuid7
+from tenants.access import workspace_actor
+from tenants.invitations import invite
+from tenants.keys import create_key
+from tenants.models import Workspace
+from tenants.provisioning import create_workspace
 from tests.cast import Api, Company, person
 from tests.contract.journals import Journal
 from tests.runs.work import agent, claim, deploy, start, trigger
@@ -30,7 +36,8 @@ pytestmark = pytest.mark.django_db
 
 BUNDLE = b"PK acme's own code"
 SECRETS = [
-    "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "acme-agent", "what acme logs", "acme-vault",
+    "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "carol@acme.example", "acme-key",
+    "acme-agent", "what acme logs", "acme-vault",
     "acme-crm", "open sesame",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -43,6 +50,8 @@ WITHOUT_TENANT = {
     "sso-login", "sso-test", "sso-callback", "sso-acs", "sso-finish",  # lead to a provider and back: tests/tenants/sso
     "sso-saml",  # answers the same for every id
     "sso-break-glass",  # for owners
+    "new-organization", "restore-organization",  # one's own
+    "invitation",  # who has the link may know who invites
 }  # fmt: skip
 ACCOUNT = re.compile(r"account_|mfa_")  # allauth's: about the person who is signed in
 
@@ -102,6 +111,13 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
     assert api.put("/block-types/acme-crm", {"name": "Acme's CRM", "schema": {}}).status_code == 201
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
+    with acme.scope():
+        key, _ = create_key(workspace=acme.workspace, name="acme-key")
+        by_alice = workspace_actor(acme.owner.id, "acme", "main")
+        invitation, _ = invite(email="carol@acme.example", role="member", parts={}, by=by_alice)
+        former = create_workspace(organization=acme.organization, name="acme-former")
+        Workspace.objects.filter(id=former.id).update(deleted_at=now())
+    people = Thing(acme.owner.id, uuid7())
     run, deployments = Thing(claimed.run, uuid7()), Thing(deployment.id, uuid7())
     agents = Thing(by.id, uuid7())
     domain = own_domain(acme, "acme.example")
@@ -123,7 +139,12 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
     for name in names():
         if re.fullmatch("(api-)?block(-.*)?", name):
             found.setdefault(name, block if "type" in parameters_of(name) else slug)
-        for prefix, thing in (("deployment", deployments), ("flow-run", run), ("run", run), ("agent", agents)):
+        for prefix, thing in (
+            ("deployment", deployments), ("flow-run", run), ("run", run), ("agent", agents),
+            ("organization-person", people), ("organization-hand-over", people),
+            ("organization-invitation", Thing(invitation.id, uuid7())), ("organization-key", Thing(key.id, uuid7())),
+            ("organization-restore", Thing(former.id, uuid7())),
+        ):  # fmt: skip
             if re.fullmatch(f"(api-)?{prefix}(-.*)?", name):
                 found.setdefault(name, {"id": thing})
     return found

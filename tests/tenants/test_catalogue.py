@@ -15,7 +15,9 @@ pytestmark = pytest.mark.django_db
 # Unique without the organization in front: looked up before a tenant is known, and long random bits each; or a slug,
 # which is an address.
 # A verified domain is met only by whoever has proved it.
-UNIQUE_ACROSS_TENANTS = {"api_key_hash", "attempt_token", "sso_domain_verified"}
+UNIQUE_ACROSS_TENANTS = {
+    "api_key_hash", "attempt_token", "invitation_hash", "former_organization_slug", "sso_domain_verified",
+}  # fmt: skip
 
 # Ids without a foreign key, and why they have none.
 UNTIED = {
@@ -73,6 +75,8 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("api_key", "look_up", ["owner"], "SELECT"),
         ("attempt", "look_up", ["owner"], "SELECT"),
         ("flow_run", "look_up", ["owner"], "SELECT"),
+        ("former_slug", "look_up", ["owner"], "SELECT"),
+        ("invitation", "look_up", ["owner"], "SELECT"),
         ("lease", "look_up", ["owner"], "SELECT"),
         ("membership", "own", ["app"], "SELECT"),
         ("organization", "look_up", ["owner"], "SELECT"),
@@ -82,6 +86,7 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("usage_day", "look_up", ["owner"], "SELECT"),
         ("usage_delta", "look_up", ["owner"], "SELECT"),
         ("usage_seal", "look_up", ["owner"], "SELECT"),
+        ("workspace", "look_up", ["owner"], "SELECT"),
         ("workspace", "own", ["app"], "SELECT"),
         ("workspace_membership", "own", ["app"], "SELECT"),
     ]
@@ -202,11 +207,13 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
     assert told == [
         ("bucket_has_live_runs", "boolean"),
         ("find_api_key", "TABLE(organization_id uuid, id uuid)"),
+        ("find_invitation", "TABLE(organization_id uuid, id uuid)"),
         (
             "find_run_token",
             "TABLE(organization_id uuid, workspace_id uuid, run_id uuid, attempt integer, live boolean)",
         ),
         ("find_sso", "TABLE(organization_id uuid)"),
+        ("former_organization", "uuid"),
         ("organization_slug_taken", "boolean"),
         ("usage_is_rolled_up", "boolean"),
         ("usage_is_sealed", "boolean"),

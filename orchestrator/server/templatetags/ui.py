@@ -133,8 +133,11 @@ _MENU = [
 
 
 _ORGANIZATION_MENU = [
+    ("organization-people", "People", "users", "people_view"),
+    ("organization-keys", "Keys", "key", "organization_view"),
     ("organization-sso", "Company log-in", "key", "sso_edit"),
     ("organization-audit", "Audit", "audit", "audit_view"),
+    ("organization-settings", "Settings", "gear", "organization_view"),
 ]
 
 

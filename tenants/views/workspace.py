@@ -1,0 +1,48 @@
+"""A workspace's own page: its name, its address, its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from tenants import deletion, organizations
+from tenants.access import workspace_page
+from tenants.errors import Conflict, Invalid
+
+
+@workspace_page({"GET": "workspace.edit", "POST": "workspace.edit"})
+def edit(request: HttpRequest) -> HttpResponse:
+    """Name and address."""
+    typed, errors = {"name": request.workspace.name, "slug": request.workspace.slug}, {}
+    if request.method == "POST":
+        typed = {name: request.POST.get(name, "")[:200] for name in typed}
+        try:
+            organizations.rename_workspace(workspace=request.workspace, by=request.actor, **typed)
+            messages.success(request, "Saved. Addresses of before lead here.")
+            return redirect("workspace-settings", request.organization.slug, organizations.clean_slug(typed["slug"]))
+        except (Invalid, Conflict) as problem:
+            errors = problem.fields or {"slug": problem.message}
+    return _page(request, typed, errors)
+
+
+def _page(request: Any, typed: dict[str, str], errors: dict[str, str]) -> HttpResponse:
+    context = {"section": "workspace-settings", "typed": typed, "errors": errors, "grace": deletion.GRACE.days}
+    return TemplateResponse(request, "tenants/workspace.html", context, status=400 if errors else 200)
+
+
+@workspace_page({"POST": "workspace.edit"})
+def delete(request: HttpRequest) -> HttpResponse:
+    """Shut it, once its address was typed."""
+    try:
+        deletion.delete_workspace(workspace=request.workspace, typed=request.POST.get("typed", ""), by=request.actor)
+    except Invalid as problem:
+        typed = {"name": request.workspace.name, "slug": request.workspace.slug}
+        return _page(request, typed, problem.fields or {})
+    messages.success(
+        request, f"{request.workspace.name} is deleted. It can be restored for {deletion.GRACE.days} days."
+    )
+    return redirect("home")

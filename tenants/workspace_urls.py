@@ -1,0 +1,10 @@
+"""Pages of a workspace that are about itself."""
+
+from django.urls import path
+
+from tenants.views import workspace
+
+urlpatterns = [
+    path("settings", workspace.edit, name="workspace-settings"),
+    path("settings/delete", workspace.delete, name="workspace-delete"),
+]
