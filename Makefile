@@ -5,7 +5,7 @@ ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -t
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench chaos screenshots lock clean
+.PHONY: help install demo serve test lint types model bench chaos screenshots catalogue lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ chaos: install ## Break everything at random for 10 minutes, then prove that not
 
 screenshots: install ## Make the screenshots of the README
 	$(PYTHON) -m docs.screenshots $(ARGS)
+
+catalogue: install ## Write down the block types of the SDK for the server
+	$(PYTHON) -m orchestrator.blocks.catalogue blocks/catalogue.json
 
 lock: install ## Choose new versions of all libraries
 	deploy/retry.sh $(PYTHON) -m pip install --quiet uv

@@ -20,6 +20,7 @@
         ├── LoadError                    a flow's code could not be loaded
         ├── BundleError                  a flow's code could not be packed
         ├── RecordError                  a journal on disk can't be used
+        ├── BlockError                   a block can't be loaded, saved or used (a ValueError)
         └── ApiError                     the API refused, or could not be reached
             ├── Unreachable
             ├── Unauthorized    401
@@ -133,6 +134,10 @@ class BundleError(OrchestratorError):
 
 class RecordError(OrchestratorError):
     """The journal file can't be read."""
+
+
+class BlockError(OrchestratorError, ValueError):
+    """The block can't be used."""
 
 
 class ApiError(OrchestratorError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
 from orchestrator.context import current_flow_run, current_task_run, require_run
+from orchestrator.masking import mask
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -111,7 +112,7 @@ class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         run = getattr(record, "_run", None) or current_task_run() or current_flow_run()
         record.run_name = f"{run.definition.kind_of_run} {run.name} - " if run is not None else ""
-        return super().format(record)
+        return mask(super().format(record))
 
 
 _formatter = logging.Formatter()

@@ -185,6 +185,8 @@ def _schemas(kinds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     from pydantic import TypeAdapter
     from pydantic.json_schema import GenerateJsonSchema
 
+    from orchestrator.blocks.schema import with_blocks_inline
+
     class Lenient(GenerateJsonSchema):
         """What has no schema may be anything: the types decide in the engine."""
 
@@ -195,7 +197,9 @@ def _schemas(kinds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     inputs = [(name, "validation", _adapter(kind)) for name, kind in kinds.items()]
     schemas, rest = TypeAdapter.json_schemas(inputs, schema_generator=Lenient)  # pyright: ignore[reportArgumentType]
-    return {name: dict(schema) for (name, _), schema in schemas.items()}, dict(rest).get("$defs", {})
+    described = {"properties": {name: dict(schema) for (name, _), schema in schemas.items()}}
+    inline = with_blocks_inline({**described, "$defs": dict(rest).get("$defs", {})})
+    return inline["properties"], inline.get("$defs", {})
 
 
 def _property(parameter: inspect.Parameter, schema: dict[str, Any], kind: Any, position: int) -> dict[str, Any]:

@@ -12,8 +12,15 @@ SECRET = {"$secret": True}
 class Before(Protocol):
     """The data of before, its secrets apart."""
 
-    data: dict[str, Any]
-    secrets: dict[str, Any]
+    @property
+    def data(self) -> dict[str, Any]:
+        """As pages show it."""
+        ...
+
+    @property
+    def secrets(self) -> dict[str, Any]:
+        """By their places."""
+        ...
 
 
 def with_kept(data: dict[str, Any], before: Before) -> tuple[dict[str, Any], dict[str, str], list[str]]:

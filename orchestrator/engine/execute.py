@@ -19,6 +19,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from orchestrator import masking
 from orchestrator.config import Api, use_api
 from orchestrator.engine.flow_run import Execution
 from orchestrator.engine.line import ENDED_EARLY, Line
@@ -54,6 +55,8 @@ def perform(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = N
         loaded: The flow, where the process has it already.
     """
     line.listen()
+    for stream in (sys.stdout, sys.stderr):  # The agent reads them, and tells the server their last lines.
+        masking.guard(stream)
     execution = Execution(order["claim"])
     execution.on_start = line.introduce
     use_api(Api(order["api_url"], execution.token))

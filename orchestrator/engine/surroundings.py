@@ -47,6 +47,7 @@ _RUN_PATH = (
     "orchestrator.journal.transport",
     "orchestrator.loading",
     "orchestrator.logging",
+    "orchestrator.masking",
     "orchestrator.parameters",
     "orchestrator.runtime",
     "orchestrator.task_runners.threads",

@@ -1,4 +1,7 @@
-"""Records made into lines of the wire format. Runs in the hub's thread, where time is not the user's."""
+"""Records made into lines of the wire format. Runs in the hub's thread, where time is not the user's.
+
+Secrets are masked here, before texts are cut: whatever is written to the journal has passed through.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from orchestrator._version import __version__
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
 from orchestrator.journal.records import LogLine, RunReport, TaskSnapshot
+from orchestrator.masking import mask, mask_json
 from orchestrator.states import StateType
 from orchestrator.wire import (
     MAX_ENTRY,
@@ -50,7 +54,7 @@ def line_of(record: Any, seq: int, root: UUID) -> bytes:
             return line + b"\n"
         why = "too_large"
     except Exception as error:
-        why = f"not encodable: {error!r}"[:200]
+        why = mask(f"not encodable: {error!r}")[:200]
     kind = {RunReport: "run.state", LogLine: "log"}.get(type(record), "task.state")
     return dropped_line(seq, seq, root, why, {kind: 1})
 
@@ -66,7 +70,7 @@ def _run_state(report: RunReport, seq: int) -> RunState:
         run=report.run,
         t=report.t,
         state=report.state.value,
-        name=report.name,
+        name=_text(report.name, MAX_NAME),
         message=_text(report.message, MAX_MESSAGE),
         run_count=report.run_count,
         duration=report.duration,
@@ -77,13 +81,13 @@ def _run_state(report: RunReport, seq: int) -> RunState:
 
 
 def _about(facts: dict[str, Any]) -> About:
-    parameters = encode(json_value(facts["parameters"]))
+    parameters = encode(mask_json(json_value(facts["parameters"])))
     if len(parameters) > MAX_PARAMETERS:
         parameters = encode({"…": f"{len(parameters):,} bytes of parameters are more than are kept"})
     return About(
-        flow=clean_text(facts["flow"], MAX_NAME),
-        name=clean_text(facts["name"], MAX_NAME),
-        version=facts["version"],
+        flow=_clean(facts["flow"], MAX_NAME),
+        name=_clean(facts["name"], MAX_NAME),
+        version=_text(facts["version"], MAX_NAME),
         parameters=msgspec.Raw(parameters),
         tags=_tags(facts["tags"]),
         parent=facts["parent"],
@@ -127,10 +131,10 @@ def _told_task(
         run=run.flow_run.id,
         t=t,
         id=run.id,
-        task=clean_text(run.definition.name, MAX_NAME),
+        task=_clean(run.definition.name, MAX_NAME),
         state=state.value,
-        label=clean_text(run.name, MAX_NAME),
-        name=name,
+        label=_clean(run.name, MAX_NAME),
+        name=_text(name, MAX_NAME),
         message=_text(message, MAX_MESSAGE),
         run_count=max(1, run_count),
         started=run.started,
@@ -139,7 +143,9 @@ def _told_task(
         parents=list(run.parents)[:MAX_PARENTS] if run.parents else _NONE,
         tags=_tags(sorted(run.tags)) if run.tags else _NONE,
         parent_task=run.parent_task,
-        history=[(at, kind, of, _text(why, MAX_MESSAGE)) for at, kind, of, why in history[-_MAX_HISTORY:]],
+        history=[
+            (at, kind, _text(of, MAX_NAME), _text(why, MAX_MESSAGE)) for at, kind, of, why in history[-_MAX_HISTORY:]
+        ],
         error=_error(run.told) if final else None,
     )
 
@@ -153,33 +159,37 @@ def _log(line: LogLine, seq: int) -> Log:
         seq=seq,
         run=line.run,
         t=line.t,
-        message=cut_log(line.message),
+        message=cut_log(mask(line.message)),
         level=line.level,
-        logger=clean_text(line.logger, MAX_NAME),
+        logger=_clean(line.logger, MAX_NAME),
         task=line.task,
     )
     if line.extra:
-        packed = encode(json_value(line.extra))
+        packed = encode(mask_json(json_value(line.extra)))
         if len(packed) <= _MAX_EXTRA:
             entry.extra = msgspec.Raw(packed)
     return entry
 
 
 def _text(text: str | None, limit: int) -> str | None:
-    return None if text is None else clean_text(text, limit)
+    return None if text is None else clean_text(mask(text), limit)
+
+
+def _clean(text: str, limit: int) -> str:
+    return clean_text(mask(text), limit)
 
 
 def _tags(tags: list[str]) -> list[str]:
-    return [clean_text(str(tag), MAX_TAG) for tag in tags[:MAX_TAGS]]
+    return [_clean(str(tag), MAX_TAG) for tag in tags[:MAX_TAGS]]
 
 
 def _error(told: Told | None) -> Error | None:
     if told is None:
         return None
     return Error(
-        type=clean_text(told.type, MAX_NAME),
-        message=clean_text(told.message, MAX_MESSAGE),
-        traceback=clean_text(told.traceback[-MAX_TRACEBACK:]),
+        type=_clean(told.type, MAX_NAME),
+        message=_clean(told.message, MAX_MESSAGE),
+        traceback=clean_text(mask(told.traceback)[-MAX_TRACEBACK:]),
     )
 
 

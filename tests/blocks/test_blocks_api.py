@@ -28,8 +28,8 @@ def value(api: Api, path: str) -> Any:
 @pytest.fixture
 def bucket(api: Api) -> str:
     """A bucket with credentials of its own."""
-    save(api, "aws-credentials/prod", {"access_key_id": "AKIA1", "secret_access_key": KEY})
-    made = save(api, "s3-bucket/lake", {"bucket": "lake", "credentials": {"$block": "aws-credentials/prod"}})
+    save(api, "aws-credentials/prod", {"aws_access_key_id": "AKIA1", "aws_secret_access_key": KEY})
+    made = save(api, "s3-bucket/lake", {"bucket_name": "lake", "credentials": {"$block": "aws-credentials/prod"}})
     assert made.status_code == 201, made.content
     return "s3-bucket/lake"
 
@@ -94,7 +94,7 @@ def test_types_that_can_not_be_registered(api: Api, slug: str, change: dict, sta
 
 def test_secrets_stay_apart_and_come_back_for_who_may_use_them(acme: Company, api: Api, bucket: str) -> None:
     shown = api.get("/blocks/aws-credentials/prod")
-    assert shown.json()["data"] == {"access_key_id": "AKIA1", "secret_access_key": SECRET}
+    assert shown.json()["data"] == {"aws_access_key_id": "AKIA1", "aws_secret_access_key": SECRET}
     assert KEY not in api.get("/blocks").content.decode()
     read = api.post("/blocks/aws-credentials/prod/value")
     assert read.headers["Cache-Control"] == "no-store"
@@ -102,29 +102,29 @@ def test_secrets_stay_apart_and_come_back_for_who_may_use_them(acme: Company, ap
         "type": "aws-credentials",
         "name": "prod",
         "version": 1,
-        "data": {"access_key_id": "AKIA1", "secret_access_key": KEY},
+        "data": {"aws_access_key_id": "AKIA1", "aws_secret_access_key": KEY},
     }
 
 
 def test_blocks_within_blocks_come_along(acme: Company, api: Api, bucket: str) -> None:
     inner = value(api, bucket)["data"]["credentials"]
     assert inner["$block"] == "aws-credentials/prod"
-    assert inner["data"]["secret_access_key"] == KEY
+    assert inner["data"]["aws_secret_access_key"] == KEY
     with acme.scope():
         read = AuditEntry.objects.filter(action="block.read").values_list("object_name", "actor")
         assert sorted(read) == [("aws-credentials/prod", "developer"), ("s3-bucket/lake", "developer")]
 
 
 def test_a_secret_that_is_not_given_stays(api: Api, bucket: str) -> None:
-    changed = save(api, "aws-credentials/prod", {"access_key_id": "AKIA2", "secret_access_key": SECRET})
+    changed = save(api, "aws-credentials/prod", {"aws_access_key_id": "AKIA2", "aws_secret_access_key": SECRET})
     assert (changed.status_code, changed.json()["version"]) == (200, 2)
-    assert value(api, "aws-credentials/prod")["data"] == {"access_key_id": "AKIA2", "secret_access_key": KEY}
+    assert value(api, "aws-credentials/prod")["data"] == {"aws_access_key_id": "AKIA2", "aws_secret_access_key": KEY}
     told = error(save(api, "secret/new", {"value": SECRET}), 400)
     assert told["fields"] == {"data.value": "No secret is kept here. Give its value."}
 
 
 def test_the_same_again_makes_no_version(api: Api, bucket: str) -> None:
-    again = save(api, "aws-credentials/prod", {"access_key_id": "AKIA1", "secret_access_key": KEY})
+    again = save(api, "aws-credentials/prod", {"aws_access_key_id": "AKIA1", "aws_secret_access_key": KEY})
     assert (again.status_code, again.json()["version"]) == (200, 1)
     assert save(api, bucket, api.get(f"/blocks/{bucket}").json()["data"], description="The lake").json()["version"] == 1
     assert api.get(f"/blocks/{bucket}").json()["description"] == "The lake"
@@ -142,11 +142,11 @@ def test_nothing_newer_is_overwritten(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "data", "field"),
     [
-        ("s3-bucket/x", {}, "data.bucket"),
-        ("s3-bucket/x", {"bucket": 5}, "data.bucket"),
-        ("s3-bucket/x", {"bucket": "ab"}, "data.bucket"),
-        ("s3-bucket/x", {"bucket": "abc", "credentials": {"$block": "secret/x"}}, "data.credentials.$block"),
-        ("s3-bucket/x", {"bucket": "abc", "credentials": {"$block": "aws-credentials/no"}}, "data.credentials"),
+        ("s3-bucket/x", {}, "data.bucket_name"),
+        ("s3-bucket/x", {"bucket_name": 5}, "data.bucket_name"),
+        ("s3-bucket/x", {"bucket_name": "ab"}, "data.bucket_name"),
+        ("s3-bucket/x", {"bucket_name": "abc", "credentials": {"$block": "secret/x"}}, "data.credentials.$block"),
+        ("s3-bucket/x", {"bucket_name": "abc", "credentials": {"$block": "aws-credentials/no"}}, "data.credentials"),
         ("json/Upper", {"value": 1}, "name"),
         ("json/-x", {"value": 1}, "name"),
         ("json/" + "x" * 101, {"value": 1}, "name"),
@@ -204,7 +204,7 @@ def test_back_to_an_older_version_with_its_secrets(api: Api) -> None:
 
 
 def test_no_way_back_to_blocks_that_are_gone(api: Api, bucket: str) -> None:
-    save(api, bucket, {"bucket": "lake"})
+    save(api, bucket, {"bucket_name": "lake"})
     assert api.delete("/blocks/aws-credentials/prod").status_code == 204
     told = error(api.post(f"/blocks/{bucket}/rollback", {"version": 1}), 400)
     assert list(told["fields"]) == ["data.credentials"]
@@ -284,7 +284,7 @@ def test_who_may_see_and_edit_and_use(
     assert own.get(f"/blocks/{bucket}").status_code == (200 if sees else 403)
     assert own.get("/block-types").status_code == (200 if sees else 403)
     assert own.post(f"/blocks/{bucket}/value").status_code == (200 if uses else 403)
-    assert save(own, bucket, {"bucket": "other"}).status_code == (200 if edits else 403)
+    assert save(own, bucket, {"bucket_name": "other"}).status_code == (200 if edits else 403)
     assert own.post(f"/blocks/{bucket}/rollback", {"version": 1}).status_code == (200 if edits else 403)
     assert own.delete(f"/blocks/{bucket}").status_code == (204 if edits else 403)
 

@@ -12,6 +12,8 @@
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
     variables.py    variables
+    blocks.py       block types and blocks
+    blocks_within.py  … put into each other
     paging.py       pages and cursors
     shown.py        rows as the API shows them
     port.py         the same over a local port, for other processes

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.exchange import Reply
-from orchestrator.testing.memory import claims, deployments, journal, runs, variables
+from orchestrator.testing.memory import blocks, claims, deployments, journal, runs, variables
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Store
 from orchestrator.testing.memory.shown import PORTAL, show_variable
@@ -18,22 +18,33 @@ from orchestrator.wire import WIRE, encode
 
 Handler = Callable[[Store, Asked], Any]
 
-_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view"})
+_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
-_DEVELOP = _RUN | _AGENT | {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit"}
-_OWN_RUN = {"journal.write", "variables.view", "variables.edit", "runs.view", "runs.trigger"}
+_EDIT = {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit", "blocks.edit"}
+_DEVELOP = _RUN | _AGENT | _EDIT | {"blocks.use"}
+_OWN_RUN = {
+    "journal.write",
+    "variables.view",
+    "variables.edit",
+    "runs.view",
+    "runs.trigger",
+    "blocks.view",
+    "blocks.use",
+}
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _VIEW,
     "runner": _RUN,
     "agent": _AGENT,
     "developer": _DEVELOP,
     "owner": _DEVELOP,
-    "run": frozenset(_OWN_RUN | {"deployments.view", "bundles.read"}),
+    "run": frozenset(_OWN_RUN | {"deployments.view", "bundles.read", "blocks.view", "blocks.use"}),
     "run.over": frozenset({"journal.write"}),
 }
 
 _ID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+
+_BLOCK = "/blocks/(?P<type>[^/]+)/(?P<name>[^/]+)"
 
 
 def _me(store: Store, asked: Asked) -> dict[str, Any]:
@@ -71,6 +82,20 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
     f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},
     f"/agents/{_ID}/ended": {"POST": ("agents.work", claims.end_attempt)},
+    "/block-types": {"GET": ("blocks.view", blocks.types_page)},
+    "/block-types/(?P<slug>[^/]+)": {
+        "GET": ("blocks.view", blocks.one_type),
+        "PUT": ("blocks.edit", blocks.register),
+    },
+    "/blocks": {"GET": ("blocks.view", blocks.page)},
+    _BLOCK: {
+        "GET": ("blocks.view", blocks.one),
+        "PUT": ("blocks.edit", blocks.save),
+        "DELETE": ("blocks.edit", blocks.remove),
+    },
+    f"{_BLOCK}/value": {"POST": ("blocks.use", blocks.value)},
+    f"{_BLOCK}/versions": {"GET": ("blocks.view", blocks.versions)},
+    f"{_BLOCK}/rollback": {"POST": ("blocks.edit", blocks.roll_back)},
     "/variables": {"GET": ("variables.view", variables.page)},
     "/variables/(?P<name>[^/]+)": {
         "GET": ("variables.view", _variable),

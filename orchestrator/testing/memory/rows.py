@@ -217,6 +217,41 @@ class Variable:
 
 
 @dataclass(eq=False, slots=True)
+class BlockVersion:
+    """What a block held from one change to the next: `{"$secret": true}` where a secret belongs, these apart."""
+
+    number: int
+    data: dict[str, Any]
+    secrets: dict[str, Any] = field(repr=False)
+    note: str
+    created_at: int
+    created_by: str
+
+
+@dataclass(eq=False, slots=True)
+class Block:
+    """A document of a type under a name, its versions newest last."""
+
+    type: str
+    name: str
+    description: str
+    created_at: int
+    updated_at: int
+    updated_by: str
+    versions: list[BlockVersion] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """How code and other blocks name it."""
+        return f"{self.type}/{self.name}"
+
+    @property
+    def newest(self) -> BlockVersion:
+        """What it holds now."""
+        return self.versions[-1]
+
+
+@dataclass(eq=False, slots=True)
 class Mark:
     """How far one stream was applied, and how far its writer's clock is off (µs)."""
 
@@ -255,6 +290,8 @@ class Store:
         self.wakes: dict[str, int] = {}
         self.agents: dict[UUID, Agent] = {}
         self.variables: dict[str, Variable] = {}
+        self.block_types: dict[str, dict[str, Any]] = {}  # those that were registered
+        self.blocks: dict[tuple[str, str], Block] = {}
 
     @property
     def lease_time(self) -> int:

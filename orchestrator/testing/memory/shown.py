@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.testing.memory.rows import Deployment, LogLine, Run, TaskRun, Variable
+from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, LogLine, Run, TaskRun, Variable
 
 PORTAL = "http://testing.invalid/o/testing/main"
 
@@ -110,4 +110,30 @@ def show_variable(variable: Variable) -> dict[str, Any]:
         "tags": variable.tags,
         "updated_at": time_of(variable.updated_at),
         "updated_by": variable.updated_by,
+    }
+
+
+def show_block(block: Block, version: BlockVersion | None = None) -> dict[str, Any]:
+    """A block, without its secrets."""
+    held = version or block.newest
+    return {
+        "type": block.type,
+        "name": block.name,
+        "description": block.description,
+        "version": held.number,
+        "data": held.data,
+        "created_at": time_of(block.created_at),
+        "updated_at": time_of(block.updated_at),
+        "updated_by": block.updated_by,
+    }
+
+
+def show_block_version(version: BlockVersion) -> dict[str, Any]:
+    """A version of a block, without its secrets."""
+    return {
+        "version": version.number,
+        "data": version.data,
+        "note": version.note,
+        "created_at": time_of(version.created_at),
+        "created_by": version.created_by,
     }
