@@ -84,7 +84,9 @@ class DeploymentInput(msgspec.Struct):
 
 
 class RunInput(msgspec.Struct):
-    """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone."""
+    """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone; `work_queue` is one of the
+    deployment's pool.
+    """
 
     deployment: str
     parameters: dict[str, Any] = {}
@@ -93,6 +95,7 @@ class RunInput(msgspec.Struct):
     idempotency_key: str | None = None
     scheduled_at: datetime | None = None
     priority: int = 0
+    work_queue: str | None = None
     parent: UUID | None = None
     parent_task: UUID | None = None
 

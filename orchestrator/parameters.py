@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
@@ -139,6 +138,9 @@ def _adapter(kind: Any) -> Any:
 def _new_adapter(kind: Any) -> Any:
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+    from orchestrator.type_schemas import known_to_pydantic
+
+    kind = known_to_pydantic(kind)
     try:
         return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:  # A pydantic model brings a configuration of its own.
@@ -161,12 +163,15 @@ def parameter_schema(fn: Callable[..., Any]) -> dict[str, Any]:
     >>> parameter_schema(load)["required"]
     ['day']
     """
+    from orchestrator.docstrings import parameters_of
+    from orchestrator.type_schemas import schemas_of
+
     fn = getattr(fn, "fn", fn)
     signature = inspect.signature(fn)
-    told = _descriptions(inspect.getdoc(fn) or "")
+    told = parameters_of(inspect.getdoc(fn) or "")
     kinds = hints(fn)
     named = [p for p in signature.parameters.values() if p.kind not in _VARIADIC]
-    schemas, definitions = _schemas({p.name: kinds.get(p.name, Any) for p in named})
+    schemas, definitions = schemas_of({p.name: _adapter(kinds.get(p.name, Any)) for p in named})
     schema: dict[str, Any] = {"type": "object", "title": "Parameters", "properties": {}, "required": []}
     for position, parameter in enumerate(named):
         described = _property(parameter, schemas[parameter.name], kinds.get(parameter.name, Any), position)
@@ -181,53 +186,16 @@ def parameter_schema(fn: Callable[..., Any]) -> dict[str, Any]:
     return schema
 
 
-def _schemas(kinds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    from pydantic import TypeAdapter
-    from pydantic.json_schema import GenerateJsonSchema
-
-    from orchestrator.blocks.schema import with_blocks_inline
-
-    class Lenient(GenerateJsonSchema):
-        """What has no schema may be anything: the types decide in the engine."""
-
-        ignored_warning_kinds = {"skipped-choice", "non-serializable-default", "skipped-discriminator"}
-
-        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
-            return {}
-
-    inputs = [(name, "validation", _adapter(kind)) for name, kind in kinds.items()]
-    schemas, rest = TypeAdapter.json_schemas(inputs, schema_generator=Lenient)  # pyright: ignore[reportArgumentType]
-    described = {"properties": {name: dict(schema) for (name, _), schema in schemas.items()}}
-    inline = with_blocks_inline({**described, "$defs": dict(rest).get("$defs", {})})
-    return inline["properties"], inline.get("$defs", {})
-
-
 def _property(parameter: inspect.Parameter, schema: dict[str, Any], kind: Any, position: int) -> dict[str, Any]:
     described: dict[str, Any] = {"title": parameter.name.replace("_", " ").strip().capitalize(), "position": position}
     # A reference stands alone: what is beside it must not change its meaning.
     described.update({"allOf": [schema]} if "$ref" in schema else schema)
-    if parameter.default is not _EMPTY:
+    if parameter.default is not _EMPTY and not described.get("writeOnly"):  # A secret's is a row of asterisks.
         try:
             described["default"] = _adapter(kind).dump_python(parameter.default, mode="json", warnings=False)
         except Exception:
             described.pop("default", None)
     return described
-
-
-def _descriptions(docstring: str) -> dict[str, str]:
-    """What a docstring says of each parameter, in Google's, Sphinx's or NumPy's manner; simple cases only."""
-    found: dict[str, str] = {}
-    for match in re.finditer(r"^\s*:param\s+(?:[^:\s]+\s+)?(\w+):\s*(.+?)\s*$", docstring, re.MULTILINE):
-        found[match[1]] = match[2]
-    section = re.search(r"^(?:Args|Arguments|Parameters):\s*\n((?:[ \t]+.*\n?|\s*\n)+)", docstring, re.MULTILINE)
-    if section:
-        for match in re.finditer(r"^[ \t]+(\w+)(?:\s*\([^)]*\))?:\s*(.+(?:\n[ \t]{6,}.+)*)", section[1], re.MULTILINE):
-            found[match[1]] = " ".join(match[2].split())
-    numpy = re.search(r"^Parameters\n-{3,}\n((?:.*\n?)+?)(?:\n\w+\n-{3,}|\Z)", docstring, re.MULTILINE)
-    if numpy:
-        for match in re.finditer(r"^(\w+)\s*:.*\n((?:[ \t]+.+\n?)+)", numpy[1], re.MULTILINE):
-            found[match[1]] = " ".join(match[2].split())
-    return found
 
 
 # What is recorded.

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
+from decimal import Decimal
+from functools import lru_cache, partial
 from typing import Any
 
 import jsonschema
@@ -95,7 +96,7 @@ def violations(schema: Mapping[str, Any], value: Any) -> Iterator[jsonschema.Val
 def _validator(schema: bytes) -> Validator:
     """An empty registry: a `$ref` reaches nothing outside the schema, above all no URL."""
     known = _without_pattern_properties(msgspec.json.decode(schema))
-    return _Harmless(known, format_checker=jsonschema.FormatChecker(), registry=Registry())
+    return _Harmless(known, format_checker=_format_checker(), registry=Registry())
 
 
 def _without_pattern_properties(schema: Any, is_schema: bool = True) -> Any:
@@ -153,6 +154,20 @@ def _unique(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterato
             yield jsonschema.ValidationError("has an item twice")
 
 
+def _bounded(keyword: str) -> Any:
+    """A bound of numbers, for the digits of a decimal number in a text too."""
+    compare = jsonschema.Draft202012Validator.VALIDATORS[keyword]
+
+    def check(validator: Any, bound: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+        given = instance
+        if isinstance(instance, str) and schema.get("format") == "decimal" and _fits("decimal", instance):
+            given = Decimal(instance)
+        for error in compare(validator, bound, given, schema) or ():
+            yield jsonschema.ValidationError(error.message.replace(repr(given), str(instance)))
+
+    return check
+
+
 _Harmless = extend(
     jsonschema.Draft202012Validator,
     {
@@ -160,11 +175,39 @@ _Harmless = extend(
         "$dynamicRef": _counted("$dynamicRef"),
         "pattern": _pattern,
         "uniqueItems": _unique,
+        **{word: _bounded(word) for word in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")},
     },
 )
 
+# Formats mean what they mean to the engine, which reads the same texts into the types they stand for.
+_FORMATS = {
+    "date": core_schema.date_schema(),
+    "date-time": core_schema.datetime_schema(),
+    "time": core_schema.time_schema(),
+    "duration": core_schema.timedelta_schema(),
+    "uuid": core_schema.uuid_schema(),
+    "uri": core_schema.url_schema(),
+    "decimal": core_schema.decimal_schema(),
+}
 
-def _located(error: Any) -> list[tuple[list[str], str]]:
+
+@lru_cache(maxsize=16)
+def _reader(name: str) -> SchemaValidator:
+    return SchemaValidator(_FORMATS[name])
+
+
+def _fits(name: str, instance: Any) -> bool:
+    return not isinstance(instance, str) or _reader(name).isinstance_python(instance)
+
+
+def _format_checker() -> jsonschema.FormatChecker:
+    checker = jsonschema.FormatChecker()
+    for name in _FORMATS:
+        checker.checks(name)(partial(_fits, name))
+    return checker
+
+
+def _located(error: Any, depth: int = 0) -> list[tuple[list[str], str]]:
     """Where an error belongs: at the missing or the surplus field, not at the object around it."""
     path = [str(step) for step in error.absolute_path]
     if error.validator == "required":
@@ -172,8 +215,35 @@ def _located(error: Any) -> list[tuple[list[str], str]]:
         return [([*path, name], "Required.") for name in missing]
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
-        return [([*path, name], "The flow has no such parameter.") for name in error.instance if name not in known]
+        word = "There is no such field." if path else "The flow has no such parameter."
+        return [([*path, name], word) for name in error.instance if name not in known]
+    if error.validator in {"anyOf", "oneOf"} and error.context and depth < 5:
+        meant = _meant_branch(error)
+        return [each for inner in meant for each in _located(inner, depth + 1)] or [(path, _fits_none(error))]
     return [(path, _short(error.message))]
+
+
+def _meant_branch(error: Any) -> list[Any]:
+    """What is wrong with a value in the branch of a union that was meant: the type fits, and so does what tells the
+    branches apart.
+    """
+    branches: dict[Any, list[Any]] = {}
+    for inner in error.context:
+        branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+    near = [inners for inners in branches.values() if not any(_is_another(inner) for inner in inners)]
+    return min(near, key=len, default=[])
+
+
+def _is_another(inner: Any) -> bool:
+    steps = len(inner.relative_path)
+    return (steps == 0 and inner.validator in {"type", "const", "enum"}) or (steps == 1 and inner.validator == "const")
+
+
+def _fits_none(error: Any) -> str:
+    kinds = [inner.validator_value for inner in error.context if inner.validator == "type" and not inner.relative_path]
+    if len(kinds) == len(error.validator_value) and all(isinstance(kind, str) for kind in kinds):
+        return _short(f"{error.instance!r:.100} is not of type {' or '.join(dict.fromkeys(kinds))}")
+    return _short(f"{error.instance!r:.100} is none of what is allowed here")
 
 
 def _short(message: str) -> str:

@@ -1,231 +1,150 @@
-"""A form from a deployment's JSON Schema: flat types have controls of their own, the rest is typed as JSON.
+"""The form that triggers a run: the deployment's parameters, and what else a run may be told.
 
-The schema is checked by the one check that all doors share (`runs.schema`); this module only translates between the
-texts of an HTML form and JSON values.
+Whether parameters fit is the one check's to say (`runs.schema`), here as in the API.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-PREFIX = "p."
-NULL = "null"
+from blocks.blocks import in_workspace
+from blocks.forms import Context, SchemaForm, moments
+from runs import trigger
+from runs.models import Deployment, FlowRun, WorkQueue
+from runs.schema import check_parameters
+from tenants.errors import Invalid
+from tenants.permissions import Actor
+
+MAX_BLOCKS = 1_000  # to choose from
+MAX_QUEUES = 1_000
+RECENT = 200  # runs that suggest tags
+LABELS = {
+    "name": "Name of the run", "tags": "Tags", "priority": "Priority", "work_queue": "Queue",
+    "scheduled_at": "Start later", "idempotency_key": "Idempotency key",
+}  # fmt: skip
+OPTIONS = (*LABELS, "scheduled_at~zone")
+
+
+def context(by: Actor) -> Context:
+    """The workspace's blocks, to be chosen from."""
+
+    def blocks(type: str) -> list[str]:
+        rows = in_workspace(by).filter(type=type) if type else in_workspace(by)
+        return [f"{kind}/{name}" for kind, name in rows.values_list("type", "name")[:MAX_BLOCKS]]
+
+    return Context(blocks=blocks)
+
+
+def refusals(deployment: Deployment, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """What the deployment's schema says of these parameters, by path."""
+    try:
+        check_parameters(deployment.parameter_schema, {**deployment.parameters, **parameters})
+    except Invalid as problem:
+        return problem.fields or {"parameters": problem.message}
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One parameter as a form shows it.
+class Former:
+    """A former run's parameters in today's form. `gone` has no place any more, `unfit` is what doesn't fit."""
 
-    `control` is text, textarea, integer, number, boolean, select, date, datetime or json. `text` is what stands in the
-    control; `error` what is wrong with it.
+    run: FlowRun
+    values: dict[str, Any]
+    gone: dict[str, Any]
+    unfit: dict[str, str]
+
+
+def of_former_run(deployment: Deployment, run: FlowRun) -> Former:
+    """Fill the form from a run, of this deployment or of another."""
+    schema = deployment.parameter_schema
+    known = schema.get("properties") or {}
+    takes_more = schema.get("additionalProperties", True) is not False
+    values = {name: value for name, value in run.parameters.items() if takes_more or name in known}
+    gone = {name: value for name, value in run.parameters.items() if name not in values}
+    return Former(run, values, gone, refusals(deployment, values))
+
+
+def form(deployment: Deployment, values: Mapping[str, Any], by: Actor) -> SchemaForm:
+    """The fields of a deployment's parameters with its own values, and these over them."""
+    return SchemaForm.of_values(deployment.parameter_schema, {**deployment.parameters, **values}, context=context(by))
+
+
+def posted(deployment: Deployment, data: Any, by: Actor) -> SchemaForm:
+    """The fields as they were posted."""
+    return SchemaForm.of_post(deployment.parameter_schema, data, context=context(by))
+
+
+def options(data: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the controls of the run's own options."""
+    return {name.replace("~", "_"): str(data.get(name, ""))[:10_000] for name in OPTIONS}
+
+
+def request(
+    deployment: Deployment, form: SchemaForm, typed: Mapping[str, str], retry_of: UUID | None = None
+) -> trigger.RunRequest:
+    """What the form asks for.
+
+    Raises:
+        Invalid: Something typed means nothing; `fields` has that, and what the schema says of the rest.
     """
-
-    name: str
-    label: str
-    control: str
-    required: bool
-    help: str
-    text: str
-    error: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
-    nullable: bool = False
-    type_name: str = ""
-
-    @property
-    def input_name(self) -> str:
-        """The control's name in the form."""
-        return PREFIX + self.name
-
-    @property
-    def id(self) -> str:
-        """The control's id in the page."""
-        return f"parameter-{self.name}"
-
-
-def fields(
-    schema: Mapping[str, Any],
-    values: Mapping[str, Any],
-    texts: Mapping[str, str] | None = None,
-    errors: Mapping[str, str] | None = None,
-) -> list[Field]:
-    """The fields of a schema. What was typed (`texts`) goes before values, values before the schema's defaults."""
-    required = set(schema.get("required", []))
-    properties = schema.get("properties", {})
-    ordered = sorted(properties, key=lambda name: properties[name].get("position", 0))
-    found = []
-    for name in ordered:
-        part = _resolved(properties[name], schema)
-        value = values.get(name, part.get("default"))
-        text = (texts or {}).get(PREFIX + name) if texts is not None else to_text(part, value)
-        error = next((told for path, told in (errors or {}).items() if _belongs(path, name)), "")
-        found.append(_field(name, part, name in required, text or "", error))
-    return found
-
-
-def _belongs(path: str, name: str) -> bool:
-    return path == f"parameters.{name}" or path.startswith(f"parameters.{name}.")
-
-
-def _field(name: str, part: Mapping[str, Any], required: bool, text: str, error: str) -> Field:
-    control = control_of(part)
-    return Field(
-        name=name,
-        label=str(part.get("title") or name.replace("_", " ").capitalize()),
-        control=control,
-        required=required,
-        help=str(part.get("description", "")),
-        text=text,
-        error=error,
-        choices=_choices(part) if control == "select" else (),
-        minimum=part.get("minimum", part.get("exclusiveMinimum")),
-        maximum=part.get("maximum", part.get("exclusiveMaximum")),
-        min_length=part.get("minLength"),
-        max_length=part.get("maxLength"),
-        nullable=bool(part.get("nullable")),
-        type_name=_type_name(part),
+    wrong: dict[str, str] = {}
+    found = {}
+    for name, read in (("scheduled_at", _scheduled_at), ("priority", _priority)):
+        try:
+            found[name] = read(typed)
+        except ValueError as error:
+            wrong[name] = str(error)
+    if form.problems or wrong:
+        told = refusals(deployment, form.value)
+        raise Invalid("Some fields can't be taken.", fields={**told, **form.problems, **wrong})
+    return trigger.RunRequest(
+        deployment=deployment,
+        parameters=form.value,
+        name=typed["name"],
+        tags=[tag.strip() for tag in typed["tags"].split(",") if tag.strip()],
+        scheduled_at=found["scheduled_at"],
+        idempotency_key=typed["idempotency_key"].strip() or None,
+        priority=found["priority"],
+        work_queue=typed["work_queue"] or None,
+        retry_of=retry_of,
     )
 
 
-def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Follow a reference within the schema, and take `T or null` as T that may be empty."""
-    part = dict(part)
-    for _ in range(10):
-        reference = part.pop("$ref", None)
-        if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
-            break
-        target = schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
-        part = {**target, **part}
-    options = part.get("anyOf")
-    if isinstance(options, list) and {"type": "null"} in options:
-        others = [option for option in options if option != {"type": "null"}]
-        if len(others) == 1:
-            rest = {key: value for key, value in part.items() if key != "anyOf"}
-            return {**_resolved(others[0], schema), **rest, "nullable": True}
-    if isinstance(part.get("allOf"), list) and len(part["allOf"]) == 1:
-        rest = {key: value for key, value in part.items() if key != "allOf"}
-        return {**_resolved(part["allOf"][0], schema), **rest}
-    return part
+def _scheduled_at(typed: Mapping[str, str]) -> datetime | None:
+    text = typed["scheduled_at"].strip()
+    if not text:
+        return None
+    moment = datetime.fromisoformat(moments.join(text, typed["scheduled_at_zone"]))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def control_of(part: Mapping[str, Any]) -> str:
-    """Which control a schema is edited with."""
-    if "enum" in part or "const" in part:
-        return "select"
-    kind, form = part.get("type"), part.get("format")
-    if kind == "string":
-        return {"date": "date", "date-time": "datetime"}.get(str(form), "text")
-    return {"integer": "integer", "number": "number", "boolean": "boolean"}.get(str(kind), "json")
-
-
-def _type_name(part: Mapping[str, Any]) -> str:
-    words = {"text": "text", "integer": "whole number", "select": "one of", "datetime": "date and time", "json": "JSON"}
-    control = control_of(part)
-    return words.get(control, control)
-
-
-def _choices(part: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    values = part["enum"] if "enum" in part else [part["const"]]
-    return tuple((json.dumps(value), str(value)) for value in values)
-
-
-def to_text(part: Mapping[str, Any], value: Any) -> str:
-    """A JSON value as its control shows it."""
-    control = control_of(part)
-    if value is None:
-        return ""
-    if control == "json":
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    if control in {"select", "boolean"}:
-        return json.dumps(value)
-    if control == "datetime":
-        return _local(str(value))
-    return str(value)
-
-
-def _local(text: str) -> str:
-    """A time as `datetime-local` takes it, in UTC."""
+def _priority(typed: Mapping[str, str]) -> int:
+    text = typed["priority"].strip()
     try:
-        moment = datetime.fromisoformat(text)
+        return int(text or 0)
     except ValueError:
-        return text
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment
-    return moment.replace(tzinfo=None).isoformat(timespec="minutes")
+        raise ValueError("Enter a whole number.") from None
 
 
-def read(schema: Mapping[str, Any], posted: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values that were posted, and what could not be read, by path. Empty controls are left out.
-
-    An empty control of a text parameter without a default is the empty text.
-    """
-    values: dict[str, Any] = {}
-    errors: dict[str, str] = {}
-    required = set(schema.get("required", []))
-    for name, raw in schema.get("properties", {}).items():
-        part = _resolved(raw, schema)
-        text = posted.get(PREFIX + name)
-        if text is None or (not text.strip() and not _may_be_empty(part, name in required)):
-            _leave_out(part, name, text, values)
-            continue
-        try:
-            values[name] = _value(part, text)
-        except ValueError as error:
-            errors[f"parameters.{name}"] = str(error)
-    return values, errors
+def queues(deployment: Deployment) -> list[str]:
+    """The queues of the deployment's pool."""
+    return list(
+        WorkQueue.objects.filter(pool_id=deployment.pool_id)
+        .order_by("priority", "name")
+        .values_list("name", flat=True)[:1_000]
+    )
 
 
-def _may_be_empty(part: Mapping[str, Any], required: bool) -> bool:
-    return control_of(part) == "text" and not part.get("nullable") and (required or "default" in part)
-
-
-def _leave_out(part: Mapping[str, Any], name: str, text: str | None, values: dict[str, Any]) -> None:
-    """An empty control means null where null is allowed, an unchecked box False."""
-    if control_of(part) == "boolean" and not part.get("nullable"):
-        values[name] = False
-    elif text is not None and part.get("nullable"):
-        values[name] = None
-
-
-def _value(part: Mapping[str, Any], text: str) -> Any:
-    control = control_of(part)
-    if control == "integer":
-        return _number(int, text, "A whole number.")
-    if control == "number":
-        return _number(float, text, "A number.")
-    if control == "boolean":
-        return text.strip().lower() in {"true", "on", "1", "yes"}
-    if control in {"select", "json"}:
-        return _json(text)
-    if control == "datetime":
-        return _moment(text)
-    return text.replace("\r\n", "\n") if control == "text" else text
-
-
-def _number(kind: Any, text: str, message: str) -> Any:
-    try:
-        return kind(text.strip())
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"This is no JSON: {error}") from None
-
-
-def _moment(text: str) -> str:
-    """ISO 8601 with a zone; a control without one means UTC."""
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError("A date and time, as 2026-05-19T15:30.") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+def suggested_tags(deployment: Deployment) -> list[str]:
+    """Tags of the deployment's last runs that it doesn't give by itself, the usual ones first."""
+    rows = FlowRun.objects.filter(deployment_id=deployment.id).order_by("-created_at").values_list("tags", flat=True)
+    counts: dict[str, int] = {}
+    for tags in rows[:RECENT]:
+        for tag in tags:
+            counts[tag] = counts.get(tag, 0) + 1
+    own = set(deployment.tags)
+    return sorted((tag for tag in counts if tag not in own), key=lambda tag: (-counts[tag], tag))[:12]

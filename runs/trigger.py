@@ -5,7 +5,7 @@ same rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 from runs import claims, live, waiting
-from runs.models import Deployment, Flow, FlowRun
+from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
 from tenants import audit
@@ -40,6 +40,8 @@ class RunRequest:
         parameters: JSON values by name; they go over the deployment's own.
         scheduled_at: When it may start, UTC; now by default.
         idempotency_key: Asked again with the same key, the same run is answered.
+        priority: Higher goes first within its queue.
+        work_queue: Another queue of the deployment's pool than its own.
     """
 
     deployment: Deployment
@@ -49,6 +51,7 @@ class RunRequest:
     scheduled_at: datetime | None = None
     idempotency_key: str | None = None
     priority: int = 0
+    work_queue: str | None = None
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
@@ -73,7 +76,8 @@ def create_runs(
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
     at = now()
     retention, bucket = fix_partition(by.organization_id, at)
-    rows = [_row(request, by, origin, at, retention, bucket) for request in requests]
+    queues = _queues(requests)
+    rows = [_row(request, by, origin, at, retention, bucket, queues) for request in requests]
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
     # In the order of their keys: two who insert the same ones wait for each other in turn, not in a circle.
@@ -85,7 +89,15 @@ def create_runs(
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
 
 
-def _row(request: RunRequest, by: Actor, origin: str, at: datetime, retention: int, bucket: date) -> FlowRun:
+def _row(
+    request: RunRequest,
+    by: Actor,
+    origin: str,
+    at: datetime,
+    retention: int,
+    bucket: date,
+    queues: Mapping[tuple[UUID | None, str], UUID],
+) -> FlowRun:
     deployment = request.deployment
     due = max(request.scheduled_at or at, at - FURTHEST)
     if due > at + FURTHEST:
@@ -115,8 +127,8 @@ def _row(request: RunRequest, by: Actor, origin: str, at: datetime, retention: i
         parent_task_id=request.parent_task_id,
         retry_of=request.retry_of,
         pool_id=deployment.pool_id,
-        queue_id=deployment.queue_id,
-        priority=request.priority,
+        queue_id=_queue(request, queues),
+        priority=_priority(request.priority),
         retries=deployment.retries,
         retry_delay=deployment.retry_delay,
         crash_retries=deployment.crash_retries,
@@ -126,6 +138,30 @@ def _row(request: RunRequest, by: Actor, origin: str, at: datetime, retention: i
         retention=retention,
         bucket=bucket,
     )
+
+
+def _queues(requests: Sequence[RunRequest]) -> dict[tuple[UUID | None, str], UUID]:
+    """The queues that requests name, by pool and name."""
+    wanted = {(request.deployment.pool_id, request.work_queue) for request in requests if request.work_queue}
+    pools, names = {pool for pool, _ in wanted}, {name for _, name in wanted}
+    rows = WorkQueue.objects.filter(pool_id__in=pools, name__in=names) if wanted else WorkQueue.objects.none()
+    return {(pool, name): id for pool, name, id in rows.values_list("pool_id", "name", "id")}
+
+
+def _queue(request: RunRequest, queues: Mapping[tuple[UUID | None, str], UUID]) -> UUID | None:
+    if not request.work_queue:
+        return request.deployment.queue_id
+    found = queues.get((request.deployment.pool_id, request.work_queue))
+    if found is None:
+        message = f"The deployment's pool has no queue {request.work_queue!r:.210}."
+        raise Invalid(message, fields={"work_queue": message})
+    return found
+
+
+def _priority(priority: int) -> int:
+    if not -32_768 <= priority < 32_768:
+        raise Invalid("The priority is out of bounds.", fields={"priority": "-32768 to 32767."})
+    return priority
 
 
 def _parameters(request: RunRequest) -> dict[str, Any]:

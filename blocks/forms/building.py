@@ -71,6 +71,7 @@ class Building:
             help=words.help_of(shape),
             type_name=words.type_of(shape, self._shapes),
             nullable=shape.nullable,
+            has_default=shape.has_default,
             meaning=first(self._texts, f"{name}~empty"),
             in_union=in_union,
         )
@@ -110,7 +111,7 @@ class Building:
         self._read(found, shape)
         found.text = first(self._texts, found.name)
         found.bounds = words.bounds_of(shape)
-        found.placeholder = "" if found.required and not shape.nullable else "Not set"
+        found.placeholder = words.placeholder_of(shape, found.required)
         if shape.kind == "text" and "\n" in found.text:
             found.kind = "lines"
         elif shape.kind == "boolean" and (found.required or shape.has_default) and not shape.nullable:
@@ -126,7 +127,7 @@ class Building:
 
     def _fill_choice(self, found: Field, shape: Shape) -> None:
         found.choices = words.choices_of(shape)
-        must = found.required and not shape.nullable
+        must = (found.required or shape.has_default) and not shape.nullable
         few = words.are_few(found.choices) and must and shape.kind == "choice"
         found.kind = "radios" if few else "long-choice" if len(found.choices) >= SEARCHED else "choice"
         if found.text and all(each.text != found.text for each in found.choices):

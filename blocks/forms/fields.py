@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from blocks.forms.leaves import MISSING
+from blocks.forms.leaves import MISSING, as_json
 from blocks.forms.shapes import GROUPS
 
 
@@ -70,6 +70,7 @@ class Field:
     error: str = ""
     meaning: str = ""
     nullable: bool = False
+    has_default: bool = False
     key: str = ""
     children: list[Field] = field(default_factory=list)
     choices: tuple[Choice, ...] = ()
@@ -104,7 +105,14 @@ class Field:
     @property
     def must_be_filled(self) -> bool:
         """Whether the control may not be empty."""
+        if self.kind in {"choice", "long-choice", "radios"} and self.has_default:
+            return not self.nullable
         return self.required and not self.nullable and self.kind not in {"text", "lines", "secret", "switch"}
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it can be left away, and then nothing stands in for it."""
+        return not self.required and (self.nullable or not self.has_default)
 
     @property
     def has_errors(self) -> bool:
@@ -115,6 +123,13 @@ class Field:
     def error_count(self) -> int:
         """How many fields within are wrong."""
         return sum(1 for each in self.walk() if each.error)
+
+    @property
+    def shown(self) -> str:
+        """The value in a line, for those who only look."""
+        if self.kind == "secret" or self.value is MISSING or self.value in (None, ""):
+            return ""
+        return self.value if isinstance(self.value, str) else as_json(self.value)[:1_000]
 
     def walk(self) -> Iterator[Field]:
         """This field and all within."""

@@ -41,12 +41,26 @@ def type_of(shape: Shape, shapes: Shapes) -> str:
 def help_of(shape: Shape) -> str:
     """The description, else the bounds of a number."""
     told = str(shape.schema.get("description") or "").strip()[:MAX_HELP]
-    least, most = bounds_of(shape).get("min"), bounds_of(shape).get("max")
+    least, most = (_readable(bounds_of(shape).get(name)) for name in ("min", "max"))
     if told or (least is None and most is None):
         return told
     if least is not None and most is not None:
         return f"{least} to {most}"
     return f"{least} or more" if most is None else f"{most} or less"
+
+
+def _readable(number: str | None) -> str | None:
+    digits = (number or "").removeprefix("-")
+    return f"{int(number):,}" if number and digits.isdecimal() and len(digits) > 4 else number
+
+
+def placeholder_of(shape: Shape, required: bool) -> str:
+    """What an emptied control says it means."""
+    if shape.nullable or not (required or shape.has_default):
+        return "Not set"
+    if required or shape.kind in {"text", "lines"}:
+        return ""
+    return f"{shape.schema['default']} when empty"[:MAX_LABEL]
 
 
 def bounds_of(shape: Shape) -> dict[str, str]:

@@ -198,6 +198,7 @@ JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
 
 # A body as large as the bridge lets through; views bound what they take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 << 20
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # A form of 3,000 fields, each with what stands beside it.
 
 # ── Words, time, files ───────────────────────────────────────────────────────────────────────────
 USE_TZ = True

@@ -53,8 +53,6 @@ class FlowRuns(TenantView):
         told = read(request, RunInput)
         if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
             raise Invalid("scheduled_at has no zone.", fields={"scheduled_at": "ISO 8601 with a zone."})
-        if not -32_768 <= told.priority < 32_768:
-            raise Invalid("The priority is out of bounds.", fields={"priority": "-32768 to 32767."})
         deployment = find_deployment(self.actor, told.deployment)
         run, new = trigger.create_run(
             trigger.RunRequest(
@@ -65,6 +63,7 @@ class FlowRuns(TenantView):
                 scheduled_at=told.scheduled_at,
                 idempotency_key=told.idempotency_key,
                 priority=told.priority,
+                work_queue=told.work_queue,
                 parent_id=self._own_run(told.parent),
                 parent_task_id=told.parent_task,
             ),

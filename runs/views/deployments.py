@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from blocks.forms import SchemaForm
 from runs import deployments, forms, scheduling, trigger
-from runs.models import FlowRun
+from runs.models import Deployment, FlowRun
 from runs.reads import deployment_list, run_page
 from tenants.access import workspace_page
 from tenants.errors import Invalid
@@ -56,72 +56,71 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "schedule": row.schedule,
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
-        "fields": forms.fields(row.deployment.parameter_schema, row.deployment.parameters),
+        "form": forms.form(row.deployment, {}, request.actor),
     }
 
 
 @workspace_page({"GET": "runs.trigger", "POST": "runs.trigger"})
 def run(request: HttpRequest, id: UUID) -> HttpResponse:
-    """The form from the deployment's schema; posted, it triggers a run. `?from=` takes a former run's parameters."""
+    """The form from the deployment's schema; posted, it triggers a run. `?from=` fills it from a former run."""
     row = deployment_list.find(request.workspace.id, id)
     if request.method == "POST":
         return _trigger(request, row)
-    values = {**row.deployment.parameters, **_former(request)}
-    fields = forms.fields(row.deployment.parameter_schema, values)
-    return _form(request, row, fields, {}, request.GET)
+    former = _former(request, row.deployment)
+    form = forms.form(row.deployment, former.values if former else {}, request.actor)
+    typed = {**forms.options(request.GET), "from": request.GET.get("from", "")}
+    if former:
+        typed["tags"] = typed["tags"] or ", ".join(tag for tag in former.run.tags if tag not in row.deployment.tags)
+        form = form.with_errors(former.unfit)
+    return _form(request, row, form, typed, former=former)
 
 
-def _former(request: Any) -> dict[str, Any]:
+def _former(request: Any, deployment: Deployment) -> forms.Former | None:
     try:
-        return run_page.find_run(request.workspace.id, UUID(request.GET["from"])).parameters
+        found = run_page.find_run(request.workspace.id, UUID(request.GET["from"]))
     except (KeyError, ValueError):
-        return {}
+        return None
+    return forms.of_former_run(deployment, found)
 
 
 def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
-    schema = row.deployment.parameter_schema
-    values, errors = forms.read(schema, request.POST)
+    form = forms.posted(row.deployment, request.POST, request.actor)
+    typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
+    if form.rearranged:
+        return _form(request, row, form, typed)
     try:
-        when = _scheduled_at(request.POST.get("scheduled_at", ""))
-        if errors:
-            raise Invalid("Some fields can't be taken.", fields=errors)
-        asked = trigger.RunRequest(
-            deployment=row.deployment,
-            parameters=values,
-            name=request.POST.get("name", ""),
-            tags=[tag.strip() for tag in request.POST.get("tags", "").split(",") if tag.strip()],
-            scheduled_at=when,
-        )
-        new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.FORM)
+        asked = forms.request(row.deployment, form, typed)
+        new, is_new = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.FORM)
     except Invalid as problem:
         told = problem.fields or {"": problem.message}
-        fields = forms.fields(schema, {}, texts=request.POST, errors=told)
-        return _form(request, row, fields, told, request.POST, status=400)
+        return _form(request, row, form.with_errors(told), typed, status=400)
+    if not is_new:
+        messages.info(request, "A run with this idempotency key was there already: this one.")
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
 
 
 def _form(
-    request: Any, row: Any, fields: list[forms.Field], errors: dict[str, str], typed: Any, status: int = 200
+    request: Any,
+    row: Any,
+    form: SchemaForm,
+    typed: dict[str, str],
+    *,
+    former: forms.Former | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     context = {
         "section": "deployments",
         "row": row,
         "deployment": row.deployment,
-        "fields": fields,
-        "errors": errors,
-        "typed": {name: typed.get(name, "") for name in ("name", "tags", "scheduled_at", "from")},
+        "form": form,
+        "errors": form.unplaced,
+        "listed": [(place, forms.LABELS.get(place, ""), told) for place, told in form.unplaced.items()],
+        "typed": typed,
+        "former": former,
+        "queues": forms.queues(row.deployment),
+        "suggested": forms.suggested_tags(row.deployment),
     }
     return TemplateResponse(request, "runs/run_form.html", context, status=status)
-
-
-def _scheduled_at(text: str) -> datetime | None:
-    if not text.strip():
-        return None
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise Invalid("Not a time.", fields={"scheduled_at": "A date and time, as 2026-05-19T15:30."}) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @workspace_page({"POST": "schedules.edit"})

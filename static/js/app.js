@@ -12,6 +12,7 @@ import "./filters.js";
 import "./chosen.js";
 import "./forms.js";
 import "./drafts.js";
+import "./run_form.js";
 import "./schema_form/items.js";
 import "./schema_form/selects.js";
 import "./schema_form/unions.js";

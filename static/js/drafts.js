@@ -1,8 +1,13 @@
 // form[data-draft="key"]: what was typed survives a reload of this tab. Secrets are never kept.
 import { remember, remembered, whenAdded } from "./found.js";
+import { rearrange } from "./schema_form/swap.js";
 
 const kept = (field) =>
-  field.name && field.type !== "password" && field.type !== "hidden" && field.dataset.secret === undefined;
+  field.name &&
+  field.type !== "password" &&
+  field.type !== "hidden" &&
+  field.dataset.secret === undefined &&
+  !field.closest("[data-schema-form]");
 const storage = "sessionStorage";
 
 function values(form) {
@@ -27,11 +32,32 @@ function restore(form, saved) {
   }
 }
 
+// Fields from a schema come and go, so all that they send is kept, and the server shows them so again.
+function fields(form) {
+  const within = [...form.elements].filter((field) => field.name && field.closest("[data-schema-form]"));
+  const names = new Set(within.filter((field) => field.dataset.secret === undefined).map((field) => field.name));
+  return [...new FormData(form)].filter(([name]) => names.has(name));
+}
+
+function restoreFields(form, saved) {
+  if (!saved?.length || JSON.stringify(saved) === JSON.stringify(fields(form))) return;
+  const entries = new FormData();
+  const token = form.elements.csrfmiddlewaretoken?.value;
+  if (token) entries.set("csrfmiddlewaretoken", token);
+  for (const [name, value] of saved) entries.append(name, value);
+  rearrange(form, "refresh", entries);
+}
+
 whenAdded("form[data-draft]", (form) => {
   const key = `draft:${form.dataset.draft}`;
-  const saved = remembered(key, null, storage);
-  if (saved && !form.querySelector("[aria-invalid]")) restore(form, JSON.parse(saved));
-  form.addEventListener("input", () => remember(key, JSON.stringify(values(form)), storage));
+  const saved = JSON.parse(remembered(key, "null", storage));
+  if (saved && !form.querySelector("[aria-invalid]")) {
+    restore(form, saved.values ?? saved);
+    restoreFields(form, saved.fields);
+  }
+  form.addEventListener("input", () => {
+    remember(key, JSON.stringify({ values: values(form), fields: fields(form) }), storage);
+  });
   form.addEventListener("submit", (event) => {
     setTimeout(() => event.defaultPrevented || remember(key, null, storage));
   });

@@ -7,7 +7,7 @@ const fields = "form[data-validate] :is(input, select, textarea)";
 function problem(field) {
   const text = field.value.trim();
   if (field.dataset.json !== undefined && text) return jsonProblem(text);
-  if (field.validity.valueMissing) return "Fill this in.";
+  if (field.validity.valueMissing || (field.dataset.required !== undefined && !text)) return "Fill this in.";
   if (field.validity.badInput) return "Enter a number.";
   if (field.validity.rangeUnderflow) return `Enter ${field.min} or more.`;
   if (field.validity.rangeOverflow) return `Enter ${field.max} or less.`;
@@ -18,6 +18,9 @@ function problem(field) {
   if (field.validity.typeMismatch) return `Enter a valid ${field.type}.`;
   return "";
 }
+
+// Branches of a union that are not chosen are hidden; their controls keep what was typed and are not looked at.
+const isShown = (field) => field.willValidate && !field.closest("[hidden], [data-union]");
 
 function jsonProblem(text) {
   try {
@@ -77,10 +80,10 @@ function summary(form, wrong) {
 on("submit", "form[data-validate]", (event, form) => {
   if (event.submitter?.hasAttribute("formnovalidate")) return;
   const wrong = [...form.elements]
-    .filter((field) => field.willValidate)
+    .filter(isShown)
     .map((field) => [field, problem(field)])
     .filter(([, text]) => text);
-  for (const field of form.elements) if (field.willValidate) show(field, problem(field));
+  for (const field of form.elements) if (isShown(field)) show(field, problem(field));
   if (!wrong.length) return;
   event.preventDefault();
   event.stopImmediatePropagation();
@@ -91,7 +94,7 @@ on("click", ".error-summary a", (event, link) => {
   const field = document.getElementById(link.hash.slice(1));
   if (!field) return;
   event.preventDefault();
-  field.closest("details")?.setAttribute("open", "");
+  for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   field.focus();
   field.scrollIntoView({ block: "center" });
 });

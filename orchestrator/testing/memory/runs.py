@@ -34,6 +34,9 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     if not -32_768 <= told.priority < 32_768:
         raise invalid("The priority is out of bounds.", "priority", "-32768 to 32767.")
     deployment = deployments.find(store, told.deployment)
+    if told.work_queue and told.work_queue != deployment.facts["work_queue"]:  # Pools have one here.
+        message = f"The deployment's pool has no queue {told.work_queue!r:.210}."
+        raise invalid(message, "work_queue", message)
     if told.parent is not None and told.parent not in store.runs:
         raise Refusal("not_found", "The parent run is not known here.")
     run, new = create(
