@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from orchestrator.wire import AgentLine, Load
 from runs.agents import note
+from tenants.models import Organization
+from tenants.sso.domains import claim_domain
 from tests.browser.conftest import Portal
 from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.runs.work import agent
+from tests.tenants.sso.setup import arrive, connect, owner_of
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]}))
@@ -52,6 +56,21 @@ def test_empty_pages(portal: Portal) -> None:
         )
         == []
     )
+
+
+def test_the_company_log_in(portal: Portal, acme: Company) -> None:
+    doors = ["../../../login/sso", f"../../../sso/{acme.organization.id}/callback"]
+    assert visit(portal, ["../sso", *doors]) == []
+    portal.complaints.clear()  # The answer to nothing was 404.
+    connect(acme, SimpleNamespace(url="https://login.acme.example", secret="s3cret"), "acme.example")
+    with acme.scope():
+        claim_domain(name="a-long-name.of-a-subsidiary.acme-international.example", by=owner_of(acme))
+    arrive(acme)
+    assert visit(portal, ["../sso"]) == []
+    with acme.scope():
+        Organization.objects.update(requires_sso=True)
+    assert visit(portal, ["", *doors]) == []
+    portal.complaints.clear()  # 403 each, as is right.
 
 
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
