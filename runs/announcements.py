@@ -76,7 +76,10 @@ class Announcements:
 
 
 def groups_of(told: dict[str, Any]) -> list[str]:
-    """The groups that a message concerns: the workspace's lists, the run, and the root whose page shows it too."""
+    """The groups that a message concerns: all sockets of an organization; or the workspace's lists, the run, and the
+    root whose page shows it too."""
+    if told.get("what") == "rights":
+        return [f"rights.{told['organization']}"]
     workspace = told["w"]
     if "run" not in told:
         return [f"{workspace}.{told['what']}"]

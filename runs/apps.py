@@ -8,4 +8,7 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         """Let what tenants offers know its users."""
-        from runs import agents  # noqa: F401 - new workspaces begin with a pool
+        from runs import (
+            agents,  # noqa: F401 - new workspaces begin with a pool
+            live,  # noqa: F401 - open sockets hear of changed rights
+        )

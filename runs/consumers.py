@@ -10,6 +10,9 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     deployments, agents
     agent/<id>              one agent: its load, its own log
 
+When somebody's rights change, all sockets of the organization ask again what they may hear; topics that are no longer
+theirs end with `{"ended": [topic, …]}`.
+
 Messages carry ids and counts only. The page fetches what it shows with its own session, so that every right is asked
 where it always is. A page subscribes first and reads what is past then, so nothing falls between.
 """
@@ -28,7 +31,10 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from runs.announcements import announcements
 from tenants.access import workspace_actor
 from tenants.errors import Problem
+from tenants.models import Organization
 from tenants.permissions import can
+from tenants.scope import tenant_scope
+from tenants.sso.sessions import may_enter
 
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
@@ -36,13 +42,17 @@ SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {"runs", "deployments", "agents"}
 PARTS = {"run": {"", "tasks", "log"}, "agent": {""}}
 
+Place = tuple[str, str]
+"""The ids of an organization and of one of its workspaces."""
+
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
     """One browser tab."""
 
     async def connect(self) -> None:
         self.topics: dict[str, tuple[str, str]] = {}  # (workspace, topic) by group
-        self.asked: dict[str, tuple[float, str | None]] = {}  # workspace id, or None for no access, by slugs
+        self.asked: dict[str, tuple[float, Place | None]] = {}  # None for no access, by slugs
+        self.organizations: set[str] = set()  # of whose rights this socket hears
         if not self.scope["user"].is_authenticated:
             await self.close(code=4401)
             return
@@ -50,7 +60,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         await self.accept()
 
     async def disconnect(self, code: int) -> None:
-        for group in getattr(self, "topics", ()):
+        for group in [*getattr(self, "topics", ()), *map(_of_rights, getattr(self, "organizations", ()))]:
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **_: Any) -> None:
@@ -74,44 +84,74 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
                 continue
             self.topics[group] = (workspace, topic)
             await self.channel_layer.group_add(group, self.channel_name)
+            await self._hear_of_rights(workspace)
             subscribed.append(topic)
         await self.send_json({"subscribed": subscribed, **({"not_found": refused} if refused else {})})
 
     async def live_changed(self, event: dict[str, Any]) -> None:
         """Hand a message on, unless the right to see it is gone."""
         group, told = event["group"], event["told"]
+        if told.get("what") == "rights":
+            await self._ask_again()
+            return
         workspace, topic = self.topics.get(group, ("", ""))
         if topic and await self._group(workspace, topic) == group:
             lines = {"lines": told["lines"]} if told.get("lines") and topic.endswith("/log") else {}
             await self.send_json({"topic": topic, "version": time.time_ns() // 1_000, **lines})
+
+    async def _hear_of_rights(self, workspace: str) -> None:
+        """Subscribe to changes of rights in a workspace's organization; then ask once more, for one before that."""
+        organization_id, _ = self.asked[workspace][1] or ("", "")
+        if organization_id not in self.organizations:
+            self.organizations.add(organization_id)
+            await self.channel_layer.group_add(_of_rights(organization_id), self.channel_name)
+            await self._ask_again()
+
+    async def _ask_again(self) -> None:
+        """End the topics that this person may hear no more."""
+        self.asked.clear()
+        ended = [group for group, wanted in self.topics.items() if await self._group(*wanted) != group]
+        for group in ended:
+            await self.channel_layer.group_discard(group, self.channel_name)
+        if ended:
+            await self.send_json({"ended": [self.topics.pop(group)[1] for group in ended]})
 
     async def _group(self, workspace: str, topic: str) -> str | None:
         """The group of a topic, or None when there is no such thing for this person."""
         kind, _, rest = topic.partition("/")
         id, _, part = rest.partition("/")
         known = topic in LISTS or (_is_uuid(id) and part in PARTS.get(kind, ()))
-        workspace_id = await self._workspace_id(workspace) if known else None
-        return f"{workspace_id}.{topic.replace('/', '.')}" if workspace_id else None
+        place = await self._place(workspace) if known else None
+        return f"{place[1]}.{topic.replace('/', '.')}" if place else None
 
-    async def _workspace_id(self, slugs: str) -> str | None:
+    async def _place(self, slugs: str) -> Place | None:
         organization, _, workspace = slugs.partition("/")
         if not (SLUG.fullmatch(organization) and SLUG.fullmatch(workspace)):
             return None
         until, found = self.asked.get(slugs, (0.0, None))
         if until < time.monotonic():
-            found = await database_sync_to_async(_visible_workspace)(self.scope["user"].id, organization, workspace)
+            session = self.scope.get("session", {})
+            visible = database_sync_to_async(_visible_workspace)
+            found = await visible(self.scope["user"].id, session, organization, workspace)
             if len(self.asked) >= MAX_TOPICS:
                 self.asked.clear()
             self.asked[slugs] = (time.monotonic() + TRUST_SECONDS, found)
         return found
 
 
-def _visible_workspace(user_id: UUID, organization: str, workspace: str) -> str | None:
+def _visible_workspace(user_id: UUID, session: Any, organization: str, workspace: str) -> Place | None:
     try:
         actor = workspace_actor(user_id, organization, workspace)
     except Problem:
         return None
-    return str(actor.workspace_id) if can(actor, "runs.view") else None
+    with tenant_scope(actor.organization_id):
+        may = can(actor, "runs.view") and may_enter(session, Organization.objects.get(), user_id)
+    return (str(actor.organization_id), str(actor.workspace_id)) if may else None
+
+
+def _of_rights(organization_id: str) -> str:
+    """The group that hears of changed rights in an organization."""
+    return f"rights.{organization_id}"
 
 
 def _is_uuid(text: str) -> bool:

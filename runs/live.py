@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from runs.messenger import messenger
+from tenants import rights
 from tenants.scope import current_scope
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks:
 def changed(*, workspace_id: UUID, what: str) -> None:
     """Announce that a list of the workspace changed: `runs`, `deployments` or `agents`; or one agent: `agent.<id>`."""
     say([{"w": str(workspace_id), "what": what}])
+
+
+@rights.hears
+def rights_changed() -> None:
+    """Announce that somebody's rights changed: open sockets ask again what they may hear."""
+    say([{"what": "rights", "organization": str(current_scope().organization_id)}])
 
 
 def say(messages: list[dict]) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.timezone import now
 
-from tenants import audit
+from tenants import audit, rights
 from tenants.authentication import forget_secrets
 from tenants.errors import Invalid, NotFound
 from tenants.models import Membership, Organization, OrganizationRole, Workspace
@@ -29,6 +29,7 @@ def delete_workspace(*, workspace: Workspace, typed: str, by: Actor) -> None:
     _check_typed(typed, workspace.slug)
     Workspace.objects.filter(id=workspace.id, deleted_at=None).update(deleted_at=now())
     audit.record(by, "workspace.deleted", workspace, workspace_id=workspace.id)
+    rights.changed()
     transaction.on_commit(forget_secrets)
 
 
@@ -43,6 +44,7 @@ def delete_organization(*, organization: Organization, typed: str, by: Actor) ->
     _check_typed(typed, organization.slug)
     Organization.objects.filter(id=organization.id, deleted_at=None).update(deleted_at=now())
     audit.record(by, "organization.deleted", organization)
+    rights.changed()
     transaction.on_commit(forget_secrets)
 
 

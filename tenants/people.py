@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.timezone import now
 
-from tenants import audit
+from tenants import audit, rights
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.models import (
     ApiKey,
@@ -94,6 +94,7 @@ def change(*, user_id: UUID, role: str, parts: dict[UUID, str], by: Actor) -> No
         membership.role = role
         membership.save(update_fields=["role"])
     set_parts(user_id=user_id, parts=check_parts(parts), by=by, name=membership.user.email)
+    rights.changed()
 
 
 def set_parts(*, user_id: UUID, parts: dict[UUID, str], by: Actor, name: str) -> None:
@@ -132,6 +133,7 @@ def remove(*, user_id: UUID, by: Actor) -> None:
     membership.delete()
     action = "person.left" if user_id == by.user_id else "person.removed"
     audit.record(by, action, name=membership.user.email, details={"role": membership.role, "keys_revoked": keys})
+    rights.changed()
 
 
 @transaction.atomic
@@ -152,6 +154,7 @@ def hand_over(*, user_id: UUID, by: Actor) -> None:
     for membership in (others, own):
         membership.save(update_fields=["role"])
     audit.record(by, "organization.handed_over", name=others.user.email)
+    rights.changed()
 
 
 def _locked(user_id: UUID | None) -> Membership:

@@ -124,7 +124,7 @@ def _join(provider: SsoProvider, user: User) -> None:
     if not is_new:
         return
     roles = provider.newcomer_workspaces
-    for workspace in Workspace.objects.filter(id__in=list(roles)):
+    for workspace in Workspace.objects.filter(id__in=list(roles), deleted_at=None):
         WorkspaceMembership.objects.get_or_create(
             organization_id=organization_id, workspace=workspace, user=user, defaults={"role": roles[str(workspace.id)]}
         )

@@ -187,7 +187,7 @@ def _back(request: Any) -> HttpResponse:
 def _page(request: Any, errors: dict[str, str] | None = None, typed: dict[str, str] | None = None) -> HttpResponse:
     provider = SsoProvider.objects.first()
     known, given = SsoDomain.objects.order_by("name"), provider.newcomer_workspaces if provider else {}
-    places = Workspace.objects.order_by("name")[:MOST_WORKSPACES]
+    places = Workspace.objects.filter(deleted_at=None).order_by("name")[:MOST_WORKSPACES]
     rows, following = identities.linked(cursor=request.GET.get("cursor", ""))
     context = {
         "section": "organization-sso",

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils.timezone import now
 
-from tenants import audit, encryption
+from tenants import audit, encryption, rights
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
 from tenants.permissions import Actor, require
@@ -40,7 +40,7 @@ class Connection:
 def find_provider(organization_id: UUID) -> SsoProvider | None:
     """The organization's provider. Opens a scope of its own, for doors at which no tenant is known yet."""
     with tenant_scope(organization_id):
-        return SsoProvider.objects.select_related("organization").first()
+        return SsoProvider.objects.filter(organization__deleted_at=None).select_related("organization").first()
 
 
 def client_of(provider: SsoProvider) -> oidc.Client:
@@ -106,7 +106,7 @@ def admit(*, role: str, workspaces: Mapping[str, str], trusts_addresses: bool, b
         Invalid: There is no such role or workspace.
     """
     provider = _own(by)
-    known = {str(id) for id in Workspace.objects.values_list("id", flat=True)}
+    known = {str(id) for id in Workspace.objects.filter(deleted_at=None).values_list("id", flat=True)}
     fits = set(workspaces) <= known and set(workspaces.values()) <= set(WORKSPACE_ROLES)
     if role not in NEWCOMER_ROLES or not fits:
         raise Invalid("There is no such role or workspace.", fields={"role": "Choose one of the list."})
@@ -145,6 +145,7 @@ def switch(*, enabled: bool, required: bool, by: Actor) -> None:
     provider.save(update_fields=["enabled"])
     Organization.objects.filter(id=by.organization_id).update(requires_sso=required)
     audit.record(by, "sso.switched", provider, details={"enabled": enabled, "required": required})
+    rights.changed()
 
 
 def _own(by: Actor) -> SsoProvider:
