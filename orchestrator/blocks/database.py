@@ -110,16 +110,13 @@ class SqlAlchemyConnector(Block):
     ) -> list[Any]:
         key = (operation, repr(sorted((parameters or {}).items(), key=lambda item: item[0])))
         with self._lock:
-            result = self._open.pop(key, None) or self._begun(operation, parameters, options)
-            self._open[key] = result
-            try:
-                rows = list(result.fetchall() if size is None else result.fetchmany(size))
-            except BaseException:
-                self._let_go(key)
-                raise
-            if size is None or len(rows) < size:
-                self._let_go(key)
-            return [tuple(row) for row in rows]
+            reading = self._open.pop(key, None)
+            if reading is None:
+                reading = _Reading(self._begun(operation, parameters, options))
+            rows = reading.take(size)
+            if size is not None and rows:  # Who reads in a loop is told of the end once.
+                self._open[key] = reading
+            return rows
 
     def _begun(self, operation: str, parameters: Parameters | None, options: dict[str, Any]) -> CursorResult[Any]:
         if len(self._open) >= MAX_OPEN:
@@ -128,26 +125,17 @@ class SqlAlchemyConnector(Block):
         try:
             result = connection.execute(_text(operation), dict(parameters or {}), execution_options=options)
             if not result.returns_rows:
-                connection.commit()
-                raise BlockError("The operation gives no rows. Use execute() for it.")
+                raise BlockError("The operation gives no rows, and was not committed. Use execute() for it.")
         except BaseException:
             connection.close()
             raise
         return result
 
-    def _let_go(self, key: Any) -> None:
-        result = self._open.pop(key)
-        connection = result.connection
-        try:
-            connection.commit()  # Of an INSERT … RETURNING.
-        finally:
-            connection.close()
-
     def reset_cursors(self) -> None:
         """Forget how far operations were read: each begins anew."""
         with self._lock:
-            for key in list(self._open):
-                self._let_go(key)
+            while self._open:
+                self._open.popitem()[1].close()
 
     # Connections.
 
@@ -203,6 +191,42 @@ class SqlAlchemyConnector(Block):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         self._lock = threading.RLock()
+
+
+class _Reading:
+    """A result that is read piece by piece. Its connection is given back as soon as the last row is here."""
+
+    def __init__(self, result: CursorResult[Any]) -> None:
+        self._result: CursorResult[Any] | None = result
+        self._ahead: list[Any] = []
+
+    def take(self, size: int | None) -> list[Any]:
+        """The next rows; none at the end."""
+        if self._result is not None:
+            try:
+                # One more than asked for tells whether there are more.
+                wanted = None if size is None else size + 1 - len(self._ahead)
+                found = self._result.fetchall() if wanted is None else self._result.fetchmany(wanted)
+            except BaseException:
+                self.close()
+                raise
+            self._ahead += [tuple(row) for row in found]
+            if wanted is None or len(found) < wanted:
+                self.close()
+        rows, self._ahead = self._ahead[:size], self._ahead[size:] if size is not None else []
+        return rows
+
+    def close(self) -> None:
+        """Give the connection back."""
+        result, self._result = self._result, None
+        if result is None:
+            return
+        connection = result.connection
+        try:
+            if connection.in_transaction() and not connection.invalidated:
+                connection.commit()  # Of an INSERT … RETURNING.
+        finally:
+            connection.close()
 
 
 def _text(operation: str) -> Any:
