@@ -36,7 +36,7 @@ class BlockType(TenantOwned):
     name = models.CharField(max_length=100)
     description = models.TextField(blank=True)
     icon = models.CharField(max_length=40, blank=True)
-    schema = models.JSONField()
+    schema = models.TextField()  # JSON as it was sent: jsonb would forget the order of the fields, which forms show
     methods = ArrayField(models.CharField(max_length=100), default=list)
     checksum = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField(default=now)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from blocks.models import Block, BlockReference
 from orchestrator.block_data import field_of
@@ -30,11 +32,14 @@ class User:
     arguments: tuple[Any, ...]
 
 
-_others: list[Callable[[Block], Iterable[User]]] = []
+Read = Callable[[UUID, Collection[str]], Iterable[tuple[str, User]]]
+_others: list[Read] = []
 
 
-def tells_users(read: Callable[[Block], Iterable[User]]) -> Callable[[Block], Iterable[User]]:
-    """Let a read of another app tell what else uses a block. It is called in the tenant's scope, and bounds itself."""
+def tells_users(read: Read) -> Read:
+    """Let another app tell what else uses blocks: called with a workspace and the blocks' names (`type/name`), it
+    answers each use with the name. It is called in the tenant's scope, and bounds itself.
+    """
     _others.append(read)
     return read
 
@@ -48,16 +53,19 @@ def blocks_using(block: Block) -> QuerySet[Block]:
 def users_of(block: Block) -> list[User]:
     """All that uses a block: other blocks, and what other apps know of."""
     found = [User("block", each.path, "block", (each.type, each.name)) for each in blocks_using(block)[:MAX_SHOWN]]
+    found += [user for read in _others for _, user in read(block.workspace_id, [block.path])]
+    return found[:MAX_SHOWN]
+
+
+def count_users(blocks: list[Block]) -> Counter[str]:
+    """How many other blocks, deployments and so on use each of these, by name."""
+    if not blocks:
+        return Counter()
+    paths = {block.id: block.path for block in blocks}
+    rows = BlockReference.objects.filter(target__in=paths).values("target_id").annotate(count=Count("id"))
+    counts = Counter({paths[row["target_id"]]: row["count"] for row in rows})
     for read in _others:
-        found += read(block)
-    return found
-
-
-def count_users(blocks: list[Block]) -> dict[Any, int]:
-    """How many other blocks use each of these, by id."""
-    counts: dict[Any, int] = {}
-    for target in BlockReference.objects.filter(target__in=blocks).values_list("target_id", flat=True):
-        counts[target] = counts.get(target, 0) + 1
+        counts.update(path for path, _ in read(blocks[0].workspace_id, list(paths.values())))
     return counts
 
 

@@ -15,13 +15,19 @@ from django.utils.timezone import now
 from blocks.models import BlockType
 from blocks.schema import check_type
 from orchestrator.bodies import BlockTypeInput, wrong_block_type
-from orchestrator.wire import clean_text, json_value
+from orchestrator.wire import clean_text, encode, json_value
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
 
 CATALOGUE = Path(__file__).parent / "catalogue.json"
 MAX_TYPES = 500  # that one workspace registers
+
+
+ICONS = frozenset({
+    "block", "bolt", "braces", "bucket", "card", "chat", "clock", "database", "deploy", "doc", "folder", "hub", "key",
+    "lock", "mail", "pool", "pulse", "tag", "users", "var", "webhook",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,12 @@ class Type:
     methods: tuple[str, ...] = ()
     checksum: str = ""
     built_in: bool = False
+    class_name: str = ""  # in orchestrator.blocks
+
+    @property
+    def shown_icon(self) -> str:
+        """Its icon, or a block's where the portal has none of that name."""
+        return self.icon if self.icon in ICONS else "block"
 
 
 @lru_cache(maxsize=1)
@@ -51,6 +63,7 @@ def catalogue() -> dict[str, Type]:
             schema=each["schema"],
             methods=tuple(each.get("methods", ())),
             built_in=True,
+            class_name=each["class"],
         )
         for each in listed
     }
@@ -97,7 +110,7 @@ def register(*, slug: str, told: BlockTypeInput, by: Actor) -> tuple[Type, bool]
         **msgspec.structs.asdict(told),
         "name": clean_text(told.name),
         "description": clean_text(told.description),
-        "schema": json_value(told.schema),
+        "schema": encode(json_value(told.schema)).decode(),
     }
     present = registered(by).filter(slug=slug).first()
     if present and all(getattr(present, name) == value for name, value in values.items()):
@@ -118,7 +131,7 @@ def _described(row: BlockType) -> Type:
         name=row.name,
         description=row.description,
         icon=row.icon,
-        schema=row.schema,
+        schema=json.loads(row.schema),
         methods=tuple(row.methods),
         checksum=row.checksum,
     )

@@ -1,12 +1,18 @@
-"""Pages of variables."""
+"""Pages of blocks and variables."""
 
 from django.urls import path
 
-from blocks import views
+from blocks.views import blocks, variables
 
 urlpatterns = [
-    path("variables", views.index, name="variables"),
-    path("variables/new", views.edit, name="variable-new"),
-    path("variables/<str:name>", views.edit, name="variable"),
-    path("variables/<str:name>/remove", views.remove, name="variable-remove"),
+    path("blocks", blocks.index, name="blocks"),
+    path("blocks/new", blocks.new, name="block-new"),
+    path("blocks/<str:type>/<str:name>", blocks.detail, name="block"),
+    path("blocks/<str:type>/<str:name>/rollback", blocks.roll_back, name="block-rollback"),
+    path("blocks/<str:type>/<str:name>/rename", blocks.rename, name="block-rename"),
+    path("blocks/<str:type>/<str:name>/delete", blocks.delete, name="block-delete"),
+    path("variables", variables.index, name="variables"),
+    path("variables/new", variables.edit, name="variable-new"),
+    path("variables/<str:name>", variables.edit, name="variable"),
+    path("variables/<str:name>/remove", variables.remove, name="variable-remove"),
 ]

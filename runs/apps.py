@@ -7,8 +7,9 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
-        """Let what tenants offers know its users."""
+        """Let what tenants and blocks offer know its users."""
         from runs import (
             agents,  # noqa: F401 - new workspaces begin with a pool
             live,  # noqa: F401 - open sockets hear of changed rights
         )
+        from runs.reads import block_users  # noqa: F401 - deployments use blocks

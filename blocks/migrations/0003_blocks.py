@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=100)),
                 ("description", models.TextField(blank=True)),
                 ("icon", models.CharField(blank=True, max_length=40)),
-                ("schema", models.JSONField()),
+                ("schema", models.TextField()),
                 (
                     "methods",
                     django.contrib.postgres.fields.ArrayField(

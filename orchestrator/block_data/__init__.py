@@ -21,7 +21,7 @@ from orchestrator.wire import encode, json_value
 
 __all__ = [
     "MAX_BLOCKS", "MAX_DATA", "MAX_DEPTH", "MAX_REFERENCES", "REFERENCE", "SECRET", "Stored", "Taken", "blocks_in",
-    "check_type", "field_of", "filled", "reference_in", "take",
+    "check_type", "field_of", "filled", "pointer", "reference_in", "take",
 ]  # fmt: skip
 
 MAX_DATA = 256 << 10  # bytes of JSON, secrets included

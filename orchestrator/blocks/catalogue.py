@@ -14,7 +14,7 @@ from orchestrator.blocks.schema import schema_of
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """All types by slug: {slug, name, description, icon, schema, methods}."""
+    """All types by slug: {slug, name, class, description, icon, schema, methods}."""
     return [_entry(slug) for slug in sorted(BUILT_IN)]
 
 
@@ -23,6 +23,7 @@ def _entry(slug: str) -> dict[str, Any]:
     return {
         "slug": slug,
         "name": cls.get_block_type_name(),
+        "class": cls.__name__,
         "description": cls.get_description(),
         "icon": cls._icon,
         "schema": schema_of(cls),

@@ -52,7 +52,22 @@ def visit(portal: Portal, paths: list[str]) -> list[str]:
 def test_empty_pages(portal: Portal) -> None:
     assert (
         visit(
-            portal, ["", "runs", "deployments", "pools", "quarantine", "variables", "variables/new", "runs?flow=none"]
+            portal,
+            [
+                "",
+                "runs",
+                "deployments",
+                "pools",
+                "quarantine",
+                "variables",
+                "variables/new",
+                "runs?flow=none",
+                "blocks",
+                "blocks/new",
+                "blocks/new?q=nothing",
+                "blocks/new?type=secret",
+                "blocks?q=nothing",
+            ],
         )
         == []
     )
@@ -86,6 +101,11 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     with acme.scope():
         note(by, load=Load(cpu=1.5, memory=1 << 28), lines=[AgentLine(0, "is away", 40), AgentLine(0, "is back")])
     served_api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
+    key = {"aws_access_key_id": "AKIA1", "aws_secret_access_key": "sesame"}
+    for more in ({}, {"region_name": "eu-west-1"}):
+        served_api.put("/blocks/aws-credentials/prod", {"data": {**key, **more}})
+    lake = {"bucket_name": "flights-lake", "credentials": {"$block": "aws-credentials/prod"}}
+    served_api.put("/blocks/s3-bucket/lake", {"data": lake})
     run = f"runs/{journal.root}"
     paths = [
         "",
@@ -101,6 +121,12 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "quarantine",
         "quarantine?code=invalid",
         "variables",
+        "blocks",
+        "blocks/s3-bucket/lake",
+        "blocks/aws-credentials/prod",
+        "blocks/aws-credentials/prod?tab=versions",
+        "blocks/aws-credentials/prod?tab=users",
+        "blocks/new?type=s3-bucket",
     ]
     paths += [f"deployments/{deployment.id}", f"deployments/{deployment.id}/run", "variables/bucket"]
 
