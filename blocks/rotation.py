@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from blocks.models import BlockVersion
 from blocks.versions import place_of
 from tenants import encryption
@@ -30,10 +32,9 @@ def reseal(organization_id: UUID, batch: int = BATCH) -> int:
         last = rows[-1].id
 
 
-def _sealed_after(last: UUID):
+def _sealed_after(last: UUID) -> QuerySet[BlockVersion]:
     rows = BlockVersion.objects.filter(id__gt=last, sealed__isnull=False).order_by("id")
-    # Locked: a version that goes in this moment must not be written again. The data is not needed for this.
-    return rows.only("id", "organization_id", "sealed").select_for_update(skip_locked=False)
+    return rows.only("id", "organization_id", "sealed")
 
 
 def _resealed(row: BlockVersion) -> bool:
@@ -41,6 +42,6 @@ def _resealed(row: BlockVersion) -> bool:
     if encryption.is_current(row.organization_id, sealed):
         return False
     plain = encryption.unseal(row.organization_id, sealed, place_of(row))
-    row.sealed = encryption.seal(row.organization_id, plain, place_of(row))
-    row.save(update_fields=["sealed"])
-    return True
+    anew = encryption.seal(row.organization_id, plain, place_of(row))
+    # Nobody else writes a version, but it may be let go of in this moment.
+    return BlockVersion.objects.filter(id=row.id).update(sealed=anew) == 1

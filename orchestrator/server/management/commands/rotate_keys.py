@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from blocks import rotation
 from tenants import audit, encryption
 from tenants.models import Organization
 from tenants.permissions import Actor
@@ -13,12 +14,13 @@ from tenants.scope import system_scope, tenant_scope
 
 
 class Command(BaseCommand):
-    """Wraps every data key by the first of MASTER_KEYS; with `--data-keys`, gives each organization a new one first.
+    """Wraps every data key by the first of MASTER_KEYS; with `--data-keys`, gives each organization a new one first and
+    seals the secrets of blocks by it.
 
     May be ended and started again at any time. A master key may leave MASTER_KEYS when this has run to its end.
     """
 
-    help = "Wrap data keys by the newest master key; with --data-keys, begin new data keys."
+    help = "Wrap data keys by the newest master key; with --data-keys, begin new ones and seal blocks by them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--data-keys", action="store_true", help="give each organization a new data key, too")
@@ -27,7 +29,11 @@ class Command(BaseCommand):
         with system_scope():
             organizations = list(Organization.objects.order_by("slug").values_list("id", flat=True))
         wrapped = sum(self._rotate(id, new=options["data_keys"]) for id in organizations)
-        self.stdout.write(f"{len(organizations):,} organizations, {wrapped:,} data keys wrapped again.")
+        sealed = sum(rotation.reseal(id) for id in organizations)
+        self.stdout.write(
+            f"{len(organizations):,} organizations, {wrapped:,} data keys wrapped again, "
+            f"the secrets of {sealed:,} versions of blocks sealed again."
+        )
 
     def _rotate(self, organization_id: Any, *, new: bool) -> int:
         by = Actor("system", organization_id, None, "", "manage.py rotate_keys")
