@@ -24,6 +24,7 @@
         └── ApiError                     the API refused, or could not be reached
             ├── Unreachable
             ├── Unauthorized    401
+            ├── LimitReached    402
             ├── Forbidden       403
             ├── NotFound        404
             ├── Invalid         400
@@ -180,6 +181,12 @@ class Unauthorized(ApiError):
     code = "unauthorized"
 
 
+class LimitReached(ApiError):
+    """The organization's task runs of this month are used up. Its owner can change the plan or the limit."""
+
+    code = "limit_reached"
+
+
 class Forbidden(ApiError):
     """This key may not do that. Ask an owner of the workspace for a role that may."""
 
@@ -239,6 +246,7 @@ API_ERRORS: dict[str, type[ApiError]] = {
     for kind in (
         Unreachable,
         Unauthorized,
+        LimitReached,
         Forbidden,
         NotFound,
         Invalid,

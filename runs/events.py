@@ -29,7 +29,7 @@ MAX_MESSAGE = 500  # characters of a state's message that its event repeats
 # States that have an event of their own; all others are known by their type: `flow-run.failed`.
 OWN_EVENTS = {"Late": "late", "AwaitingRetry": "awaiting-retry", "Unreachable": "unreachable"}
 RUN_EVENTS = tuple(f"flow-run.{word}" for word in [*(type.value.lower() for type in StateType), *OWN_EVENTS.values()])
-OTHER_EVENTS = ("agent.gone", "agent.back", "deployment.created", "deployment.updated")
+OTHER_EVENTS = ("agent.gone", "agent.back", "deployment.created", "deployment.updated", "schedule.refused")
 KNOWN_EVENTS = RUN_EVENTS + OTHER_EVENTS
 
 Row = tuple[UUID, UUID, UUID | None, int, date, datetime, str, str, str]

@@ -1,5 +1,10 @@
 """Pages of an organization that show runs."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from runs.views import usage
+
+urlpatterns = [
+    path("usage", usage.index, name="organization-usage"),
+    path("usage/export", usage.export, name="organization-usage-export"),
+]

@@ -13,7 +13,7 @@ from cronsim import CronSim, CronSimError
 from django.db import connection
 from django.utils.timezone import now
 
-from runs import live
+from runs import events, live
 from runs.models import FlowRun, Schedule
 from runs.schema import check_parameters
 from runs.trigger import RunRequest, create_runs
@@ -118,17 +118,31 @@ def create_due_runs(organization_id: UUID, schedule_ids: Collection[UUID]) -> li
         times = _take_times(schedule, at)
         requests = [_request(schedule, time) for time in times if not schedule.deployment.paused]
         made += _create(schedule, requests)
-        schedule.save(update_fields=["next_at"])
+        schedule.save(update_fields=["next_at", "refusal"])
     return made
 
 
 def _create(schedule: Schedule, requests: list[RunRequest]) -> Collection[UUID]:
     actor = Actor("schedule", schedule.organization_id, schedule.workspace_id, "", "schedule")
+    if not requests:
+        return []
     try:
-        return create_runs(requests, by=actor, origin=FlowRun.Origin.SCHEDULE)[1] if requests else []
+        made = create_runs(requests, by=actor, origin=FlowRun.Origin.SCHEDULE)[1]
+        schedule.refusal = ""
+        return made
     except Problem as problem:
         logger.warning("schedule %s makes no runs: %s", schedule.id, problem)
+        _note_refusal(schedule, problem.message)
         return []
+
+
+def _note_refusal(schedule: Schedule, why: str) -> None:
+    """The schedule says why it made no run, and whoever waits for such an event hears of it."""
+    if schedule.refusal != why:
+        about = {"deployment": str(schedule.deployment_id), "schedule": str(schedule.id)}
+        events.tell(workspace_id=schedule.workspace_id, event="schedule.refused",
+                    organization_id=schedule.organization_id, resources=[about])  # fmt: skip
+    schedule.refusal = why
 
 
 def _take_times(schedule: Schedule, at: datetime) -> list[datetime]:

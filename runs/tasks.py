@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -18,13 +18,16 @@ from orchestrator.states import By, StateType
 from runs import claims, outages, partitions, scheduling, waiting
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
-from runs.usage import rollup, sealing
+from runs.usage import closing, limits, rollup, sealing
 from runs.usage.recount import Bucket
+from tenants.billing import subscriptions
+from tenants.billing.months import Month
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
 AGENTS_AT_ONCE = 5_000
+PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
 
 
 @shared_task
@@ -81,8 +84,17 @@ def note_waiting_agents() -> None:
 
 @shared_task
 def roll_up_usage() -> None:
-    """Add what was used since the last time to its days."""
-    rollup.roll_up()
+    """Add what was used since the last time to its days, and look after limits where something was used."""
+    _by_tenant(((id, id) for id in rollup.roll_up()), lambda id, _: limits.look_after(id))
+
+
+@shared_task
+def close_months() -> None:
+    """Make the invoices of the last month, and keep new runs for as long as the plans say that have begun."""
+    closing.close_all(Month.of(now()).former)
+    with system_scope():
+        begun = subscriptions.begun_since(now() - PLANS_BEGUN)
+    _by_tenant(((id, id) for id in begun), lambda id, _: subscriptions.keep_for(id, subscriptions.plan_of(id)))
 
 
 @shared_task

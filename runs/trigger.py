@@ -19,6 +19,7 @@ from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 from runs import claims, live, waiting
+from runs.admission import admit
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
@@ -71,6 +72,7 @@ def create_runs(
 
     Raises:
         Invalid: Parameters that the deployment's schema refuses, or a bound was passed; `fields` says where.
+        LimitReached: The organization may start no new runs.
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
@@ -80,6 +82,8 @@ def create_runs(
     rows = [_row(request, by, origin, at, retention, bucket, queues) for request in requests]
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
+    if fresh:
+        admit(by.organization_id)
     # In the order of their keys: two who insert the same ones wait for each other in turn, not in a circle.
     inserted = insert_runs(sorted(fresh, key=lambda row: row.idempotency_key or ""), ignore_known=True)
     if len(inserted) < len(fresh):  # Somebody else used a key in this moment.

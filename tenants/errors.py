@@ -59,6 +59,12 @@ class TooLarge(Problem):
     status, code = 413, "too_large"
 
 
+class LimitReached(Problem):
+    """What the organization may use is used up. The message says how to go on."""
+
+    status, code = 402, "limit_reached"
+
+
 class WireVersion(Problem):
     """The client is too old or too new."""
 

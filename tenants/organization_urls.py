@@ -4,11 +4,16 @@ from django.urls import path
 
 from tenants import audit_views
 from tenants.sso import page as sso
-from tenants.views import invitations, keys, organization, people
+from tenants.views import billing, invitations, keys, organization, people
 
 urlpatterns = [
     path("audit", audit_views.index, name="organization-audit"),
     path("audit/export", audit_views.export, name="organization-audit-export"),
+    path("billing", billing.index, name="organization-billing"),
+    path("billing/plan", billing.change_plan, name="organization-billing-plan"),
+    path("billing/limit", billing.change_limit, name="organization-billing-limit"),
+    path("billing/details", billing.change_details, name="organization-billing-details"),
+    path("billing/invoices/<int:number>.pdf", billing.invoice, name="organization-invoice"),
     path("sso", sso.index, name="organization-sso"),
     path("sso/newcomers", sso.newcomers, name="organization-sso-newcomers"),
     path("sso/switch", sso.switch, name="organization-sso-switch"),

@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.utils.text import slugify
 
 from orchestrator.ids import uuid7
+from tenants.billing.plans import default_plan
 from tenants.errors import Invalid
 from tenants.models import Membership, Organization, OrganizationRole, User, Workspace
 from tenants.scope import tenant_scope, user_scope
@@ -29,7 +30,8 @@ def find_or_create_user(*, email: str, password: str | None = None) -> tuple[Use
 @transaction.atomic
 def create_organization(*, name: str, owner: User) -> Organization:
     """Make an organization that `owner` owns. Its slug is made of the name and is free."""
-    organization = Organization(id=uuid7(), name=name.strip()[:120], slug=_free_slug(name))
+    own = {"name": name.strip()[:120], "slug": _free_slug(name)}
+    organization = Organization(id=uuid7(), retention=default_plan().retention, **own)
     with tenant_scope(organization.id):
         organization.save(force_insert=True)
         Membership.objects.create(organization=organization, user=owner, role=OrganizationRole.OWNER)

@@ -109,9 +109,11 @@ class Api:
 def _trust_nothing_of_before(request: pytest.FixtureRequest) -> None:
     """What a process remembers of secrets would outlive the rows of a test."""
     if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+        from runs import admission
         from tenants.authentication import forget_secrets
 
         forget_secrets()
+        admission.forget()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ PATIENCE = 0.1  # seconds that an entry waits for company
 FULL = 512 << 10  # bytes of one batch, unpacked
 RENEW_EVERY = 15.0
 SLOWEST = 30.0
-STREAM_REFUSALS = {"stale_token", "unknown_run", "sealed"}
+STREAM_REFUSALS = {"stale_token", "unknown_run", "sealed", "quota"}
 
 _decode = msgspec.json.Decoder(Answer).decode
 

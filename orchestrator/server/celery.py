@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),
     "forget messages": _tick("tenants.tasks.forget_messages", 3600),
     "roll up usage": _tick("runs.tasks.roll_up_usage", 15),
+    "close months": _tick("runs.tasks.close_months", 900),
     "find usage to seal": _tick("runs.tasks.find_usage_to_seal", 900),
     "keep partitions": _tick("runs.tasks.keep_partitions", 3600),
 }

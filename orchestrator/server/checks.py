@@ -4,8 +4,8 @@ E001 PostgreSQL is older than 16.
 E002 A partition of the tall tables is missing for tomorrow.
 E003 SECRET_KEY is not set though the database is given from outside.
 E004 All processes together may open more connections than PostgreSQL takes.
-E005 Usage that was booked differs from a recount of the rows.
 E005 MASTER_KEYS is missing or holds no keys: secrets could not be sealed.
+E006 Usage that was booked differs from a recount of the rows.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _usage() -> list[CheckMessage]:
     if not number:
         return []
     hint = "The log of the `work` process says which. Their partitions are kept; they are compared again each day."
-    return [Error(f"The usage of {number} buckets differs from their rows.", hint=hint, id="orchestrator.E005")]
+    return [Error(f"The usage of {number} buckets differs from their rows.", hint=hint, id="orchestrator.E006")]
 
 
 @register(Tags.security)
@@ -107,18 +107,6 @@ def secret_key(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if settings.SECRET_KEY_IS_GIVEN or not environment.text("DATABASE_URL"):
         return []
     return [Error("SECRET_KEY is not set.", hint="Set SECRET_KEY or SECRET_KEY_FILE.", id="orchestrator.E003")]
-
-
-def _usage() -> list[CheckMessage]:
-    with connection.cursor() as cursor:
-        if "usage_seal" not in connection.introspection.table_names(cursor):
-            return []
-        cursor.execute("SELECT usage_mismatches()")
-        (number,) = cursor.fetchone()
-    if not number:
-        return []
-    hint = "The log of the `work` process says which. Their partitions are kept; they are compared again each day."
-    return [Error(f"The usage of {number} buckets differs from their rows.", hint=hint, id="orchestrator.E005")]
 
 
 @register(Tags.security)

@@ -196,6 +196,12 @@ TICK_SECONDS = env.number("TICK_SECONDS", 1)
 JOURNAL_BYTES_PER_SECOND = env.number("JOURNAL_BYTES_PER_SECOND", 4 << 20)
 JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
 
+# ── Money: off, nobody has a limit of ours and nothing is owed ───────────────────────────────────
+BILLING = env.boolean("BILLING")
+FREE_TASK_RUNS = int(env.number("FREE_TASK_RUNS", 20_000))
+PAYMENT_PROVIDER = env.text("PAYMENT_PROVIDER", "tenants.billing.by_hand")
+INVOICE_ISSUER = env.text("INVOICE_ISSUER", "Orchestrator")
+
 # A body as large as the bridge lets through; views bound what they take.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 << 20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # A form of 3,000 fields, each with what stands beside it.

@@ -31,6 +31,7 @@ from orchestrator.wire import (
     clean_text,
 )
 from runs import live
+from runs.admission import refusal_of
 from runs.ingest import reading, run_states, streams, tall
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
@@ -106,6 +107,7 @@ class _Application:
         roots = streams.lock_roots(allowed)
         begun = [part for part in allowed if part.head.root not in roots and begins_local_run(part)]
         if self.actor.kind == "key":
+            allowed, begun = self._admitted(allowed, begun)
             roots |= run_states.create_local_roots(begun, self.actor, self.received)
         opened = streams.open_streams(allowed, roots, sent_at, self.received)
         self.answer.rejected += opened.refused
@@ -129,6 +131,14 @@ class _Application:
         refused = [part for part in parts if part not in allowed]
         self.answer.rejected += [Rejected(part.head.id, 0, "unknown_run") for part in refused]
         return allowed
+
+    def _admitted(self, parts: list[reading.Part], begun: list[reading.Part]) -> tuple[list, list]:
+        """The parts without those that begin a run for which there is no room."""
+        if not begun or not refusal_of(self.actor.organization_id):
+            return parts, begun
+        self.answer.rejected += [Rejected(part.head.id, 0, "quota") for part in begun]
+        roots = {part.head.root for part in begun}
+        return [part for part in parts if part.head.root not in roots], []
 
     def _apply(self, opened: list[OpenStream]) -> None:
         self._write_all(opened)

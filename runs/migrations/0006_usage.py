@@ -29,5 +29,11 @@ class Migration(migrations.Migration):
             name="counted",
             field=django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), null=True, size=None),
         ),
+        migrations.AddField(
+            model_name="schedule",
+            name="refusal",
+            field=models.TextField(blank=True, default=""),
+            preserve_default=False,
+        ),
         migrations.RunSQL([EXECUTION, *USAGE_IS_ROLLED_UP]),
     ]

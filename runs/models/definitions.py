@@ -203,6 +203,7 @@ class Schedule(InWorkspace):
     active = models.BooleanField(default=True)
     paused_by = models.CharField(max_length=254, blank=True)  # A person's pause survives redeploys.
     next_at = models.DateTimeField(null=True)
+    refusal = models.TextField(blank=True)  # Why its last due time made no run; empty when it made one.
     created_at = models.DateTimeField(default=now)
 
     class Meta:

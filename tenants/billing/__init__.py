@@ -5,8 +5,9 @@ models.py         rows: days of usage, subscriptions, accounts, invoices, credit
 subscriptions.py  which plan an organization has, and had
 pricing.py        from an amount of task runs to lines of money
 accounts.py       whom to bill, and the organization's own limits
-months.py         the open month, computed; closed ones, as invoices
+months.py         calendar months
+statements.py     the open month, computed; closed ones, as invoices
 thresholds.py     who is told when, once
-payment.py        how money comes in: three functions
+payment.py        how money comes in: three functions; by_hand.py is ours
 pdf.py            an invoice on paper
 """

@@ -79,11 +79,11 @@ def test_a_difference_is_written_down_logged_and_found_by_the_checks(
     assert found is not None
     assert not found.matches
     assert "usage does not match its rows" in caplog.text
-    assert "orchestrator.E005" in {message.id for message in database(None, ["default"])}
+    assert "orchestrator.E006" in {message.id for message in database(None, ["default"])}
     with acme.scope():
         UsageDay.objects.update(task_runs=3)
     assert seal(acme, ended).matches  # type: ignore[union-attr]
-    assert "orchestrator.E005" not in {message.id for message in database(None, ["default"])}
+    assert "orchestrator.E006" not in {message.id for message in database(None, ["default"])}
 
 
 @pytest.mark.django_db

@@ -126,6 +126,7 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
         "organization-sso-domain-check": {"id": Thing(domain.id, uuid7())},
         "organization-sso-domain-remove": {"id": Thing(domain.id, uuid7())},
         "organization-sso-unlink": {"id": Thing(link.id, uuid7())},
+        "organization-invoice": {"number": Thing(invoice_of(acme), 99)},
         "": {"organization": Thing("acme", "nobody"), "workspace": Thing("main", "nothing")},
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
@@ -148,6 +149,18 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
             if re.fullmatch(f"(api-)?{prefix}(-.*)?", name):
                 found.setdefault(name, {"id": thing})
     return found
+
+
+def invoice_of(company: Company) -> int:
+    """A closed month; its number."""
+    from tenants.billing.models import Invoice
+
+    nobody = {"company": "Acme", "address": "", "tax_id": "", "email": ""}
+    with company.scope():
+        return Invoice.objects.create(
+            organization=company.organization, number=17, month="2026-05-01", plan="pro", customer=nobody, lines=[],
+            usage={"task_runs": 0}, currency="USD", subtotal=0, credit=0, total=0,
+        ).number  # fmt: skip
 
 
 def address(name: str, things: dict[str, dict[str, Thing]], whose: str) -> str:

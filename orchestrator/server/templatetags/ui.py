@@ -15,11 +15,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from orchestrator.server.templatetags import chart_tags, state_tags, time_tags
+from orchestrator.server.templatetags import chart_tags, state_tags, time_tags, usage_tags
 from orchestrator.server.templatetags.time_tags import UNKNOWN
 
 register = template.Library()
-for _library in (chart_tags.register, state_tags.register, time_tags.register):
+for _library in (chart_tags.register, state_tags.register, time_tags.register, usage_tags.register):
     register.tags |= _library.tags
     register.filters |= _library.filters
 
@@ -134,6 +134,8 @@ _MENU = [
 
 
 _ORGANIZATION_MENU = [
+    ("organization-usage", "Usage", "pulse", "usage_view"),
+    ("organization-billing", "Billing", "card", "billing_view"),
     ("organization-people", "People", "users", "people_view"),
     ("organization-keys", "Keys", "key", "organization_view"),
     ("organization-sso", "Company log-in", "key", "sso_edit"),

@@ -1,0 +1,51 @@
+"""How far an organization may go in a month, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Sum
+
+from tenants.billing.accounts import account_of
+from tenants.billing.models import BillingAccount, UsageDay
+from tenants.billing.months import Month
+from tenants.billing.subscriptions import plan_of
+
+METERS = ("flow_runs", "task_runs", "log_bytes", "run_time", "cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound of a month.
+
+    Args:
+        task_runs: None: there is none.
+        stops: No run starts beyond it; else people are only told.
+        by_plan: A larger plan lifts it; else it is the organization's own.
+        cancels: Runs under way are cancelled at it.
+    """
+
+    task_runs: int | None
+    stops: bool = True
+    by_plan: bool = False
+    cancels: bool = False
+
+
+def limit_of(organization_id: UUID) -> Limit:
+    """The plan's bound, or the organization's own where that is lower."""
+    plan, account = plan_of(organization_id), account_of(organization_id)
+    if account.limit is None or (plan.stops_at is not None and plan.stops_at < account.limit):
+        return Limit(plan.stops_at, by_plan=True, cancels=_cancels(account))
+    return Limit(account.limit, stops=account.at_limit == BillingAccount.AtLimit.STOP, cancels=_cancels(account))
+
+
+def _cancels(account: BillingAccount) -> bool:
+    return account.under_way == BillingAccount.UnderWay.CANCEL
+
+
+def used_in(organization_id: UUID, month: Month) -> dict[str, int]:
+    """What the days of a month add up to, by meter."""
+    days = UsageDay.objects.filter(organization_id=organization_id, day__gte=month.first, day__lt=month.following.first)
+    sums = days.aggregate(**{meter: Sum(meter) for meter in METERS})
+    return {meter: int(sums[meter] or 0) for meter in METERS}

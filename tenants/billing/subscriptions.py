@@ -1,0 +1,109 @@
+"""Which plan an organization has, had, and will have. A larger one begins at once, a smaller one with the next month:
+what was paid for is kept until its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.utils.timezone import now
+
+from tenants.audit import record
+from tenants.billing.models import Subscription
+from tenants.billing.months import Month
+from tenants.billing.plans import Plan, default_plan, plans
+from tenants.errors import Conflict, Invalid
+from tenants.models import Organization
+from tenants.permissions import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A plan and when it begins; None: with the organization."""
+
+    plan: Plan
+    begins_at: datetime | None
+
+
+def plan_of(organization_id: UUID, at: datetime | None = None) -> Plan:
+    """The plan in force."""
+    if not settings.BILLING:
+        return default_plan()
+    rows = Subscription.objects.filter(organization_id=organization_id, begins_at__lte=at or now())
+    slug = rows.order_by("-begins_at", "-decided_at").values_list("plan", flat=True).first()
+    return plans().get(slug or "", default_plan())
+
+
+def history(organization_id: UUID) -> list[Period]:
+    """The plans in the order of their beginnings, those to come too."""
+    rows = Subscription.objects.filter(organization_id=organization_id).order_by("begins_at", "decided_at")
+    known = plans()
+    return [Period(default_plan(), None)] + [
+        Period(known.get(plan, default_plan()), begins_at) for plan, begins_at in rows.values_list("plan", "begins_at")
+    ]
+
+
+def change_ahead(organization_id: UUID) -> Period | None:
+    """A change that was decided and has not begun."""
+    last = history(organization_id)[-1]
+    return last if last.begins_at is not None and last.begins_at > now() else None
+
+
+def allows(organization_id: UUID, switch: str) -> bool:
+    """Say whether the plan in force has a switch on."""
+    return switch in plan_of(organization_id).switches
+
+
+def change_plan(*, slug: str, by: Actor, by_contract: bool = False) -> Period:
+    """Change the plan: to a larger one at once, to a smaller one with the next month. Answers when it begins.
+
+    Raises:
+        Invalid: There is no such plan, or it is agreed by contract.
+        Conflict: Billing is off here, or it is the plan that is in force.
+    """
+    wanted = plans().get(slug)
+    if wanted is None or slug == "self-hosted":
+        raise Invalid("There is no such plan.", fields={"plan": "Choose one of the plans."})
+    if wanted.by_contract and not by_contract:
+        raise Invalid(f"{wanted.name} is agreed by contract.", fields={"plan": "Write to us."})
+    if not settings.BILLING:
+        raise Conflict("Billing is off in this installation: everything is allowed, nothing is owed.")
+    Organization.objects.select_for_update().get(id=by.organization_id)  # Two changes at once wait for each other.
+    current = plan_of(by.organization_id)
+    Subscription.objects.filter(begins_at__gt=now()).delete()
+    if wanted == current:
+        return _stay(current, by)
+    begins_at = now() if wanted.rank > current.rank else Month.of(now()).following.start
+    row = Subscription.objects.create(
+        organization_id=by.organization_id, plan=slug, begins_at=begins_at, decided_by=by.label[:254]
+    )
+    keep_for(by.organization_id, plan_of(by.organization_id))
+    told: dict[str, Any] = {"from": current.slug, "to": slug, "begins_at": begins_at.isoformat()}
+    record(by, "plan.changed", row, name=wanted.name, details=told)
+    return Period(wanted, begins_at)
+
+
+def _stay(current: Plan, by: Actor) -> Period:
+    """To choose the plan in force takes back a change ahead."""
+    record(by, "plan.changed", name=current.name, details={"from": current.slug, "to": current.slug})
+    return Period(current, None)
+
+
+def keep_for(organization_id: UUID, plan: Plan) -> None:
+    """Rows of new runs are kept as the plan says; those that are there keep theirs."""
+    Organization.objects.filter(id=organization_id).exclude(retention=plan.retention).update(retention=plan.retention)
+
+
+def begun_since(after: datetime, limit: int = 1_000) -> list[UUID]:
+    """Organizations whose plan began a while ago. Asked in the system's scope, by the tick that applies retention."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT organization_id FROM subscription WHERE begins_at > %s AND begins_at <= %s LIMIT %s",
+            [after, now(), limit],
+        )
+        return [id for (id,) in cursor.fetchall()]
