@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.wire import AgentLine, Load
 from runs.agents import note
+from tenants import audit
 from tenants.models import Organization
 from tenants.sso.domains import claim_domain
 from tests.browser.conftest import Portal
@@ -25,6 +26,25 @@ RUN_AXE = """async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa"
 
 # WCAG 2.5.8 leaves out targets whose height the line height of the text beside them gives: a log's line numbers.
 LINE_NUMBERS = 'target-size: a[href$="#L'
+
+# Relative to the workspace; `../` leads to pages of the organization.
+EMPTY_PAGES = [
+    "",
+    "runs",
+    "runs?flow=none",
+    "deployments",
+    "pools",
+    "quarantine",
+    "variables",
+    "variables/new",
+    "blocks",
+    "blocks?q=nothing",
+    "blocks/new",
+    "blocks/new?q=nothing",
+    "blocks/new?type=secret",
+    "../audit",
+    "../audit?actor=nobody",
+]
 
 
 def check(page: Any) -> list[str]:
@@ -50,27 +70,7 @@ def visit(portal: Portal, paths: list[str]) -> list[str]:
 
 @pytest.mark.usefixtures("acme")
 def test_empty_pages(portal: Portal) -> None:
-    assert (
-        visit(
-            portal,
-            [
-                "",
-                "runs",
-                "deployments",
-                "pools",
-                "quarantine",
-                "variables",
-                "variables/new",
-                "runs?flow=none",
-                "blocks",
-                "blocks/new",
-                "blocks/new?q=nothing",
-                "blocks/new?type=secret",
-                "blocks?q=nothing",
-            ],
-        )
-        == []
-    )
+    assert visit(portal, EMPTY_PAGES) == []
 
 
 def test_the_company_log_in(portal: Portal, acme: Company) -> None:
@@ -130,4 +130,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     ]
     paths += [f"deployments/{deployment.id}", f"deployments/{deployment.id}/run", "variables/bucket"]
 
+    with acme.scope():
+        audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})
+    paths += ["../audit"]
     assert visit(portal, paths) == []

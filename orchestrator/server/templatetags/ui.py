@@ -138,7 +138,7 @@ _ORGANIZATION_MENU = [
     ("organization-billing", "Billing", "card", "billing_view"),
     ("organization-people", "People", "users", "people_view"),
     ("organization-keys", "Keys", "key", "organization_view"),
-    ("organization-sso", "Company log-in", "key", "sso_edit"),
+    ("organization-sso", "Company log-in", "gate", "sso_edit"),
     ("organization-audit", "Audit", "audit", "audit_view"),
     ("organization-settings", "Settings", "gear", "organization_view"),
 ]
