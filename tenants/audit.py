@@ -52,7 +52,7 @@ def record(
         at=now(),
         action=action,
         actor_kind=by.kind,
-        actor=clean_text(by.label, 254),
+        actor=f"run {by.run_id}" if by.run_id else clean_text(by.label, 254),
         user_id=by.user_id,
         object_type=thing._meta.db_table[:40] if thing else "",
         object_id=thing.pk if thing else None,

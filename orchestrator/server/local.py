@@ -159,6 +159,6 @@ def _welcome(stack: Stack, seconds: float, with_agent: bool) -> str:
     lines.append(f"Its data is in {stack.data_dir}")
     if with_agent and agent_environment(stack.data_dir) is None:
         lines.append(
-            "Nobody can log in yet: `manage.py bootstrap` makes the first person, and the agent starts with it."
+            "Nobody is here yet: create an account in the portal, or let `manage.py bootstrap` make one with a key."
         )
     return "\n" + "\n".join(f"  {line}" for line in lines) + "\n\n"
