@@ -40,6 +40,18 @@ def load_flow(entrypoint: str, directory: str | os.PathLike[str]) -> Flow[..., A
     return found
 
 
+def load_module(path: str | os.PathLike[str]) -> ModuleType:
+    """Load a Python file by its path.
+
+    Raises:
+        LoadError: It raises, or is no Python file.
+    """
+    file = Path(path).resolve()
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    return _module(str(file.parent), file.name)
+
+
 def _unpickled(path: Path) -> Any:
     import pickle
 

@@ -26,11 +26,13 @@ MOST = 500  # pieces of secrets; the oldest are forgotten
 
 _hidden: dict[str, None] = {}
 _pattern: re.Pattern[str] | None = None
+_is_stale = False
 _lock = threading.Lock()
 
 
 def hide(secrets: Iterable[str]) -> None:
     """Mask these from now on, in all that this process tells."""
+    global _is_stale, _pattern
     new = [piece for secret in secrets for piece in _pieces(secret) if piece not in _hidden]
     if not new:
         return
@@ -38,7 +40,7 @@ def hide(secrets: Iterable[str]) -> None:
         _hidden.update(dict.fromkeys(new))
         for oldest in list(_hidden)[:-MOST]:
             del _hidden[oldest]
-        _build()
+        _is_stale, _pattern = True, _pattern or _NOTHING  # Built when something is told: blocks come in flocks.
 
 
 def mask(text: str) -> str:
@@ -48,7 +50,11 @@ def mask(text: str) -> str:
     >>> mask("https://me:tr0ub4dor%263@db.example refused tr0ub4dor&3")
     'https://me:********@db.example refused ********'
     """
-    return text if _pattern is None else _pattern.sub(MASK, text)
+    if _pattern is None:
+        return text
+    if _is_stale:
+        _build()
+    return _pattern.sub(MASK, text)
 
 
 def mask_json(value: Any) -> Any:
@@ -95,10 +101,10 @@ def _write_masked(write: Callable[[Any], int], data: Any) -> int:
 
 def forget() -> None:
     """Hide nothing any more. For tests."""
-    global _pattern
+    global _is_stale, _pattern
     with _lock:
         _hidden.clear()
-        _pattern = None
+        _is_stale, _pattern = False, None
 
 
 def _pieces(secret: str) -> list[str]:
@@ -117,17 +123,28 @@ def _pieces(secret: str) -> list[str]:
 
 # The pattern.
 
+_NOTHING = re.compile(r"(?!)")
+
 
 def _build() -> None:
     """One alternative for each way to write a secret, the longest first, by their first character."""
-    global _pattern
-    branches: dict[str, list[str]] = {}
-    for secret in sorted(_hidden, key=len, reverse=True):
-        for first, rest in (*_spelled(secret), *_in_base64(secret)):
-            branches.setdefault(first, []).append(rest)
-    # Where each alternative begins with a plain character, the search skips all others at the speed of C.
-    grouped = [f"{first}(?:{'|'.join(dict.fromkeys(rests))})" for first, rests in branches.items()]
-    _pattern = re.compile("|".join(grouped), re.DOTALL)
+    global _is_stale, _pattern
+    with _lock:
+        if not _is_stale:
+            return
+        branches: dict[str, list[str]] = {}
+        for secret in sorted(_hidden, key=len, reverse=True):
+            for first, rest in _written(secret):
+                branches.setdefault(first, []).append(rest)
+        # Where each alternative begins with a plain character, the search skips all others at the speed of C.
+        grouped = [f"{first}(?:{'|'.join(dict.fromkeys(rests))})" for first, rests in branches.items()]
+        _pattern = re.compile("|".join(grouped) or _NOTHING.pattern, re.DOTALL)
+        _is_stale = False
+
+
+@functools.lru_cache(maxsize=MOST)
+def _written(secret: str) -> list[tuple[str, str]]:
+    return [*_spelled(secret), *_in_base64(secret)]
 
 
 def _spelled(secret: str) -> list[tuple[str, str]]:

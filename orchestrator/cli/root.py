@@ -13,6 +13,7 @@ from orchestrator.exceptions import OrchestratorError
 
 _COMMANDS = {
     "agent": ("agent", "Execute runs on this machine."),
+    "block": ("blocks", "List, look at and delete blocks, register types."),
     "config": ("login", "Show which API is used, and why."),
     "deploy": ("deploy", "Make a flow known to the server."),
     "deployment": ("deployments", "List, run, pause and resume deployments."),
