@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
 from orchestrator.context import current_flow_run, current_task_run, require_run
-from orchestrator.masking import mask
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -110,6 +109,8 @@ class _ConsoleFormatter(logging.Formatter):
         super().__init__("%(asctime)s | %(levelname)-7s | %(run_name)s%(message)s", datefmt="%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
+        from orchestrator.masking import mask
+
         run = getattr(record, "_run", None) or current_task_run() or current_flow_run()
         record.run_name = f"{run.definition.kind_of_run} {run.name} - " if run is not None else ""
         return mask(super().format(record))
