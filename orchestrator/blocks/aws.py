@@ -93,24 +93,16 @@ class S3Bucket(Block):
         return key
 
     def list_objects(self, folder: str = "", *, limit: int = 10_000) -> list[dict[str, Any]]:
-        """The objects below a folder, as {"Key", "Size", "LastModified", "ETag"}, `limit` of them at most.
+        """The objects below a folder, as {"Key", "Path", "Size", "LastModified", "ETag"}, `limit` of them at most.
 
-        Keys are the bucket's own, the block's folder included.
+        A key is the bucket's own; the path is the one below the block's folder, which the other methods take.
         """
         if not 0 < limit <= MAX_LISTED:
             raise ValueError(f"limit is 1 to {MAX_LISTED:,}.")
         prefix = self._key(folder)
         found: list[dict[str, Any]] = []
         for batch in self._store().list(prefix=f"{prefix}/" if prefix else None):
-            found += [
-                {
-                    "Key": each["path"],
-                    "Size": each["size"],
-                    "LastModified": each["last_modified"],
-                    "ETag": each["e_tag"],
-                }
-                for each in batch
-            ]
+            found += [self._listed(each) for each in batch]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -162,6 +154,12 @@ class S3Bucket(Block):
     async def adownload_to_path(self, from_path: str, to_path: str | Path | None = None) -> Path:
         """`download_to_path` for coroutines."""
         return await asyncio.to_thread(self.download_to_path, from_path, to_path)
+
+    def _listed(self, told: Any) -> dict[str, Any]:
+        base = self._key("")
+        path = told["path"].removeprefix(f"{base}/") if base else told["path"]
+        names = {"Size": "size", "LastModified": "last_modified", "ETag": "e_tag"}
+        return {"Key": told["path"], "Path": path, **{name: told[own] for name, own in names.items()}}
 
     def _key(self, path: str) -> str:
         return key_below(self.bucket_folder, path)

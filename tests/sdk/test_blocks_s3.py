@@ -12,7 +12,9 @@ import urllib.request
 
 import pytest
 
-from orchestrator.blocks import AwsCredentials, S3Bucket
+from examples.lake import load_orders
+from orchestrator import testing
+from orchestrator.blocks import AwsCredentials, S3Bucket, SqlAlchemyConnector
 from orchestrator.exceptions import BlockError
 
 
@@ -115,6 +117,7 @@ def test_objects_are_listed_below_the_folder_and_bounded(bucket):
     listed = bucket.list_objects("many")
     assert [each["Key"] for each in listed] == [f"raw/many/{number:02}" for number in range(25)]
     assert (listed[3]["Size"], listed[3]["LastModified"].tzinfo is not None, bool(listed[3]["ETag"])) == (3, True, True)
+    assert [bucket.read_path(each["Path"]) for each in listed[:3]] == [b"", b"x", b"xx"]
     assert len(bucket.list_objects()) == 27
     assert len(bucket.list_objects(limit=7)) == 7
     assert bucket.list_objects("nothing") == []
@@ -166,3 +169,22 @@ def test_without_the_library_it_says_what_to_install(bucket, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(BlockError, match=r"pip install 'orchestrator\[blocks\]'"):
         bucket.read_path("a")
+
+
+def test_a_flow_takes_both_ends_as_parameters(bucket, tmp_path):
+    """The example: files of a bucket into a table."""
+    with testing.server() as server:
+        bucket.credentials.save("prod")
+        bucket.save("lake")
+        SqlAlchemyConnector(driver="sqlite", database=str(tmp_path / "shop.db")).save("shop")
+        bucket.write_path("orders/monday.csv", b"id,customer,cents\n1,ann,500\n2,bob,1250\n")
+        load_orders.deploy("prod")
+        given = {"bucket": {"$block": "s3-bucket/lake"}, "database": {"$block": "sqlalchemy-connector/shop"}}
+        first = server.trigger("load_orders/prod", given)
+        server.work()
+        server.assert_logged(first, "2 orders are in the table")
+        bucket.write_path("orders/tuesday.csv", b"id,customer,cents\n2,bob,1250\n3,eve,99\n")
+        second = server.trigger("load_orders/prod", given)
+        server.work()
+        server.assert_logged(second, "3 orders are in the table")
+        server.assert_completed(second)
