@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 import msgspec
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 from django.utils.timezone import now
 
 from orchestrator.wire import AgentLine, Load, clean_text
-from runs import live
+from runs import events, live
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
+from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import Invalid, NotFound
 from tenants.models import Workspace
 from tenants.organizations import furnishes
@@ -146,3 +149,44 @@ def _time(micros: int) -> datetime:
     except (ValueError, OverflowError, OSError):
         return now()
     return said if 2000 <= said.year < 2100 else now()
+
+
+# ── who is gone, and who is back ─────────────────────────────────────────────────────────────────
+
+_CHANGED = """
+    SELECT organization_id, id FROM agent WHERE gone_at IS NULL AND last_seen_at < %s
+    UNION ALL
+    SELECT organization_id, id FROM agent WHERE gone_at IS NOT NULL AND last_seen_at > gone_at
+    LIMIT %s
+"""
+_GONE = """
+    UPDATE agent SET gone_at = %(at)s WHERE id = ANY(%(ids)s) AND gone_at IS NULL AND last_seen_at < %(since)s
+    RETURNING id, workspace_id
+"""
+_BACK = """
+    UPDATE agent SET gone_at = NULL WHERE id = ANY(%(ids)s) AND gone_at IS NOT NULL AND last_seen_at > gone_at
+    RETURNING id, workspace_id
+"""
+
+
+def gone_or_back(*, limit: int) -> list[tuple[UUID, UUID]]:
+    """(organization, agent) whose row says something else than when they were last heard of. Asked by the system."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGED, [now() - CONNECTED_WITHIN, limit])
+        return cursor.fetchall()
+
+
+def notice(organization_id: UUID, ids: Collection[UUID]) -> None:
+    """Write down which agents are gone and which are back, each once, and tell it."""
+    at = now()
+    values = {"ids": list(ids), "at": at, "since": at - CONNECTED_WITHIN}
+    for event, statement in (("agent.gone", _GONE), ("agent.back", _BACK)):
+        found: dict[UUID, list[UUID]] = defaultdict(list)
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            for id, workspace_id in cursor.fetchall():
+                found[workspace_id].append(id)
+        for workspace_id, agents in found.items():
+            resources = [{"agent": str(id)} for id in agents]
+            events.tell(organization_id=organization_id, workspace_id=workspace_id, event=event, resources=resources)
+            live.changed(workspace_id=workspace_id, what="agents")

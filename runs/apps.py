@@ -12,4 +12,5 @@ class RunsConfig(AppConfig):
             agents,  # noqa: F401 - new workspaces begin with a pool
             live,  # noqa: F401 - open sockets hear of changed rights
         )
+        from runs.automations import edit  # noqa: F401 - automations tell by blocks
         from runs.reads import block_users  # noqa: F401 - deployments use blocks

@@ -13,7 +13,7 @@ from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
 from orchestrator.wire import clean_text, json_value
-from runs import agents, live, scheduling
+from runs import agents, events, live, scheduling
 from runs.models import Bundle, Deployment, Lease, Limit, Schedule
 from runs.schema import check_schema
 from runs.trigger import flow_ids
@@ -90,7 +90,12 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     _set_schedule(deployment, request.schedule)
     set_limit(deployment, request.concurrency_limit)
     told = {"version": deployment.version, "entrypoint": deployment.entrypoint, "work_pool": pool.name}
-    audit.record(by, f"deployment.{'created' if new else 'updated'}", deployment, details=told)
+    event = f"deployment.{'created' if new else 'updated'}"
+    audit.record(by, event, deployment, details=told)
+    events.tell(
+        organization_id=by.organization_id, workspace_id=deployment.workspace_id, event=event,
+        resources=[{"deployment": str(deployment.id)}],
+    )  # fmt: skip
     live.changed(workspace_id=by.workspace_id, what="deployments")
     return deployment, new
 

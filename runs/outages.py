@@ -13,9 +13,11 @@ from django.utils.timezone import now
 
 from runs.claims import lease_time, take_slots_again
 from runs.messenger import client
+from runs.models.definitions import CONNECTED_WITHIN
 from tenants.scope import system_scope
 
 ALIVE = "platform_alive"  # when we last were, in seconds UTC
+BACK = "platform_back"  # there for a while after an outage
 NOTICED = 10.0  # seconds: a shorter gap is no outage
 
 # Without waiting: whom somebody works on in this moment has been heard of.
@@ -38,7 +40,13 @@ def note_alive() -> None:
     gap = now().timestamp() - float(before) if before else None
     if gap is None or gap > NOTICED:
         _forgive(timedelta(seconds=gap) + lease_time() if gap else timedelta())
+        client().set(BACK, "1", ex=CONNECTED_WITHIN)
     client().set(ALIVE, f"{now().timestamp():.3f}")
+
+
+def is_over_lately() -> bool:
+    """True while agents have not had the time to be heard of again."""
+    return bool(client().exists(BACK))
 
 
 def _forgive(longer: timedelta) -> None:

@@ -15,7 +15,8 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import claims, outages, partitions, scheduling, waiting
+from runs import agents, claims, outages, partitions, scheduling, waiting
+from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
 from runs.usage import closing, limits, rollup, sealing
@@ -111,6 +112,34 @@ def seal_usage(organization_id: str, days: int, bucket: str) -> None:
     """Prove the usage of one bucket."""
     with tenant_scope(UUID(organization_id)):
         sealing.seal(UUID(organization_id), Bucket(days, date.fromisoformat(bucket)))
+
+
+@shared_task
+def notice_agents() -> None:
+    """Say once that an agent is gone, or back. After an outage of our own everybody has time to be heard of."""
+    note_waiting_agents()
+    if outages.is_over_lately():
+        return
+    with system_scope():
+        found = agents.gone_or_back(limit=AT_ONCE)
+    _by_tenant(found, agents.notice)
+
+
+@shared_task
+def notify_of_firings() -> None:
+    """Make notifications of what fired, which the outbox delivers."""
+    with system_scope():
+        found = grouping.waiting(limit=AT_ONCE)
+    _by_tenant(found, lambda _, ids: grouping.notify(ids))
+
+
+@shared_task
+def forget_firings() -> None:
+    """Remove the log of automations after a month, a bounded number of rows in each transaction."""
+    gone = AT_ONCE
+    while gone == AT_ONCE:
+        with system_scope():
+            gone = grouping.forget(limit=AT_ONCE)
 
 
 @shared_task

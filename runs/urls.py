@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import dashboard, deployments, jump, pools, quarantine, runs, welcome
+from runs.views import automations, dashboard, deployments, jump, pools, quarantine, runs, welcome
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
@@ -21,6 +21,16 @@ urlpatterns = [
     path("runs/<uuid:id>/log", runs.log, name="run-log"),
     path("runs/<uuid:id>/cancel", runs.cancel, name="run-cancel"),
     path("runs/<uuid:id>/again", runs.again, name="run-again"),
+    path("automations", automations.index, name="automations"),
+    path("automations/_list", conditional_page(automations.rows), name="automations-rows"),
+    path("automations/new", automations.edit, name="automation-new"),
+    path("automations/<uuid:id>", automations.detail, name="automation"),
+    path("automations/<uuid:id>/_log", conditional_page(automations.log), name="automation-log"),
+    path("automations/<uuid:id>/edit", automations.edit, name="automation-edit"),
+    path("automations/<uuid:id>/test", automations.test, name="automation-test"),
+    path("automations/<uuid:id>/pause", automations.pause, name="automation-pause"),
+    path("automations/<uuid:id>/resume", automations.resume, name="automation-resume"),
+    path("automations/<uuid:id>/remove", automations.remove, name="automation-remove"),
     path("jump", jump.jump, name="jump"),
     path("deployments", deployments.index, name="deployments"),
     path("deployments/_list", conditional_page(deployments.rows), name="deployments-rows"),

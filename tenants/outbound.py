@@ -36,6 +36,10 @@ class Refused(OSError):
     """A connection to an address that is not public was asked for."""
 
 
+class UnknownHost(Invalid):
+    """A name has no address, or nobody could say so in time. That may pass."""
+
+
 def check_url(url: str, *, schemes: tuple[str, ...] = ("https", "http")) -> None:
     """Refuse a URL that is none, or that leads to a private address.
 
@@ -63,7 +67,7 @@ def check_host(host: str, port: int) -> None:
     try:
         addresses = _resolver.submit(_resolve, host, port).result(RESOLVE_SECONDS)
     except (OSError, UnicodeError, TookTooLong) as error:
-        raise Invalid(f"The host {host} can't be found.", fields={"url": "Is the name right?"}) from error
+        raise UnknownHost(f"The host {host} can't be found.", fields={"url": "Is the name right?"}) from error
     if not addresses or not all(is_public(address) for address in addresses):
         raise Invalid(
             f"{host} is an address inside this installation's own network, which messages may not be sent to.",

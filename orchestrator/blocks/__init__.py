@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from orchestrator.blocks.email import EmailServerCredentials
     from orchestrator.blocks.fields import SecretDict
     from orchestrator.blocks.files import LocalFileSystem, RemoteFileSystem
+    from orchestrator.blocks.notifications import AppriseNotification
     from orchestrator.blocks.values import JSON, Secret
     from orchestrator.blocks.webhooks import SlackWebhook, Webhook
 
 __all__ = [
     "JSON",
+    "AppriseNotification",
     "AwsCredentials",
     "Block",
     "EmailServerCredentials",
@@ -42,6 +44,7 @@ __all__ = [
 
 _HOME = {
     "JSON": "values",
+    "AppriseNotification": "notifications",
     "AwsCredentials": "aws",
     "Block": "block",
     "EmailServerCredentials": "email",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.blocks.block import Block
 
 BUILT_IN = {
+    "apprise-notification": ("notifications", "AppriseNotification"),
     "aws-credentials": ("aws", "AwsCredentials"),
     "email-server-credentials": ("email", "EmailServerCredentials"),
     "json": ("values", "JSON"),

@@ -80,4 +80,6 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         "formatters": {"text": {"format": text}, "json": {"()": Json}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": form, "filters": ["ids"]}},
         "root": {"handlers": ["console"], "level": level},
+        # At INFO and DEBUG they name addresses, whose tokens are secrets of tenants.
+        "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "urllib3", "requests")},
     }

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import agents, deployments, flow_runs, journal
+from runs.api import agents, automations, deployments, flow_runs, journal
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -21,6 +21,9 @@ urlpatterns = [
     path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),
     path("flow-runs/<uuid:id>/logs", flow_runs.Logs.as_view(), name="api-flow-run-logs"),
     path("flow-runs/<uuid:id>/task-runs", flow_runs.TaskRuns.as_view(), name="api-flow-run-tasks"),
+    path("automations", automations.Automations.as_view(), name="api-automations"),
+    path("automations/<str:name>", automations.OneAutomation.as_view(), name="api-automation"),
+    path("automations/<str:name>/test", automations.Test.as_view(), name="api-automation-test"),
     path("work-pools", agents.WorkPools.as_view(), name="api-work-pools"),
     path("agents", agents.Agents.as_view(), name="api-agents"),
     path("agents/<uuid:id>/claim", agents.Claim.as_view(), name="api-agent-claim"),

@@ -17,6 +17,7 @@ from tests.browser.conftest import Portal
 from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
+from tests.runs.automating import automate
 from tests.runs.work import agent
 from tests.tenants.sso.setup import arrive, connect, owner_of
 
@@ -44,6 +45,9 @@ EMPTY_PAGES = [
     "blocks/new?type=secret",
     "../audit",
     "../audit?actor=nobody",
+    "automations",
+    "automations/new",
+    "automations/new?start=failed",
 ]
 
 
@@ -88,6 +92,18 @@ def test_the_company_log_in(portal: Portal, acme: Company) -> None:
     portal.complaints.clear()  # 403 each, as is right.
 
 
+def told_automation(company: Company, api: Api) -> Any:
+    """The id of an automation that has fired, and was tried in vain."""
+    from runs.automations import edit
+
+    automation = automate(company, "Failures", action={"to": ["alice@acme.example"], "subject": "{{ flow }} failed"})
+    with company.scope():
+        edit.send_test(automation, by=company.actor())
+    journal = Journal(api)
+    journal.send(journal.begin(), journal.state("FAILED", message="ValueError: no such month"))
+    return automation.id
+
+
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     deployment = deployed(acme)
     for state in ("COMPLETED", "FAILED", "RUNNING"):
@@ -106,9 +122,12 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         served_api.put("/blocks/aws-credentials/prod", {"data": {**key, **more}})
     lake = {"bucket_name": "flights-lake", "credentials": {"$block": "aws-credentials/prod"}}
     served_api.put("/blocks/s3-bucket/lake", {"data": lake})
-    run = f"runs/{journal.root}"
+    run, alarm = f"runs/{journal.root}", f"automations/{told_automation(acme, served_api)}"
     paths = [
         "",
+        "automations",
+        alarm,
+        f"{alarm}/edit",
         "?range=30d",
         "runs",
         run,

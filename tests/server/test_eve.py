@@ -28,6 +28,7 @@ from tenants.models import Workspace
 from tenants.provisioning import create_workspace
 from tests.cast import Api, Company, person
 from tests.contract.journals import Journal
+from tests.runs.automating import automate
 from tests.runs.work import agent, claim, deploy, start, trigger
 from tests.sql import ask
 from tests.tenants.sso.setup import arrive, own_domain
@@ -38,7 +39,7 @@ BUNDLE = b"PK acme's own code"
 SECRETS = [
     "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "carol@acme.example", "acme-key",
     "acme-agent", "what acme logs", "acme-vault",
-    "acme-crm", "open sesame",
+    "acme-crm", "open sesame", "acme-alarm",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -58,7 +59,7 @@ ACCOUNT = re.compile(r"account_|mfa_")  # allauth's: about the person who is sig
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
-    "api-blocks", "api-block-types",
+    "api-blocks", "api-block-types", "api-automations",
 }  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
         invitation, _ = invite(email="carol@acme.example", role="member", parts={}, by=by_alice)
         former = create_workspace(organization=acme.organization, name="acme-former")
         Workspace.objects.filter(id=former.id).update(deleted_at=now())
+    alarm = automate(acme, "acme-alarm")
     people = Thing(acme.owner.id, uuid7())
     run, deployments = Thing(claimed.run, uuid7()), Thing(deployment.id, uuid7())
     agents = Thing(by.id, uuid7())
@@ -138,10 +140,13 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
     block = {"type": Thing("secret", "secret"), "name": Thing("acme-vault", "no-vault")}
     slug = {"slug": Thing("acme-crm", "no-crm")}
     for name in names():
+        if re.fullmatch("api-automation(-.*)?", name):
+            found[name] = {"name": Thing("acme-alarm", "no-alarm")}
         if re.fullmatch("(api-)?block(-.*)?", name):
             found.setdefault(name, block if "type" in parameters_of(name) else slug)
         for prefix, thing in (
             ("deployment", deployments), ("flow-run", run), ("run", run), ("agent", agents),
+            ("automation", Thing(alarm.id, uuid7())),
             ("organization-person", people), ("organization-hand-over", people),
             ("organization-invitation", Thing(invitation.id, uuid7())), ("organization-key", Thing(key.id, uuid7())),
             ("organization-restore", Thing(former.id, uuid7())),

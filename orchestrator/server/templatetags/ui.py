@@ -130,6 +130,7 @@ _MENU = [
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
     ("blocks", "Blocks", "Blocks", "block", "g b", "blocks_view"),
     ("variables", "Variables", "Variables", "var", "g v", "variables_view"),
+    ("automations", "Automations", "Alerts", "bell", "g t", "automations_view"),
 ]
 
 

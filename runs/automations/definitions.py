@@ -1,0 +1,148 @@
+"""What an automation's trigger and action may say: JSON that people and programs write, checked field by field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from orchestrator.bodies import BLOCK_NAME
+from orchestrator.wire import clean_text
+from runs.automations import templates
+from runs.events import KNOWN_EVENTS
+from tenants.errors import Invalid
+
+MAX_NAME = 200
+MAX_NAMES = 50  # flows, deployments, tags, …
+MAX_RECIPIENTS = 20
+MOST_PER_MINUTE = 60
+BLOCK_TYPES = ("apprise-notification", "email-server-credentials", "slack-webhook", "webhook")
+
+
+class Trigger(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """An event, and what it has to be about. A list that is empty asks for nothing."""
+
+    events: list[str]
+    flows: list[str] = []
+    deployments: list[str] = []  # flow/name
+    tags: list[str] = []
+    match_tags: str = "any"
+    pools: list[str] = []
+    states: list[str] = []  # names, as TimedOut
+    run_name: str = ""  # * and ? stand for any characters, and for any one
+
+    def is_about(self, kind: str) -> bool:
+        """True where every event is of a kind: `flow-run`, `agent`, `deployment`."""
+        return all(event.startswith(f"{kind}.") for event in self.events)
+
+
+class Action(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Tell somebody: by a block, or by mail to members of the organization."""
+
+    block: str = ""  # type/name
+    to: list[str] = []
+    subject: str = ""
+    body: str = ""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """An automation as somebody wants it."""
+
+    name: str
+    trigger: Trigger
+    action: Action
+    enabled: bool = True
+    most_per_minute: int = 5
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def checked(wanted: Wanted) -> Wanted:
+    """The automation in its final form.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+    """
+    wanted.name = clean_text(wanted.name.strip())
+    if not 0 < len(wanted.name) <= MAX_NAME or "/" in wanted.name:
+        wanted.fields["name"] = f"1 to {MAX_NAME} characters, without a slash."
+    if not 1 <= wanted.most_per_minute <= MOST_PER_MINUTE:
+        wanted.fields["most_per_minute"] = f"1 to {MOST_PER_MINUTE}."
+    wanted.fields |= _wrong_in_trigger(wanted.trigger) | _wrong_in_action(wanted.action)
+    if wanted.fields:
+        raise Invalid("The automation can't be taken; see fields.", fields=wanted.fields)
+    return wanted
+
+
+def _wrong_in_trigger(trigger: Trigger) -> dict[str, str]:
+    wrong: dict[str, str] = {}
+    trigger.events = list(dict.fromkeys(trigger.events))
+    if not trigger.events:
+        wrong["events"] = "Choose at least one."
+    elif unknown := [event for event in trigger.events if event not in KNOWN_EVENTS]:
+        wrong["events"] = f"There is no event {unknown[0][:60]!r}. There are: {', '.join(KNOWN_EVENTS)}."
+    for name in ("flows", "deployments", "tags", "pools", "states"):
+        values = list(dict.fromkeys(clean_text(value.strip()) for value in getattr(trigger, name)))
+        setattr(trigger, name, [value for value in values if value])
+        if len(values) > MAX_NAMES or any(len(value) > 700 for value in values):
+            wrong[name] = f"{MAX_NAMES} names at most."
+    if any("/" not in name for name in trigger.deployments):
+        wrong["deployments"] = "Each as flow/deployment."
+    if trigger.match_tags not in {"any", "all"}:
+        wrong["match_tags"] = "any or all."
+    trigger.run_name = clean_text(trigger.run_name.strip())
+    if len(trigger.run_name) > 200:
+        wrong["run_name"] = "200 characters at most."
+    return wrong | _without_meaning(trigger)
+
+
+def _without_meaning(trigger: Trigger) -> dict[str, str]:
+    """What would keep an automation from ever firing: an agent has no flow."""
+    wrong = {}
+    if trigger.is_about("agent"):
+        names = ("flows", "deployments", "tags", "states", "run_name")
+        wrong |= {name: "Agents have none." for name in names if getattr(trigger, name)}
+    return wrong
+
+
+def _wrong_in_action(action: Action) -> dict[str, str]:
+    wrong: dict[str, str] = {}
+    action.to = list(dict.fromkeys(address.strip().lower() for address in action.to if address.strip()))
+    if bool(action.block) == bool(action.to):
+        wrong["action"] = "Either a block that tells, or addresses that a mail goes to."
+    type, _, name = action.block.partition("/")
+    if action.block and (type not in BLOCK_TYPES or not BLOCK_NAME.fullmatch(name)):
+        wrong["block"] = f"A block of the type {', '.join(BLOCK_TYPES)}, as type/name."
+    if len(action.to) > MAX_RECIPIENTS or not all(map(_is_address, action.to)):
+        wrong["to"] = f"{MAX_RECIPIENTS} addresses at most, like ada@example.com."
+    for name in ("subject", "body"):
+        if problem := templates.problem(getattr(action, name)):
+            wrong[name] = problem
+    return wrong
+
+
+def _is_address(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return len(text) <= 254
+
+
+def as_like(pattern: str) -> str:
+    r"""A pattern with * and ? as LIKE knows it.
+
+    >>> as_like("50%_nightly-*")
+    '50\\%\\_nightly-%'
+    """
+    escaped = re.sub(r"([\\%_])", r"\\\1", pattern)
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+def as_json(told: Trigger | Action) -> dict[str, Any]:
+    """As it is stored: what is not asked for is not there."""
+    return msgspec.to_builtins(told)

@@ -1,0 +1,128 @@
+"""Automations are made, changed, paused, deleted and tested."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils.timezone import now
+
+from blocks.models import Block
+from blocks.references import User, tells_users
+from runs import live
+from runs.automations import grouping
+from runs.automations.definitions import Wanted, as_json, as_like, checked
+from runs.models import Automation, Notification
+from tenants.audit import record
+from tenants.errors import Conflict, Invalid, NotFound, RateLimited
+from tenants.models import Membership
+from tenants.permissions import Actor
+
+MAX_AUTOMATIONS = 200  # of one workspace: each of its events is compared with all of them
+TESTS_A_MINUTE = 5
+MAX_USERS = 100
+
+
+def in_workspace(by: Actor) -> QuerySet[Automation]:
+    """The workspace's automations."""
+    return Automation.objects.filter(workspace_id=by.workspace_id)
+
+
+def find(by: Actor, *, id: UUID | None = None, name: str = "") -> Automation:
+    """The automation of this id or name.
+
+    Raises:
+        NotFound: There is none here.
+    """
+    own = in_workspace(by)
+    found = (own.filter(id=id) if id else own.filter(name=name)).first()
+    if found is None:
+        raise NotFound("There is no such automation here.")
+    return found
+
+
+def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> tuple[Automation, bool]:
+    """Make an automation, or change this one; answer it, and whether it is new.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+        Conflict: The workspace has as many as it may have.
+    """
+    wanted = checked(wanted)
+    _check_action(wanted, by)
+    new = automation is None
+    if automation is None:
+        if in_workspace(by).count() >= MAX_AUTOMATIONS:
+            raise Conflict(f"A workspace has {MAX_AUTOMATIONS} automations at most. Delete one first.")
+        automation = Automation(organization_id=by.organization_id, workspace_id=by.workspace_id)
+    automation.name, automation.enabled = wanted.name, wanted.enabled
+    automation.trigger, automation.action = as_json(wanted.trigger), as_json(wanted.action)
+    automation.events, automation.name_like = wanted.trigger.events, as_like(wanted.trigger.run_name)
+    automation.most_per_minute = wanted.most_per_minute
+    automation.updated_at, automation.updated_by = now(), by.label[:254]
+    try:
+        with transaction.atomic():
+            automation.save(force_insert=new)
+    except IntegrityError as error:
+        raise Invalid("An automation of this name exists.", fields={"name": "Choose another name."}) from error
+    record(by, "automation.created" if new else "automation.updated", automation)
+    live.changed(workspace_id=automation.workspace_id, what="automations")
+    return automation, new
+
+
+def _check_action(wanted: Wanted, by: Actor) -> None:
+    """The block is there, and mails go to members: an automation is no way to write to the world."""
+    action = wanted.action
+    if action.block:
+        type, _, name = action.block.partition("/")
+        if not Block.objects.filter(workspace_id=by.workspace_id, type=type, name=name).exists():
+            told = f"There is no block {action.block} in this workspace."
+            raise Invalid("The automation can't be taken; see fields.", fields={"block": told})
+    strangers = sorted(set(action.to) - members(action.to))
+    if strangers:
+        told = f"{', '.join(strangers[:3])}: no member of this organization. To write to others, use a block."
+        raise Invalid("The automation can't be taken; see fields.", fields={"to": told})
+
+
+def members(addresses: list[str]) -> set[str]:
+    """Those of the addresses that belong to people of this organization."""
+    own = Membership.objects.filter(user__email__in=addresses, user__is_active=True)
+    return set(own.values_list("user__email", flat=True))
+
+
+def set_enabled(automation: Automation, *, enabled: bool, by: Actor) -> None:
+    """Pause an automation, or let it go on. What happens meanwhile fires nothing."""
+    if Automation.objects.filter(id=automation.id).exclude(enabled=enabled).update(enabled=enabled):
+        automation.enabled = enabled
+        record(by, "automation.resumed" if enabled else "automation.paused", automation)
+        live.changed(workspace_id=automation.workspace_id, what="automations")
+
+
+def delete(automation: Automation, *, by: Actor) -> None:
+    """Delete an automation and its log."""
+    record(by, "automation.deleted", automation)
+    automation.delete()
+    live.changed(workspace_id=automation.workspace_id, what="automations")
+
+
+def send_test(automation: Automation, *, by: Actor) -> Notification:
+    """Have a message sent that says it is a test.
+
+    Raises:
+        RateLimited: There were several within the last minute.
+    """
+    at = now()
+    lately = automation.notifications.filter(is_test=True, created_at__gt=at - grouping.WINDOW).count()
+    if lately >= TESTS_A_MINUTE:
+        raise RateLimited(f"{TESTS_A_MINUTE} tests a minute are possible. Try again in a minute.", retry_after=60)
+    record(by, "automation.tested", automation)
+    return grouping.post(automation, at=at, is_test=True)
+
+
+@tells_users
+def automations_using(workspace_id: UUID, paths: Collection[str]) -> list[tuple[str, User]]:
+    """The automations that tell by one of these blocks."""
+    own = Automation.objects.filter(workspace_id=workspace_id, action__block__in=list(paths)).order_by("name")
+    return [(each.action["block"], User("automation", each.name, "automation", (each.id,))) for each in own[:MAX_USERS]]

@@ -1,0 +1,41 @@
+"""Real Celery workers on the database of this test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.server import environment
+
+SECONDS = 60.0
+
+
+@contextmanager
+def worker(directory: Path, *, queues: str = "work", beat: bool = False, **variables: str) -> Iterator[Any]:
+    """A worker process, killed in the end. With `beat` it has its ticks made as well."""
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server", "worker", "-Q", queues]
+    command += ["-P", "threads", "-c", "2", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
+    command += ["-B", "-s", str(directory / "beat")] if beat else []
+    variables = {**os.environ, "ORCHESTRATOR_DATABASE_LOGIN": "worker", **variables}
+    with (directory / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=environment.BASE_DIR, env=variables, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def until(what: str, is_so: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """Ask again and again until the answer is true; answer it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"{what} did not come about within {seconds:.0f} s"
+        time.sleep(0.05)
+    return answer
