@@ -86,6 +86,8 @@ def clean_email(email: str) -> str:
     """
     email = email.strip().lower()
     try:
+        if len(email) > 254:
+            raise ValidationError("too long")
         validate_email(email)
     except ValidationError as error:
         told = "An address like ada@example.com."

@@ -88,10 +88,8 @@ def rotate(*, key: ApiKey, overlap: timedelta, by: Actor) -> tuple[ApiKey, str]:
         raise Invalid("An overlap is 30 days at most.", fields={"overlap": "30 days at most."})
     key = _locked(key)
     _check_role(key.role, by)
-    name, ends, former_end = key.name, now() + overlap, key.expires_at
-    key.name = f"{name}{ROTATED}{ends:%Y-%m-%d %H:%M:%S.%f}"[:120]
-    key.expires_at = min(ends, former_end) if former_end else ends
-    key.save(update_fields=["name", "expires_at"])
+    name, former_end = key.name.partition(ROTATED)[0], key.expires_at
+    _end_later(key, overlap)
     new, secret = create_key(
         workspace=key.workspace, name=name, role=key.role, user=key.user, expires_at=former_end,
         created_by=User.objects.get(id=by.user_id),
@@ -100,6 +98,23 @@ def rotate(*, key: ApiKey, overlap: timedelta, by: Actor) -> tuple[ApiKey, str]:
         by, "key.rotated", new, workspace_id=key.workspace_id, details={"overlap_hours": overlap / timedelta(hours=1)}
     )
     return new, secret
+
+
+def _end_later(key: ApiKey, overlap: timedelta) -> None:
+    """Let a key go on for a while, under a name that leaves its own to the next; without a while it ends now."""
+    if not overlap:
+        _end(key)
+        return
+    ends = now() + overlap
+    key.name = f"{key.name.partition(ROTATED)[0]}{ROTATED}{ends:%Y-%m-%d %H:%M:%S.%f}"
+    key.expires_at = min(ends, key.expires_at) if key.expires_at else ends
+    key.save(update_fields=["name", "expires_at"])
+
+
+def _end(key: ApiKey) -> None:
+    key.revoked_at = now()
+    key.save(update_fields=["revoked_at"])
+    transaction.on_commit(forget_secrets)
 
 
 @transaction.atomic
@@ -112,10 +127,8 @@ def revoke(*, key: ApiKey, by: Actor) -> None:
     """
     require_own(key, by)
     key = _locked(key)
-    key.revoked_at = now()
-    key.save(update_fields=["revoked_at"])
+    _end(key)
     audit.record(by, "key.revoked", key, workspace_id=key.workspace_id)
-    transaction.on_commit(forget_secrets)
 
 
 def _locked(key: ApiKey) -> ApiKey:

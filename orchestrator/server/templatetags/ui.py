@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django import template
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -180,6 +180,16 @@ def to_organization(context: Any, name: str, *rest: Any) -> str:
 def to(context: Any, name: str, *rest: Any) -> str:
     """The address of a page of this workspace: `{% to "run" run.id %}`."""
     return _address(context, name, *rest)
+
+
+@register.simple_tag(takes_context=True)
+def section_of(context: Any, organization: Any, workspace: Any) -> str:
+    """The page of another workspace that shows the same section; its dashboard, if the section is no workspace's."""
+    section = context.get("section") or "runs"
+    try:
+        return reverse(section, args=[organization.slug, workspace.slug])
+    except NoReverseMatch:
+        return reverse("dashboard", args=[organization.slug, workspace.slug])
 
 
 def _address(context: Any, name: str, *rest: Any) -> str:

@@ -1,0 +1,85 @@
+"""People, keys, settings and the doors: nothing for axe-core, nothing scrolls sideways; the switcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tenants.access import organization_actor, workspace_actor
+from tenants.invitations import invite
+from tenants.key_ring import make
+from tenants.organizations import add_workspace, found
+from tests.browser.conftest import Portal
+from tests.browser.test_access import visit
+from tests.cast import Company
+
+ORGANIZATION = ["people", "people/invite", "keys", "keys/new", "settings", "new"]
+DOORS = ["login/", "signup/", "password/reset/", "password/reset/done/", "confirm-email/", "invitations/none"]
+
+
+@pytest.fixture
+def full(acme: Company, bob: Any) -> Company:
+    """With people, invitations, keys and a second workspace."""
+    by = organization_actor(acme.owner.id, "acme")
+    here = workspace_actor(acme.owner.id, "acme", "main")
+    with acme.scope():
+        add_workspace(organization=acme.organization, name="Second", by=by)
+        invite(email="nora@north.example", role="member", parts={acme.workspace.id: "viewer"}, by=by)
+        for name, personal in (("laptop", True), ("a service account with quite a long name", False)):
+            make(workspace=acme.workspace, name=name, role="agent", personal=personal, expires_at=None, by=here)
+    return acme
+
+
+def test_pages_when_there_is_nothing(portal: Portal) -> None:
+    paths = [f"../{path}" for path in ORGANIZATION] + ["settings", "welcome", "../../../organizations/new"]
+    assert visit(portal, paths) == []
+
+
+def test_pages_when_there_is_much(portal: Portal, full: Company, bob: Any) -> None:
+    paths = [f"../{path}" for path in ORGANIZATION] + [f"../people/{bob.id}", "../people?q=nobody", "settings"]
+    assert visit(portal, paths) == []
+
+
+def test_the_doors(portal: Portal, full: Company) -> None:
+    portal.page.context.clear_cookies()
+    portal.complaints.clear()
+    assert visit(portal, [f"../../../{path}" for path in DOORS]) == []
+    portal.complaints[:] = [each for each in portal.complaints if "404" not in each]
+
+
+def test_the_switcher_finds_a_workspace_and_keeps_the_section(portal: Portal, full: Company) -> None:
+    found(name="Zeta", owner=full.owner)
+    page = portal.open("pools")
+    page.get_by_title("Switch workspace").click()
+    page.get_by_role("link", name="Second").click()
+    page.wait_for_url("**/o/acme/second/pools")
+    page.get_by_title("Switch workspace").click()
+    page.get_by_role("link", name="New workspace").click()
+    page.wait_for_url("**/o/acme/new")
+    page.get_by_title("Switch workspace").click()
+    expect(page.get_by_role("link", name="New organization")).to_be_visible()
+    page.get_by_role("link", name="Main Zeta").click()
+    page.wait_for_url("**/o/zeta/main/")
+
+
+def test_an_old_address_leads_to_the_new_one(portal: Portal, acme: Company) -> None:
+    page = portal.open("settings")
+    page.get_by_label("Address").fill("renamed")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/o/acme/renamed/settings")
+    portal.open("runs?range=7d")
+    page.wait_for_url("**/o/acme/renamed/runs?range=7d")
+
+
+def test_deleting_asks_for_the_address(portal: Portal, full: Company) -> None:
+    page = portal.open("settings")
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Type main to confirm").fill("main")
+    dialog.get_by_role("button", name="Delete the workspace").click()
+    page.wait_for_url("**/o/acme/second/")
+    portal.open("../settings")
+    page.get_by_role("button", name="Restore Main").click()
+    page.wait_for_url("**/o/acme/main/")
