@@ -30,6 +30,9 @@ class AccountAdapter(DefaultAccountAdapter):
                 return reverse("welcome", args=[organization.slug, workspace.slug])
         return reverse("home")
 
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("account")
+
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address that limits count by, the same that the audit trail notes."""
         return trace.address.get() or super().get_client_ip(request)

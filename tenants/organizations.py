@@ -18,6 +18,7 @@ from tenants.scope import tenant_scope, user_scope
 FIRST_WORKSPACE = "Main"
 MAX_OWNED = 50  # organizations of one person
 MAX_WORKSPACES = 200  # of one organization
+SLUG_TRIES = 10
 Furnisher = Callable[[Workspace], object]
 _furnishers: list[Furnisher] = []
 
@@ -47,12 +48,23 @@ def found(*, name: str, owner: User) -> tuple[Organization, Workspace]:
     if owned >= MAX_OWNED:
         raise Invalid(f"One person may own {MAX_OWNED} organizations.", fields={"name": "Delete another one first."})
     with transaction.atomic():
-        organization = create_organization(name=name, owner=owner)
+        organization = _create(name, owner)
         by = owner_actor(organization, owner)
         with tenant_scope(organization.id):
             audit.record(by, "organization.created", organization)
             workspace = add_workspace(organization=organization, name=FIRST_WORKSPACE, by=by)
     return organization, workspace
+
+
+def _create(name: str, owner: User) -> Organization:
+    """A slug that was free may be taken in the same moment: then the next one is."""
+    for _ in range(SLUG_TRIES):
+        try:
+            with transaction.atomic():
+                return create_organization(name=name, owner=owner)
+        except IntegrityError:
+            continue
+    raise Conflict("Many organizations of this name are made in this moment. Try again.")
 
 
 @transaction.atomic

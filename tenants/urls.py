@@ -3,7 +3,7 @@
 from django.urls import path
 
 from tenants.sso import views as sso
-from tenants.views import home, invitations, organization
+from tenants.views import account, home, invitations, organization
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("sso/<uuid:id>/finish", sso.finish, name="sso-finish"),
     path("sso/<uuid:id>/metadata", sso.saml_metadata, name="sso-saml"),
     path("sso/<uuid:id>/break-glass", sso.break_glass, name="sso-break-glass"),
+    path("account", account.edit, name="account"),
     path("organizations/new", organization.new, name="new-organization"),
     path("organizations/<uuid:id>/restore", organization.restore, name="restore-organization"),
     path("invitations/<str:token>", invitations.follow, name="invitation"),

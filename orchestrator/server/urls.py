@@ -10,6 +10,7 @@ urlpatterns = [
     path("api/v1/", include("orchestrator.server.api_urls")),
     path("", include("allauth.account.urls")),
     path("second-factor/", include("allauth.mfa.urls")),
+    path("sessions/", include("allauth.usersessions.urls")),
     path("", include("tenants.urls")),
     path("o/<slug:organization>/", include("tenants.organization_urls")),
     path("o/<slug:organization>/", include("runs.organization_urls")),

@@ -51,10 +51,10 @@ WITHOUT_TENANT = {
     "sso-login", "sso-test", "sso-callback", "sso-acs", "sso-finish",  # lead to a provider and back: tests/tenants/sso
     "sso-saml",  # answers the same for every id
     "sso-break-glass",  # for owners
-    "new-organization", "restore-organization",  # one's own
+    "account", "new-organization", "restore-organization",  # one's own
     "invitation",  # who has the link may know who invites
 }  # fmt: skip
-ACCOUNT = re.compile(r"account_|mfa_")  # allauth's: about the person who is signed in
+ACCOUNT = re.compile(r"account_|mfa_|usersessions_|socialaccount_")  # allauth's: about the person who is signed in
 
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {
