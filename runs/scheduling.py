@@ -97,10 +97,16 @@ def upcoming(schedule: Schedule, number: int) -> list[datetime]:
 
 
 def due(*, limit: int) -> list[tuple[UUID, UUID]]:
-    """(organization, schedule) of schedules with a time within the next minute. Asked in the system's scope."""
+    """(organization, schedule) of schedules with a time within the next minute. Asked in the system's scope.
+
+    What is deleted starts nothing; restored within its time, it goes on with the next time.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT organization_id, id FROM schedule WHERE active AND next_at <= %s ORDER BY next_at LIMIT %s",
+            "SELECT s.organization_id, s.id FROM schedule s JOIN organization o ON o.id = s.organization_id"
+            " JOIN workspace w ON w.organization_id = s.organization_id AND w.id = s.workspace_id"
+            " WHERE s.active AND s.next_at <= %s AND o.deleted_at IS NULL AND w.deleted_at IS NULL"
+            " ORDER BY s.next_at LIMIT %s",
             [now() + AHEAD, limit],
         )
         return cursor.fetchall()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from orchestrator.wire import clean_text
 from tenants import trace
 from tenants.access import workspaces_of
 from tenants.encryption import seal_for_installation, unseal_for_installation
+from tenants.models import User
 
 TOTP_PLACE = "mfa_authenticator"
 
@@ -36,6 +41,17 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address that limits count by, the same that the audit trail notes."""
         return trace.address.get() or super().get_client_ip(request)
+
+
+class SocialAdapter(DefaultSocialAccountAdapter):
+    """People of Google, GitHub and Microsoft: taken in as others are, with the name that they have there."""
+
+    def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
+        user = super().populate_user(request, sociallogin, data)
+        parts = data.get("name") or f"{data.get('first_name') or ''} {data.get('last_name') or ''}"
+        user.name = clean_text(" ".join(parts.split()), 150)
+        user.email = user.email.lower()
+        return user
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

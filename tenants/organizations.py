@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
+from django.utils.text import slugify
 
 from orchestrator.wire import clean_text
 from tenants import audit
@@ -165,11 +166,11 @@ def clean_slug(slug: str) -> str:
         Invalid: It isn't made of small letters, digits and hyphens, or is reserved.
     """
     slug = slug.strip().lower()
-    if not slug or len(slug) > 60 or slug != slug_of(slug):
-        told = "1 to 60 small letters, digits and hyphens."
-        raise Invalid(f"An address has {told}", fields={"slug": told})
     if slug in RESERVED_SLUGS:
         raise Invalid(f"The address {slug!r} is reserved.", fields={"slug": "Choose another address."})
+    if not slug or len(slug) > 60 or slug != slugify(slug).strip("-"):
+        told = "1 to 60 small letters, digits and hyphens."
+        raise Invalid(f"An address has {told}", fields={"slug": told})
     return slug
 
 

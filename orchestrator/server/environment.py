@@ -99,3 +99,24 @@ def mail(url: str) -> dict:
         "EMAIL_USE_SSL": parts.scheme == "smtps",
         "EMAIL_TIMEOUT": 20,
     }
+
+
+SOCIAL_HOSTS = {
+    "google": "https://accounts.google.com",
+    "github": "https://github.com",
+    "microsoft": "https://login.microsoftonline.com",
+}
+SOCIAL_SCOPES = {"google": ["openid", "email", "profile"], "github": ["user:email"], "microsoft": ["User.Read"]}
+
+
+def social_providers(**known: tuple[str, str, dict[str, str]]) -> dict[str, dict]:
+    """allauth's settings of the log-in providers that have a client id: (id, secret, further settings) by name."""
+    return {
+        name: {
+            "APPS": [{"client_id": id, "secret": secret, "settings": further}],
+            "SCOPE": SOCIAL_SCOPES[name],
+            "OAUTH_PKCE_ENABLED": True,
+        }
+        for name, (id, secret, further) in known.items()
+        if id
+    }

@@ -45,6 +45,10 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
+    "allauth.socialaccount.providers.github",
+    "allauth.socialaccount.providers.microsoft",
     "orchestrator.server",
     "tenants",
     "blocks",
@@ -153,6 +157,17 @@ MFA_ADAPTER = "tenants.accounts.SecondFactorAdapter"
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_ALLOW_UNVERIFIED_EMAIL = not MAIL_CONFIGURED
+# Providers by which people log in, each as soon as it has an id here. Their callback is /social/<name>/login/callback/.
+SOCIALACCOUNT_ADAPTER = "tenants.accounts.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS = env.social_providers(
+    google=(env.text("GOOGLE_CLIENT_ID"), env.text("GOOGLE_CLIENT_SECRET"), {}),
+    github=(env.text("GITHUB_CLIENT_ID"), env.text("GITHUB_CLIENT_SECRET"), {}),
+    microsoft=(
+        env.text("MICROSOFT_CLIENT_ID"),
+        env.text("MICROSOFT_CLIENT_SECRET"),
+        {"tenant": env.text("MICROSOFT_TENANT", "common")},
+    ),
+)
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
@@ -172,7 +187,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *(env.SOCIAL_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],
         "frame-ancestors": ["'none'"],
     }
 }

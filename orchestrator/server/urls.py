@@ -1,5 +1,6 @@
 """Every address of the portal and the API."""
 
+from django.conf import settings
 from django.urls import include, path
 
 from orchestrator.server import health
@@ -11,6 +12,11 @@ urlpatterns = [
     path("", include("allauth.account.urls")),
     path("second-factor/", include("allauth.mfa.urls")),
     path("sessions/", include("allauth.usersessions.urls")),
+    path("social/", include("allauth.socialaccount.urls")),
+    *[
+        path("social/", include(f"allauth.socialaccount.providers.{name}.urls"))
+        for name in settings.SOCIALACCOUNT_PROVIDERS
+    ],
     path("", include("tenants.urls")),
     path("o/<slug:organization>/", include("tenants.organization_urls")),
     path("o/<slug:organization>/", include("runs.organization_urls")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from allauth.mfa.utils import is_mfa_enabled
-from django.apps import apps
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -33,6 +33,6 @@ def edit(request: HttpRequest) -> HttpResponse:
         "typed": typed,
         "error": error,
         "has_second_factor": is_mfa_enabled(request.user),
-        "has_providers": apps.is_installed("allauth.socialaccount"),
+        "has_providers": bool(settings.SOCIALACCOUNT_PROVIDERS),
     }
     return TemplateResponse(request, "tenants/account.html", context, status=400 if error else 200)

@@ -223,6 +223,21 @@ def test_due_schedules_are_found_for_all_tenants(acme: Company, globex: Company)
     assert len(found) == 2
 
 
+@pytest.mark.django_db
+def test_what_is_deleted_starts_nothing(acme: Company, globex: Company) -> None:
+    from tenants.models import Organization, Workspace
+    from tenants.scope import system_scope
+
+    for company in (acme, globex):
+        scheduled(company)
+    with acme.scope():
+        Workspace.objects.update(deleted_at=moment())
+    with globex.scope():
+        Organization.objects.update(deleted_at=moment())
+    with system_scope():
+        assert scheduling.due(limit=10) == []
+
+
 # ── pause, resume, redeploy ──────────────────────────────────────────────────────────────────────
 
 

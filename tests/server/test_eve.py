@@ -54,7 +54,9 @@ WITHOUT_TENANT = {
     "account", "new-organization", "restore-organization",  # one's own
     "invitation",  # who has the link may know who invites
 }  # fmt: skip
-ACCOUNT = re.compile(r"account_|mfa_|usersessions_|socialaccount_")  # allauth's: about the person who is signed in
+ACCOUNT = re.compile(
+    r"account_|mfa_|usersessions_|socialaccount_|(google|github|microsoft)_"
+)  # allauth's: about the person who is signed in
 
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.ids import uuid7
 from tenants import deletion, organizations
 from tenants.access import organization_actor, workspace_actor, workspaces_of
+from tenants.authentication import forget_secrets
 from tenants.errors import Forbidden, Invalid
 from tenants.models import Membership, Organization, Workspace
 from tests.cast import Api, Company, found_company, person
@@ -71,8 +72,8 @@ def add_to_renamed(acme: Company) -> str:
 
 def test_an_old_address_stays_its_owners(acme: Company, globex: Company) -> None:
     rename(acme, "acme-air")
+    by = organization_actor(globex.owner.id, "globex")
     with globex.scope(), pytest.raises(Invalid, match="taken"):
-        by = organization_actor(globex.owner.id, "globex")
         organizations.rename_organization(organization=globex.organization, name="Globex", slug="acme", by=by)
     founded, _ = organizations.found(name="Acme", owner=globex.owner)
     assert founded.slug == "acme-2"
@@ -151,6 +152,7 @@ def test_a_deleted_workspace_has_no_way_in(acme: Company, alice: Any, api: Api, 
     assert api.get("/me").status_code == 200
     assert client.post("/o/acme/main/settings/delete", {"typed": "main"}).status_code == 302
     assert client.get("/o/acme/main/").status_code == 404
+    forget_secrets()
     assert api.get("/me").status_code == 401
     assert workspaces_of(alice.id) == []
 

@@ -9,6 +9,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
+from orchestrator.server.management.commands.bootstrap import bootstrap
 from runs.models import WorkPool
 from tenants import audit
 from tenants.access import organization_actor, workspaces_of
@@ -118,6 +119,14 @@ def test_a_confirmation_by_somebody_else_signs_nobody_in(mails: list[Any]) -> No
     stranger = Client()
     stranger.post(path)
     assert stranger.get("/").headers["Location"].startswith("/login/")
+
+
+def test_whom_the_operator_made_needs_no_confirmation(mails: list[Any], settings: Any, tmp_path: Any) -> None:
+    settings.DATA_DIR = tmp_path
+    bootstrap("ada@north.example", "North", "Main", PASSWORD)
+    answer = Client().post("/login/", {"login": "ada@north.example", "password": PASSWORD})
+    assert answer.headers["Location"] == "/"
+    assert mails == []
 
 
 def test_where_mail_is_configured_nobody_learns_who_has_an_account(alice: User, mails: list[Any]) -> None:
