@@ -26,6 +26,7 @@ def sign_in(user: Any) -> tuple[Client, Any]:
 def set_up(user: Any) -> tuple[str, list[str]]:
     """Turn it on; answers the seed and the recovery codes that were shown."""
     client, _ = sign_in(user)
+    client.post("/reauthenticate/", {"password": PASSWORD})
     page = client.get("/second-factor/totp/activate/")
     secret = page.context["form"].secret
     assert "data:image/svg+xml" in page.content.decode()
