@@ -2,7 +2,14 @@
 import { build, context } from "esbuild";
 
 const options = {
-  entryPoints: { app: "static/js/app.js", "theme-first": "static/js/theme-first.js", style: "static/css/app.css" },
+  entryPoints: {
+    app: "static/js/app.js",
+    "theme-first": "static/js/theme-first.js",
+    style: "static/css/app.css",
+    admin: "static/js/admin.js",
+    "admin-first": "static/js/admin-first.js",
+    "admin-style": "static/css/admin.css",
+  },
   outdir: "static/dist",
   bundle: true,
   minify: true,

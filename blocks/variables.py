@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from blocks.models import Variable
 from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from tenants.audit import record
 from tenants.errors import Invalid, NotFound
 from tenants.permissions import Actor
 
@@ -56,6 +57,7 @@ def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = N
         organization_id=by.organization_id, workspace_id=by.workspace_id, name=name, defaults=values
     )
     variable.value = value
+    record(by, "variable.created" if new else "variable.updated", variable)
     return variable, new
 
 
@@ -65,4 +67,6 @@ def unset_variable(*, name: str, by: Actor) -> None:
     Raises:
         NotFound: There is none of this name.
     """
-    find_variable(by, name).delete()
+    variable = find_variable(by, name)
+    record(by, "variable.deleted", variable)
+    variable.delete()

@@ -12,16 +12,18 @@ from uuid import UUID
 from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
+from orchestrator.states import TERMINAL
 from orchestrator.wire import clean_text, json_value
 from runs import agents, events, live, scheduling
-from runs.models import Bundle, Deployment, Lease, Limit, Schedule
+from runs.models import Bundle, Deployment, FlowRun, Lease, Limit, Schedule
 from runs.schema import check_schema
 from runs.trigger import flow_ids
 from tenants import audit
-from tenants.errors import Invalid, NotFound, TooLarge
+from tenants.errors import Conflict, Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
 MAX_BUNDLE = 50 << 20  # bytes
+MAX_COUNTED = 1_000  # runs that a refusal counts
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -213,6 +215,24 @@ def resume(deployment: Deployment, *, by: Actor) -> None:
     for schedule in Schedule.objects.filter(deployment=deployment, active=False):
         scheduling.start(schedule)
     audit.record(by, "deployment.resumed", deployment)
+    live.changed(workspace_id=deployment.workspace_id, what="deployments")
+
+
+def delete(deployment: Deployment, *, by: Actor) -> None:
+    """Delete a deployment, its schedules and limit, and the runs that these made ahead. Other runs stay, by themselves.
+
+    Raises:
+        Conflict: Runs of it are going on or wait for an agent, which would no longer find their code.
+    """
+    live_runs = FlowRun.objects.filter(deployment=deployment).exclude(state_type__in=TERMINAL)
+    for schedule in Schedule.objects.select_for_update().filter(deployment=deployment):
+        scheduling.withdraw(schedule)
+    if waiting := live_runs[:MAX_COUNTED].count():
+        told = f"{waiting} of its runs" if waiting < MAX_COUNTED else f"{MAX_COUNTED} of its runs and more"
+        raise Conflict(f"{told} have not ended. Cancel them, or wait for them, and delete it then.")
+    audit.record(by, "deployment.deleted", deployment)
+    set_limit(deployment, None)
+    deployment.delete()
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
 
 class NoTenantScope(RuntimeError):
@@ -65,20 +65,21 @@ def user_scope(user_id: UUID) -> Iterator[None]:
 
 
 @contextmanager
-def system_scope() -> Iterator[None]:
+def system_scope(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """See the rows of all tenants. For sweeps: select (organization, id), leave, then work tenant by tenant.
 
-    Works on the `worker` login only; the web login can't become `system`.
+    Works on the `worker` login only; the web login can't become `system`. `using` is the connection whose role
+    changes: queries must name it, where it isn't the default one.
     """
     if _current.get() is not None:
         raise CrossTenantScope("system_scope() can't be opened inside another scope.")
     token = _current.set(Scope(system=True))
     try:
-        with transaction.atomic():
-            _execute("SET LOCAL ROLE system")
+        with transaction.atomic(using=using):
+            _execute("SET LOCAL ROLE system", using=using)
             yield
-            if connection.in_atomic_block and len(connection.savepoint_ids):
-                _execute("SET LOCAL ROLE app")
+            if connections[using].savepoint_ids:
+                _execute("SET LOCAL ROLE app", using=using)
     finally:
         _current.reset(token)
 
@@ -104,6 +105,6 @@ def _tell_database(scope: Scope) -> None:
     )
 
 
-def _execute(statement: str, parameters: list[str] | None = None) -> None:
-    with connection.cursor() as cursor:
+def _execute(statement: str, parameters: list[str] | None = None, using: str = DEFAULT_DB_ALIAS) -> None:
+    with connections[using].cursor() as cursor:
         cursor.execute(statement, parameters)

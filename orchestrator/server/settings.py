@@ -33,6 +33,8 @@ WSGI_APPLICATION = None
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -109,6 +111,16 @@ DATABASES = {
         statement_timeout=0 if DATABASE_LOGIN == "owner" else env.number("STATEMENT_TIMEOUT", 30),
     )
 }
+# The staff's admin reads what all tenants have, as the login `web` can't: by a connection of the worker's login that
+# is opened for its pages alone. A process that has no address for it serves no staff.
+STAFF_DATABASE = "default" if DATABASE_LOGIN == "worker" else ""
+_worker_url = env.text("DATABASE_WORKER_URL") or STACK.get("DATABASE_WORKER_URL")
+if DATABASE_LOGIN == "web" and _worker_url:
+    STAFF_DATABASE = "staff"
+    DATABASES["staff"] = {
+        **env.database(_worker_url, role="app", statement_timeout=env.number("STATEMENT_TIMEOUT", 30)),
+        "CONN_MAX_AGE": 0,
+    }
 # For the tick that makes and drops partitions.
 DATABASE_OWNER_URL = env.text("DATABASE_OWNER_URL") or STACK.get("DATABASE_OWNER_URL", "")
 REDIS_URL = env.text("REDIS_URL") or STACK.get("REDIS_URL") or "redis://127.0.0.1:6379/0"

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.urls import include, path
 
 from orchestrator.server import health
+from orchestrator.server.admin import doors
 
 urlpatterns = [
     path("health/live", health.live, name="health-live"),
@@ -18,6 +19,10 @@ urlpatterns = [
         for name in settings.SOCIALACCOUNT_PROVIDERS
     ],
     path("", include("tenants.urls")),
+    path("admin/", doors.staff, {"rest": ""}, name="staff-admin"),
+    path("admin/<path:rest>", doors.staff, name="staff-admin-page"),
+    path("o/<slug:organization>/admin/", doors.organization, {"rest": ""}, name="organization-admin"),
+    path("o/<slug:organization>/admin/<path:rest>", doors.organization, name="organization-admin-page"),
     path("o/<slug:organization>/", include("tenants.organization_urls")),
     path("o/<slug:organization>/", include("runs.organization_urls")),
     path("o/<slug:organization>/<slug:workspace>/", include("tenants.workspace_urls")),

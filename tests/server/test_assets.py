@@ -11,7 +11,7 @@ from orchestrator.server.management.commands import assets
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one script, in which running Node.js is only noted."""
-    for name in ("package.json", "package-lock.json", "bundle.js", "static/js/app.js"):
+    for name in ("package.json", "package-lock.json", "requirements.lock", "bundle.js", "static/js/app.js"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     monkeypatch.setattr(assets, "ROOT", tmp_path)

@@ -47,6 +47,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 WITHOUT_TENANT = {
     "health-live", "health-ready",  # numbers of nobody
     "home",  # leads to one's own workspace
+    "staff-admin", "staff-admin-page",  # of no tenant, and for staff alone: tests/server/test_staff_admin.py
     "sso-ask",  # leads from a verified domain to its provider
     "sso-login", "sso-test", "sso-callback", "sso-acs", "sso-finish",  # lead to a provider and back: tests/tenants/sso
     "sso-saml",  # answers the same for every id
@@ -131,6 +132,9 @@ def things(acme: Company, api: Api, globex: Company) -> dict[str, dict[str, Thin
         "organization-sso-domain-remove": {"id": Thing(domain.id, uuid7())},
         "organization-sso-unlink": {"id": Thing(link.id, uuid7())},
         "organization-invoice": {"number": Thing(invoice_of(acme), 99)},
+        "organization-admin-page": {
+            "rest": Thing(*(f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7())))
+        },
         "": {"organization": Thing("acme", "nobody"), "workspace": Thing("main", "nothing")},
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
