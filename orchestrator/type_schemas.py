@@ -101,17 +101,16 @@ def _replaced(kind: Any, known: dict[Any, Any]) -> Any:
 
 
 def _new_typed_dict(kind: Any, known: dict[Any, Any]) -> Any:
-    from typing import get_type_hints
-
-    import typing_extensions
+    import typing_extensions as typing
 
     known[kind] = dict[str, Any]  # Within itself it is any dictionary.
-    fields = {
-        name: (typing_extensions.Required if name in kind.__required_keys__ else typing_extensions.NotRequired)[
-            _replaced(hint, known)
-        ]
-        for name, hint in get_type_hints(kind).items()
-    }
-    known[kind] = made = typing_extensions.TypedDict(kind.__name__, fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    fields: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+        # The class itself doesn't see through annotations that are texts.
+        told = get_origin(hint) in {typing.Required, typing.NotRequired}
+        needed = get_origin(hint) is typing.Required if told else name in kind.__required_keys__
+        inner = _replaced(get_args(hint)[0] if told else hint, known)
+        fields[name] = (typing.Required if needed else typing.NotRequired)[inner]
+    known[kind] = made = typing.TypedDict(kind.__name__, fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
     made.__doc__ = inspect.getdoc(kind) if kind.__doc__ else None
     return made

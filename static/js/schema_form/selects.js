@@ -28,7 +28,7 @@ whenAdded("select[data-searchable]", (select) => {
   });
 });
 
-whenAdded("select[data-zone]", (select) => {
+whenAdded("select[data-zones]", (select) => {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   if (!timeZone || [...select.options].some((option) => option.value === timeZone)) return;
   select.append(new Option(`${timeZone} (yours)`, timeZone));
