@@ -60,7 +60,7 @@ class Spreading:
         """Add the texts of one field. `chosen`: its being there is decided already."""
         shape = self.shapes.of(part)
         self.left -= 1
-        if value is MISSING and shape.has_default:
+        if value is MISSING and shape.has_default and not (chosen and shape.schema["default"] is None):
             value = shape.schema["default"]
         if value is None and shape.drops_null:
             value = MISSING

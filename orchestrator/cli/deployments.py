@@ -62,6 +62,8 @@ def inspect(name: str, output: str) -> None:
 @click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter; V is JSON, or else a text.")
 @click.option("--run-name", help="The run's name.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
+@click.option("--queue", help="Another queue of the deployment's pool.")
+@click.option("--priority", type=int, help="Higher goes first within its queue.")
 @click.option("--at", help="When, in ISO 8601 with a zone; now by default.")
 @click.option("--idempotency-key", help="The same key triggers once.")
 @click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
@@ -71,6 +73,8 @@ def run(
     params: tuple[str, ...],
     run_name: str | None,
     tags: tuple[str, ...],
+    queue: str | None,
+    priority: int | None,
     at: str | None,
     idempotency_key: str | None,
     watch: bool,
@@ -84,6 +88,8 @@ def run(
     }
     body.update({"name": run_name} if run_name else {})
     body.update({"tags": list(tags)} if tags else {})
+    body.update({"work_queue": queue} if queue else {})
+    body.update({"priority": priority} if priority is not None else {})
     body.update({"scheduled_at": at} if at else {})
     client = connect()
     made = client.post("/flow-runs", body, again=True)

@@ -207,6 +207,17 @@ def test_a_branch_that_is_chosen_anew_brings_its_fields_and_the_other_keeps_its_
     assert SchemaForm.of_post(schema, query).value == values
 
 
+def test_what_was_not_set_shows_its_fields_when_it_is() -> None:
+    window = of({"start": {"type": "string"}, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}], "default": None}})
+    schema = of({"window": {"anyOf": [window, {"type": "null"}], "default": None}})
+    form = SchemaForm.of_values(schema, {})
+    assert form.value == {"window": None}
+    assert 'name="p.window~b1.start"' in html(form)
+    query = sent(form)
+    query["p.window~branch"], query["p.window~b1.start"] = "1", "today"
+    assert SchemaForm.of_post(schema, query).value["window"]["start"] == "today"
+
+
 def test_any_field_is_edited_as_json_and_back() -> None:
     schema = of({"names": {"type": "array", "items": {"type": "string"}}, "size": {"type": "integer"}}, ("names",))
     values = {"names": ["a"], "size": 3}

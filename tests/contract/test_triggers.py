@@ -263,3 +263,10 @@ def test_a_cron_follows_the_wall_clock_of_its_zone(world: World, cron: str) -> N
 
     times = CronSim(cron, now().astimezone(ZoneInfo("Europe/Berlin")))
     assert [datetime.fromisoformat(at) for at in told["next"]] == [next(times) for _ in range(3)]
+
+
+def test_a_queue_is_one_of_the_deployments_pool(world: World) -> None:
+    world.deploy()
+    world.trigger(work_queue="default", priority=3)
+    told = error(world.api.post("/flow-runs", {"deployment": "etl/nightly", "work_queue": "none"}), 400)
+    assert told["fields"] == {"work_queue": "The deployment's pool has no queue 'none'."}

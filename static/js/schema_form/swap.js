@@ -61,6 +61,7 @@ on("click", "button[data-rearrange]", async (event, button) => {
 
 function focusAfter(action, again, field) {
   const added = action.startsWith("add:") && again?.closest("fieldset")?.querySelector("[data-items] > :last-child");
-  const first = added && added.querySelector(":is(input:not([type=hidden]), select, textarea, summary)");
+  if (added) added.querySelector("details")?.setAttribute("open", "");
+  const first = added && added.querySelector(":is(input:not([type=hidden]), select, textarea)");
   (first || document.getElementById(field))?.focus();
 }
