@@ -29,14 +29,16 @@ LABELS = {
 OPTIONS = (*LABELS, "scheduled_at~zone")
 
 
-def context(by: Actor) -> Context:
-    """The workspace's blocks, to be chosen from."""
+def context(by: Actor, new_block: str = "") -> Context:
+    """The workspace's blocks, to be chosen from, and where a new one is made, if this person may."""
 
     def blocks(type: str) -> list[str]:
         rows = in_workspace(by).filter(type=type) if type else in_workspace(by)
         return [f"{kind}/{name}" for kind, name in rows.values_list("type", "name")[:MAX_BLOCKS]]
 
-    return Context(blocks=blocks)
+    return Context(
+        blocks=blocks, new_block=lambda type: f"{new_block}?type={type}" if new_block and type else new_block
+    )
 
 
 def refusals(deployment: Deployment, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -68,14 +70,14 @@ def of_former_run(deployment: Deployment, run: FlowRun) -> Former:
     return Former(run, values, gone, refusals(deployment, values))
 
 
-def form(deployment: Deployment, values: Mapping[str, Any], by: Actor) -> SchemaForm:
+def form(deployment: Deployment, values: Mapping[str, Any], context: Context) -> SchemaForm:
     """The fields of a deployment's parameters with its own values, and these over them."""
-    return SchemaForm.of_values(deployment.parameter_schema, {**deployment.parameters, **values}, context=context(by))
+    return SchemaForm.of_values(deployment.parameter_schema, {**deployment.parameters, **values}, context=context)
 
 
-def posted(deployment: Deployment, data: Any, by: Actor) -> SchemaForm:
+def posted(deployment: Deployment, data: Any, context: Context) -> SchemaForm:
     """The fields as they were posted."""
-    return SchemaForm.of_post(deployment.parameter_schema, data, context=context(by))
+    return SchemaForm.of_post(deployment.parameter_schema, data, context=context)
 
 
 def options(data: Mapping[str, str]) -> dict[str, str]:

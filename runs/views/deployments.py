@@ -9,13 +9,15 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
-from blocks.forms import SchemaForm
+from blocks.forms import Context, SchemaForm
 from runs import deployments, forms, scheduling, trigger
 from runs.models import Deployment, FlowRun
 from runs.reads import deployment_list, run_page
 from tenants.access import workspace_page
 from tenants.errors import Invalid
+from tenants.permissions import can
 
 
 @workspace_page("deployments.view")
@@ -56,7 +58,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "schedule": row.schedule,
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
-        "form": forms.form(row.deployment, {}, request.actor),
+        "form": forms.form(row.deployment, {}, _context(request)),
     }
 
 
@@ -67,12 +69,17 @@ def run(request: HttpRequest, id: UUID) -> HttpResponse:
     if request.method == "POST":
         return _trigger(request, row)
     former = _former(request, row.deployment)
-    form = forms.form(row.deployment, former.values if former else {}, request.actor)
+    form = forms.form(row.deployment, former.values if former else {}, _context(request))
     typed = {**forms.options(request.GET), "from": request.GET.get("from", "")}
     if former:
         typed["tags"] = typed["tags"] or ", ".join(tag for tag in former.run.tags if tag not in row.deployment.tags)
         form = form.with_errors(former.unfit)
     return _form(request, row, form, typed, former=former)
+
+
+def _context(request: Any) -> Context:
+    new_block = reverse("block-new", args=[request.organization.slug, request.workspace.slug])
+    return forms.context(request.actor, new_block if can(request.actor, "blocks.edit") else "")
 
 
 def _former(request: Any, deployment: Deployment) -> forms.Former | None:
@@ -84,7 +91,7 @@ def _former(request: Any, deployment: Deployment) -> forms.Former | None:
 
 
 def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
-    form = forms.posted(row.deployment, request.POST, request.actor)
+    form = forms.posted(row.deployment, request.POST, _context(request))
     typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
     if form.rearranged:
         return _form(request, row, form, typed)
