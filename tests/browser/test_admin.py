@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Portal
+from tests.browser.test_access import check
 from tests.cast import Api, Company
+from tests.runs.work import deploy
 
 KEY, PASSWORD = "planted-access-key-4711", "planted-password-4711"
 SCREENS = [(1440, "light"), (390, "dark")]
@@ -62,3 +64,20 @@ def test_blocks_with_secrets_and_a_variable(
     saved(page)
     assert served_api.get("/variables/region").json()["value"] == {"name": "north"}
     assert not [secret for secret in (KEY, PASSWORD) if secret in page.content()]
+
+
+def test_nothing_for_axe(portal: Portal, acme: Company, served_api: Api) -> None:
+    served_api.put("/variables/region", {"value": "eu", "tags": ["geo"]})
+    served_api.put("/blocks/secret/password", {"data": {"value": PASSWORD}})
+    deployment = deploy(acme)
+    paths = [
+        "", "blocks/block/", "blocks/variable/", "runs/deployment/", "blocks/variable/add/", "blocks/variable/?q=none",
+        "blocks/block/add/", "blocks/block/add/?workspace=main&type=s3-bucket",
+        f"runs/deployment/{deployment.id}/change/", f"runs/deployment/{deployment.id}/delete/",
+    ]  # fmt: skip
+    found = []
+    for width, scheme in SCREENS:
+        portal.page.set_viewport_size({"width": width, "height": 900})
+        portal.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found += [f"{path} {width} {scheme}: {each}" for path in paths for each in check(show(portal, path))]
+    assert found == []
