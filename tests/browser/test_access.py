@@ -104,6 +104,20 @@ def told_automation(company: Company, api: Api) -> Any:
     return automation.id
 
 
+def test_usage_and_billing(portal: Portal, acme: Company, served_api: Api) -> None:
+    from runs.usage.rollup import roll_up
+    from tenants.billing.accounts import edit_limit
+
+    assert visit(portal, ["../usage", "../billing"]) == []
+    journal = Journal(served_api)
+    journal.send(journal.begin(), *(journal.task() for _ in range(30)), journal.state("COMPLETED"))
+    roll_up()
+    with acme.scope():
+        edit_limit(limit=32, at_limit="stop", under_way="finish", by=owner_of(acme))
+    ways = [f"../usage?by={by}&meter=run_time" for by in ("workspace", "day", "deployment")]
+    assert visit(portal, ["../usage", *ways, "../billing"]) == []
+
+
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     deployment = deployed(acme)
     for state in ("COMPLETED", "FAILED", "RUNNING"):
