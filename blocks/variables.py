@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.db.models import JSONField, QuerySet, Value
+from django.db.models import Func, JSONField, QuerySet, Value
 from django.utils.timezone import now
 
 from blocks.models import Variable
@@ -15,12 +15,19 @@ from tenants.errors import Invalid, NotFound
 from tenants.permissions import Actor
 
 MAX_VALUE = 64 << 10  # bytes of JSON
+MAX_TAGS_OFFERED = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,199}")
 
 
 def in_workspace(by: Actor) -> QuerySet[Variable]:
     """The workspace's variables, by name."""
     return Variable.objects.filter(workspace_id=by.workspace_id).order_by("name")
+
+
+def tags_of(by: Actor) -> list[str]:
+    """The tags that variables of the workspace have, for a filter."""
+    tags = in_workspace(by).order_by().annotate(tag=Func("tags", function="unnest")).values_list("tag", flat=True)
+    return sorted(tags.distinct()[:MAX_TAGS_OFFERED])
 
 
 def find_variable(by: Actor, name: str) -> Variable:
@@ -53,12 +60,22 @@ def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = N
     values = {"value": stored, "updated_at": now(), "updated_by": by.label[:254]}
     if tags is not None:
         values["tags"] = list(dict.fromkeys(clean_text(tag) for tag in tags))
+    before = in_workspace(by).filter(name=name).first()
     variable, new = Variable.objects.update_or_create(
         organization_id=by.organization_id, workspace_id=by.workspace_id, name=name, defaults=values
     )
     variable.value = value
-    record(by, "variable.created" if new else "variable.updated", variable)
+    if fields := _changed(before, variable):
+        record(by, "variable.created" if new else "variable.updated", variable, details={"fields": fields})
     return variable, new
+
+
+def _changed(before: Variable | None, variable: Variable) -> list[str]:
+    """What the audit tells: compared as JSON, in which 1 is not true."""
+    fields = ("value", "tags")
+    return [
+        name for name in fields if before is None or encode(getattr(before, name)) != encode(getattr(variable, name))
+    ]
 
 
 def unset_variable(*, name: str, by: Actor) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from blocks import blocks, reads, references, types, versions
 from blocks.models import Block
 from blocks.views.block_form import BlockForm
+from orchestrator.wire import clean_text
 from tenants.access import workspace_page
 from tenants.errors import NotFound, Problem
 from tenants.permissions import can
@@ -25,7 +26,7 @@ RECENT = 3  # versions beside the settings
 def index(request: HttpRequest) -> HttpResponse:
     """The list, by type and text."""
     asked = request.GET
-    type, text, cursor = asked.get("type", "")[:100], asked.get("q", "").strip()[:100], asked.get("cursor", "")[:201]
+    type, text, cursor = (clean_text(asked.get(name, "").strip(), 201) for name in ("type", "q", "cursor"))
     page = reads.page(request.actor, type=type, text=text, cursor=cursor)
     context = {"section": "blocks", "page": page, "type": type, "text": text, "cursor": cursor}
     return TemplateResponse(request, "blocks/blocks.html", context)
@@ -34,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @workspace_page({"GET": "blocks.edit", "POST": "blocks.edit"})
 def new(request: HttpRequest) -> HttpResponse:
     """The catalogue of types; with a type chosen, the form of a new block of it."""
-    chosen, text = request.GET.get("type", "")[:100], request.GET.get("q", "").strip()[:100]
+    chosen, text = (clean_text(request.GET.get(name, "").strip(), 100) for name in ("type", "q"))
     if not chosen:
         context = {"section": "blocks", "types": reads.catalogue(request.actor, text), "text": text}
         return TemplateResponse(request, "blocks/catalogue.html", context)

@@ -11,18 +11,29 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from blocks import variables
+from orchestrator.wire import clean_text
 from tenants.access import workspace_page
 from tenants.errors import Invalid, NotFound
 
-MAX_SHOWN = 500
+PAGE = 100
 
 
 @workspace_page("variables.view")
 def index(request: HttpRequest) -> HttpResponse:
-    """The list."""
-    text = request.GET.get("q", "").strip()[:200]
-    rows = variables.in_workspace(request.actor).filter(name__icontains=text)[:MAX_SHOWN]
-    context = {"section": "variables", "variables": rows, "text": text}
+    """The list, by text and tag."""
+    asked = request.GET
+    text, tag, cursor = (clean_text(asked.get(name, "").strip(), 200) for name in ("q", "tag", "cursor"))
+    rows = variables.in_workspace(request.actor).filter(name__icontains=text, name__gt=cursor)
+    found = list((rows.filter(tags__contains=[tag]) if tag else rows)[: PAGE + 1])
+    context = {
+        "section": "variables",
+        "variables": found[:PAGE],
+        "text": text,
+        "tag": tag,
+        "tags": variables.tags_of(request.actor),
+        "cursor": cursor,
+        "more": found[PAGE - 1].name if len(found) > PAGE else "",
+    }
     return TemplateResponse(request, "blocks/variables.html", context)
 
 
@@ -55,10 +66,15 @@ def _save(request: Any, name: str) -> HttpResponse:
 
 
 def _value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself: nobody wants to type quotes round a word."""
+    """JSON where it is JSON, else the text itself: nobody wants to type quotes round a word. What begins as JSON and is
+    none was mistyped.
+    """
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if text.startswith(("{", "[", '"')):
+            message = f"This is no JSON: {error}. To keep it as text, put it in quotes."
+            raise Invalid("The value is no JSON.", fields={"value": message}) from error
         return text
     except RecursionError as error:
         raise Invalid("The value is nested too deep.", fields={"value": "Nested too deep."}) from error

@@ -6,7 +6,7 @@ const fields = "form[data-validate] :is(input, select, textarea)";
 
 function problem(field) {
   const text = field.value.trim();
-  if (field.dataset.json !== undefined && text) return jsonProblem(text);
+  if (field.dataset.json !== undefined && text && isJson(field, text)) return jsonProblem(text);
   if (field.validity.valueMissing || (field.dataset.required !== undefined && !text)) return "Fill this in.";
   if (field.validity.badInput) return "Enter a number.";
   if (field.validity.rangeUnderflow) return `Enter ${field.min} or more.`;
@@ -21,6 +21,9 @@ function problem(field) {
 
 // Branches of a union that are not chosen are hidden; their controls keep what was typed and are not looked at.
 const isShown = (field) => field.willValidate && !field.closest("[hidden], [data-union]");
+
+// data-json="or-text": what does not begin as JSON is a text.
+const isJson = (field, text) => field.dataset.json !== "or-text" || /^[[{"]/.test(text);
 
 function jsonProblem(text) {
   try {
