@@ -33,18 +33,19 @@ def after(rows: QuerySet[Block], cursor: str) -> QuerySet[Block]:
     return rows.filter(type__gte=type).filter(Q(type__gt=type) | Q(name__gt=name)) if cursor else rows
 
 
-def with_versions(rows: QuerySet[Block], limit: int) -> tuple[list[tuple[Block, BlockVersion]], bool]:
-    """The first blocks with what they hold now, and whether more follow: `limit` blocks, or fewer that hold 4 MiB."""
+def with_versions(rows: QuerySet[Block], limit: int) -> tuple[list[tuple[Block, BlockVersion]], str | None]:
+    """The first blocks with what they hold now, and the cursor of what follows: `limit` blocks, or fewer of 4 MiB."""
     found = list(rows[: limit + 1])
     sizes = versions.sizes_of(found)
-    shown, size = found[:1], sizes[found[0].id] if found else 0
-    for block in found[1:limit]:
-        size += sizes[block.id]
-        if size > MAX_PAGE_BYTES:
+    shown, size = list[Block](), 0
+    for block in found[:limit]:
+        size += sizes.get(block.id, 0)
+        if shown and size > MAX_PAGE_BYTES:
             break
         shown.append(block)
     newest = versions.current_ones(shown)
-    return [(block, newest[block.id]) for block in shown], len(shown) < len(found)
+    following = shown[-1].path if len(shown) < len(found) else None
+    return [(block, newest[block.id]) for block in shown if block.id in newest], following
 
 
 def find_block(by: Actor, type: str, name: str) -> Block:

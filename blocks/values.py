@@ -8,7 +8,7 @@ from blocks import references, versions
 from blocks.models import Block
 from orchestrator.block_data import MAX_BLOCKS, MAX_DEPTH, Stored, blocks_in, filled
 from tenants.audit import record
-from tenants.errors import Conflict
+from tenants.errors import Conflict, NotFound
 from tenants.permissions import Actor
 
 
@@ -30,6 +30,7 @@ def _all_within(block: Block, by: Actor) -> dict[str, tuple[Block, Stored]]:
     level = [block]
     while level:
         newest = versions.current_ones(level)
+        level = [each for each in level if each.id in newest]  # Others were deleted in this moment.
         found |= {each.path: (each, versions.stored(newest[each.id])) for each in level}
         named = {path for each in level for path in blocks_in(newest[each.id].data).values()} - found.keys()
         if len(found) + len(named) > MAX_BLOCKS:
@@ -48,6 +49,8 @@ class _Resolved:
         self.count += 1
         if path in above:
             raise Conflict(f"Blocks use each other in a circle: {' → '.join([*above, path])}.")
+        if path not in self.known and not above:
+            raise NotFound(f"There is no block {path} any more.")
         if path not in self.known:
             raise Conflict(f"{above[-1]} names {path}, which is gone. Save {above[-1]} again.")
         if len(above) > MAX_DEPTH or self.count > MAX_BLOCKS:

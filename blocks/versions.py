@@ -24,12 +24,16 @@ KEPT = 50  # versions of one block
 
 
 def current(block: Block) -> BlockVersion:
-    """What the block holds now."""
-    return BlockVersion.objects.get(block=block, number=block.version)
+    """What the block holds now.
+
+    Raises:
+        NotFound: It was deleted in this moment.
+    """
+    return find(block, block.version)
 
 
 def current_ones(blocks: list[Block]) -> dict[Any, BlockVersion]:
-    """What each of these blocks holds now, by the block's id."""
+    """What each of these blocks holds now, by the block's id; nothing of one that was deleted in this moment."""
     return {version.block_id: version for version in _newest(blocks)}
 
 

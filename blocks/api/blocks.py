@@ -24,9 +24,8 @@ class Blocks(TenantView):
         rows = blocks.after(blocks.in_workspace(self.actor), cursor)
         if type := request.query_params.get("type"):
             rows = rows.filter(type=type[:100])
-        items, more = blocks.with_versions(rows, limit)
-        cursor = items[-1][0].path if more else None
-        return answer({"items": [describe(*item) for item in items], "next": cursor})
+        items, following = blocks.with_versions(rows, limit)
+        return answer({"items": [describe(*item) for item in items], "next": following})
 
 
 class BlockView(TenantView):
