@@ -54,7 +54,8 @@ def find_block(by: Actor, type: str, name: str) -> Block:
     Raises:
         NotFound: There is none.
     """
-    block = in_workspace(by).filter(type=type, name=name).first()
+    known = BLOCK_NAME.fullmatch(type) and BLOCK_NAME.fullmatch(name)
+    block = in_workspace(by).filter(type=type, name=name).first() if known else None
     if block is None:
         raise NotFound(f"There is no block {f'{type}/{name}'!r:.220} in this workspace.")
     return block

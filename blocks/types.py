@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from blocks.models import BlockType
 from blocks.schema import check_type
-from orchestrator.bodies import BlockTypeInput, wrong_block_type
+from orchestrator.bodies import BLOCK_NAME, BlockTypeInput, wrong_block_type
 from orchestrator.wire import clean_text, encode, json_value
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
@@ -88,7 +88,7 @@ def find_type(by: Actor, slug: str) -> Type:
     """
     if slug in catalogue():
         return catalogue()[slug]
-    row = registered(by).filter(slug=slug).first()
+    row = registered(by).filter(slug=slug).first() if BLOCK_NAME.fullmatch(slug) else None
     if row is None:
         raise NotFound(f"There is no block type {slug!r:.120} in this workspace. `register_type()` adds a class.")
     return _described(row)

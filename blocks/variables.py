@@ -36,7 +36,7 @@ def find_variable(by: Actor, name: str) -> Variable:
     Raises:
         NotFound: There is none.
     """
-    variable = in_workspace(by).filter(name=name).first()
+    variable = in_workspace(by).filter(name=name).first() if _NAME.fullmatch(name) else None
     if variable is None:
         raise NotFound(f"There is no variable {name!r:.220} in this workspace.")
     return variable
