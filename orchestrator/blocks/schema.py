@@ -24,7 +24,8 @@ def schema_of(cls: type[Block]) -> dict[str, Any]:
         field["position"] = position
         if field.get("title", _pydantics_title(name)) == _pydantics_title(name):
             field["title"] = name.replace("_", " ").strip().capitalize()
-    return {**schema, **told}
+    # A field whose name is misspelt would be kept beside the right one, and be no secret there.
+    return {"additionalProperties": False, **schema, **told}
 
 
 def _unrolled(cls: type[Block], schema: dict[str, Any]) -> dict[str, Any]:
