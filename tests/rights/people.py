@@ -55,4 +55,4 @@ def somebody(company: Company, name: str, role: str, part: str) -> Somebody:
 
 def programs(company: Company) -> dict[str, Api]:
     """A key of each role."""
-    return {role: Api(company.key(role, f"{role}'s own")) for role in WorkspaceRole}
+    return {role: Api(company.key(f"of {role}", role)) for role in WorkspaceRole}
