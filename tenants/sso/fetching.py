@@ -38,7 +38,8 @@ def fetch_json(url: str, *, method: str = "GET", **options: Any) -> dict[str, An
 def fetch(url: str, *, method: str = "GET", **options: Any) -> bytes:
     """The body of a provider's answer. Redirects are not followed: an issuer says itself where it is."""
     outbound.check_url(url)
-    client = httpx.Client(timeout=SECONDS / 2, follow_redirects=False, trust_env=False)
+    plain = {"Accept-Encoding": "identity"}  # What is packed could unpack to anything.
+    client = httpx.Client(timeout=SECONDS / 2, follow_redirects=False, trust_env=False, headers=plain)
     try:
         with outbound.guarded(seconds=SECONDS), client, client.stream(method, url, **options) as response:
             return _body(response, url)
@@ -50,7 +51,7 @@ def _body(response: httpx.Response, url: str) -> bytes:
     if response.status_code != 200:
         raise Unreachable(f"{url} answers with status {response.status_code}.")
     body = b""
-    for part in response.iter_bytes():
+    for part in response.iter_raw():
         body += part
         if len(body) > MAX_BYTES:
             raise Unreachable(f"{url} answers with more than {MAX_BYTES >> 20} MiB.")
