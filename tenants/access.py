@@ -9,12 +9,13 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
 
-from tenants.errors import Forbidden, NotFound, Problem
+from tenants.errors import Forbidden, Invalid, NotFound, Problem
 from tenants.models import Membership, Organization, Workspace, WorkspaceMembership, WorkspaceRole
 from tenants.organizations import moved
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
@@ -144,15 +145,20 @@ def _page(verb: str | dict[str, str], enter: Callable[..., Actor]) -> Callable[[
                 raise Http404(problem.message) from problem
             except Forbidden as problem:
                 raise PermissionDenied(problem.message) from problem
+            except DataError:
+                return _refused(request, Invalid("A value has characters or digits that can't be stored."))
             except Problem as problem:
-                context = {"problem": problem, "status": problem.status}
-                return render(request, "problem.html", context, status=problem.status)
+                return _refused(request, problem)
 
         signed_in = login_required(page)
         signed_in.verb = verb  # What the door asks for, for whoever wants to know: the matrix of rights does.
         return signed_in
 
     return wrap
+
+
+def _refused(request: HttpRequest, problem: Problem) -> HttpResponse:
+    return render(request, "problem.html", {"problem": problem, "status": problem.status}, status=problem.status)
 
 
 def _elsewhere(request: Any, enter: Callable[..., Actor], slugs: dict[str, str]) -> HttpResponse | None:

@@ -60,15 +60,19 @@ def check(page: Any) -> list[str]:
 
 
 def visit(portal: Portal, paths: list[str]) -> list[str]:
-    """Look at all of them, wide and light, then narrow and dark."""
+    """Look at each of them, wide and light, then narrow and dark."""
+    return [f"{path} {each}" for path in paths for each in seen(portal.open(path))]
+
+
+def seen(page: Any) -> list[str]:
+    """What there is to complain of on the page that is open, wide and light, then narrow and dark."""
+    page.wait_for_load_state("networkidle")
     found = []
     for width, scheme in ((1440, "light"), (390, "dark")):
-        portal.page.set_viewport_size({"width": width, "height": 900})
-        portal.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for path in paths:
-            page = portal.open(path)
-            page.wait_for_load_state("networkidle")
-            found += [f"{path} {width} {scheme}: {each}" for each in check(page)]
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        found += [f"{width} {scheme}: {each}" for each in check(page)]
+    page.set_viewport_size({"width": 1440, "height": 900})
     return found
 
 

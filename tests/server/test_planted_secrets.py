@@ -118,7 +118,9 @@ def tables(whole: WholeStack) -> Iterator[tuple[str, str]]:
 def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path) -> None:
     texts = planted()
     home = tmp_path / "home"
-    whole = WholeStack(open_directory, ORCHESTRATOR_HOME=str(home), LOG_LEVEL="DEBUG")
+    directory = open_directory / "secrets"  # Of its own: others start theirs beside it.
+    directory.mkdir(mode=0o755, exist_ok=True)
+    whole = WholeStack(directory, ORCHESTRATOR_HOME=str(home), LOG_LEVEL="DEBUG")
     whole.start()
     try:
         call = Caller(whole, whole.bootstrap())
@@ -133,7 +135,7 @@ def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path)
         found += [f"answer: {form!r}" for form in seen(texts, shown.encode())]
     finally:
         whole.stop()
-    files = [path for folder in (open_directory, home) for path in folder.rglob("*") if path.is_file()]
+    files = [path for folder in (directory, home) for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 100
     contents = {path: path.read_bytes() for path in files}
     assert any(IN_CLEAR.encode() in content for content in contents.values())

@@ -192,3 +192,11 @@ def test_a_persons_workspaces_are_those_they_own_or_have_a_part_in(
     assert [(organization.slug, workspace.slug) for organization, workspace in found] == [("acme", "main")]
     assert [workspace.slug for _, workspace in workspaces_of(eve.id)] == ["closed-to-bob", "main"]
     assert [organization.slug for organization in organizations_of(bob.id)] == ["acme", "globex"]
+
+
+@pytest.mark.parametrize(
+    "address", ["runs?q=%00", "blocks?q=a%00b", "variables?q=%00", "../audit?actor=%00", "../people?q=%00"]
+)
+def test_what_postgres_cannot_hold_is_no_error_of_ours(acme: Company, alice: Any, browse: Any, address: str) -> None:
+    path = f"/o/acme/{address[3:]}" if address.startswith("../") else acme.path + address
+    assert browse(alice).get(path).status_code in {200, 400}

@@ -5,8 +5,8 @@ import { refresh, wantedTopics } from "./fragments.js";
 import { LiveSocket } from "./socket.js";
 
 const indicator = document.querySelector("[data-live-indicator]");
-const WORDS = { live: "Live", connecting: "Connecting", polling: "Polling every 5 s" };
-const KINDS = { live: "kind-completed", connecting: "kind-pending", polling: "kind-late", offline: "kind-pending" };
+const WORDS = { live: "Live", connecting: "Connecting", polling: "Polling every 5 s", ended: "Your access has ended" };
+const KINDS = { live: "kind-completed", connecting: "kind-pending", polling: "kind-late", offline: "kind-pending", ended: "kind-late" };
 let shown;
 
 function showState(state) {

@@ -58,9 +58,17 @@ export class LiveSocket {
       this.#poller = null;
       this.state("live");
       this.missed(); // Subscribed first, read now: nothing falls between.
+    } else if (message.ended) {
+      this.#end(message.ended);
     } else {
       this.hear(message);
     }
+  }
+
+  /** Rights were taken away: nothing is asked for any more. */
+  #end(topics) {
+    for (const topic of topics) this.#topics.delete(topic);
+    if (!this.#topics.size) this.state("ended");
   }
 
   #closed(code) {
