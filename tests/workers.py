@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,20 @@ SECONDS = 60.0
 
 @contextmanager
 def worker(directory: Path, *, queues: str = "work", beat: bool = False, **variables: str) -> Iterator[Any]:
-    """A worker process, killed in the end. With `beat` it has its ticks made as well."""
+    """A worker process, killed in the end with its children: `beat`, which makes its ticks, is one."""
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "orchestrator.server", "worker", "-Q", queues]
     command += ["-P", "threads", "-c", "2", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
     command += ["-B", "-s", str(directory / "beat")] if beat else []
     variables = {**os.environ, "ORCHESTRATOR_DATABASE_LOGIN": "worker", **variables}
     with (directory / "worker.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=environment.BASE_DIR, env=variables, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=environment.BASE_DIR, env=variables, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
 
 
