@@ -6,5 +6,6 @@ from tenants.views import workspace
 
 urlpatterns = [
     path("settings", workspace.edit, name="workspace-settings"),
+    path("settings/people", workspace.assign, name="workspace-people"),
     path("settings/delete", workspace.delete, name="workspace-delete"),
 ]

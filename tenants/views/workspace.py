@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from tenants import deletion, organizations
+from tenants import deletion, organizations, parts
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid
+from tenants.people import PEOPLES_ROLES
 
 
 @workspace_page({"GET": "workspace.edit", "POST": "workspace.edit"})
@@ -29,9 +30,32 @@ def edit(request: HttpRequest) -> HttpResponse:
     return _page(request, typed, errors)
 
 
-def _page(request: Any, typed: dict[str, str], errors: dict[str, str]) -> HttpResponse:
-    context = {"section": "workspace-settings", "typed": typed, "errors": errors, "grace": deletion.GRACE.days}
-    return TemplateResponse(request, "tenants/workspace.html", context, status=400 if errors else 200)
+def _page(request: Any, typed: dict[str, str], errors: dict[str, str], **more: Any) -> HttpResponse:
+    people, following = parts.page(request.workspace, after=request.GET.get("after", "")[:254])
+    context = {
+        "section": "workspace-settings",
+        "typed": typed,
+        "errors": errors,
+        "grace": deletion.GRACE.days,
+        "parts": people,
+        "more": following,
+        "roles": PEOPLES_ROLES,
+        **more,
+    }
+    return TemplateResponse(request, "tenants/workspace.html", context, status=400 if errors or more else 200)
+
+
+@workspace_page({"POST": "people.assign"})
+def assign(request: HttpRequest) -> HttpResponse:
+    """Give a member of the organization a role here, or take it away."""
+    wanted = {name: request.POST.get(name, "")[:254] for name in ("email", "role")}
+    try:
+        parts.assign(workspace=request.workspace, by=request.actor, **wanted)
+    except Invalid as problem:
+        typed = {"name": request.workspace.name, "slug": request.workspace.slug}
+        return _page(request, typed, {}, wanted=wanted, wrong=problem.fields)
+    messages.success(request, f"{wanted['email']} is {wanted['role'] or 'without a part'} here now.")
+    return redirect("workspace-settings", request.organization.slug, request.workspace.slug)
 
 
 @workspace_page({"POST": "workspace.edit"})

@@ -66,8 +66,8 @@ def test_the_switcher_finds_a_workspace_and_keeps_the_section(portal: Portal, fu
 
 def test_an_old_address_leads_to_the_new_one(portal: Portal, acme: Company) -> None:
     page = portal.open("settings")
-    page.get_by_label("Address").fill("renamed")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_label("Address", exact=True).fill("renamed")
+    page.get_by_role("button", name="Save", exact=True).click()
     page.wait_for_url("**/o/acme/renamed/settings")
     portal.open("runs?range=7d")
     page.wait_for_url("**/o/acme/renamed/runs?range=7d")

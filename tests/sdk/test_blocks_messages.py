@@ -228,7 +228,8 @@ def test_what_the_server_refuses_is_told_without_the_password(mail):
     box.refuse = "554 no"
     with pytest.raises(BlockError, match="554"):
         block.send("s", "b")
-    wrong = block.model_copy(update={"password": type(block.password)("wrong-password")})
+    # That server answers a wrong password once, and is silent to the next way of telling it.
+    wrong = block.model_copy(update={"password": type(block.password)("wrong-password"), "timeout_seconds": 1})
     with pytest.raises(BlockError, match="did not take the mail") as refused:
         wrong.send("s", "b")
     assert "wrong-password" not in str(refused.value)
