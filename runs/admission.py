@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
-from tenants.billing.limits import Limit, limit_of, used_in
+from tenants.billing.limits import Limit, stop_of, used_in
 from tenants.billing.months import Month
 from tenants.errors import LimitReached
 from tenants.models import Organization
@@ -68,8 +68,8 @@ def forget() -> None:
 
 
 def _judge(organization_id: UUID) -> str:
-    limit = limit_of(organization_id)
-    if limit.task_runs is None or not limit.stops:
+    limit = stop_of(organization_id)
+    if limit.task_runs is None:
         return ""
     month = Month.of(now())
     used = used_in(organization_id, month)["task_runs"] + _not_rolled_up(month)

@@ -85,8 +85,13 @@ def note_waiting_agents() -> None:
 
 @shared_task
 def roll_up_usage() -> None:
-    """Add what was used since the last time to its days, and look after limits where something was used."""
-    _by_tenant(((id, id) for id in rollup.roll_up()), lambda id, _: limits.look_after(id))
+    """Add what was used since the last time to its days, and look after limits where something was used, or is alive
+    that has to stop.
+    """
+    touched = rollup.roll_up()
+    with system_scope():
+        touched |= limits.want_cancelling()
+    _by_tenant(((id, id) for id in touched), lambda id, _: limits.look_after(id))
 
 
 @shared_task

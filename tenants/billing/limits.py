@@ -33,11 +33,22 @@ class Limit:
 
 
 def limit_of(organization_id: UUID) -> Limit:
-    """The plan's bound, or the organization's own where that is lower."""
-    plan, account = plan_of(organization_id), account_of(organization_id)
-    if account.limit is None or (plan.stops_at is not None and plan.stops_at < account.limit):
-        return Limit(plan.stops_at, by_plan=True, cancels=_cancels(account))
-    return Limit(account.limit, stops=account.at_limit == BillingAccount.AtLimit.STOP, cancels=_cancels(account))
+    """What is shown, and told of: the plan's bound, or the organization's own where that is lower."""
+    account = account_of(organization_id)
+    return _lower(account, plan_of(organization_id).stops_at, account.limit)
+
+
+def stop_of(organization_id: UUID) -> Limit:
+    """Beyond what no run starts. An own limit that only notifies lifts no bound of the plan."""
+    account = account_of(organization_id)
+    own = account.limit if account.at_limit == BillingAccount.AtLimit.STOP else None
+    return _lower(account, plan_of(organization_id).stops_at, own)
+
+
+def _lower(account: BillingAccount, plans: int | None, own: int | None) -> Limit:
+    if own is None or (plans is not None and plans < own):
+        return Limit(plans, by_plan=True, cancels=_cancels(account))
+    return Limit(own, stops=account.at_limit == BillingAccount.AtLimit.STOP, cancels=_cancels(account))
 
 
 def _cancels(account: BillingAccount) -> bool:

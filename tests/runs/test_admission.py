@@ -122,6 +122,18 @@ def test_an_own_limit_may_stop_or_only_notify(acme: Company, api: Api, owner: Ac
         assert triggered(api).status_code == status
 
 
+def test_an_own_limit_that_only_notifies_lifts_no_bound_of_the_plan(
+    acme: Company, api: Api, billing: None, owner: Actor
+) -> None:
+    work.deploy(acme)
+    with acme.scope():
+        edit_limit(limit=1, at_limit="notify", under_way="finish", by=owner)
+    use(api, 2)
+    assert triggered(api).status_code == 201
+    use(api, 1)
+    assert triggered(api).status_code == 402
+
+
 def test_a_trigger_asks_once_in_some_seconds(
     acme: Company, api: Api, billing: None, django_assert_num_queries: Callable[[int], Any]
 ) -> None:
