@@ -8,11 +8,12 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 
 from orchestrator.wire import clean_text
-from tenants import trace
+from tenants import account_trail, trace
 from tenants.access import workspaces_of
 from tenants.encryption import seal_for_installation, unseal_for_installation
 from tenants.models import User
@@ -37,6 +38,13 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("account")
+
+    @transaction.atomic
+    def set_password(self, user: User, password: str) -> None:
+        """Change it, and tell the trail. Who is not signed in came by the link of a mail."""
+        super().set_password(user, password)
+        by_mail = self.request is not None and not self.request.user.is_authenticated
+        account_trail.note(user, "account.password_reset" if by_mail else "account.password_changed")
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address that limits count by, the same that the audit trail notes."""

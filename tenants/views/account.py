@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.views.decorators.http import require_http_methods
 
 from orchestrator.wire import clean_text
+from tenants import account_trail
 
 MOST = 150  # characters of a name
 
@@ -24,8 +25,7 @@ def edit(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         typed = clean_text(" ".join(request.POST.get("name", "")[:1_000].split()))
         if len(typed) <= MOST:
-            request.user.name = typed
-            request.user.save(update_fields=["name"])
+            account_trail.rename(user=request.user, name=typed)
             messages.success(request, "Your name is saved.")
             return redirect("account")
         error = f"{MOST} characters at most."
