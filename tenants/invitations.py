@@ -22,7 +22,7 @@ from tenants import audit, mail, people
 from tenants.errors import Conflict, Invalid, NotFound, RateLimited
 from tenants.keys import digest
 from tenants.models import Invitation, Membership, Organization, User, Workspace
-from tenants.permissions import Actor, require
+from tenants.permissions import ORGANIZATION_VERBS, Actor, require
 from tenants.scope import tenant_scope
 
 DAYS = 7
@@ -169,6 +169,8 @@ def accept(*, token: str, user: User) -> tuple[Organization, Workspace | None]:
     organization, found_then = find(token)
     with tenant_scope(organization.id):
         invitation = _open(found_then.id)
+        if not _stands(invitation):
+            raise NotFound(NO_LONGER_GOOD)
         if invitation.email != user.email:
             raise Conflict(f"This invitation is for {invitation.email}; you are signed in as {user.email}.")
         invitation.accepted_at = now()
@@ -180,6 +182,15 @@ def accept(*, token: str, user: User) -> tuple[Organization, Workspace | None]:
             people.set_parts(user_id=user.id, parts=_present_parts(invitation), by=by, name=user.email)
         audit.record(by, "person.joined", invitation, details={"role": membership.role})
         return organization, _first_workspace(membership)
+
+
+def _stands(invitation: Invitation) -> bool:
+    """Whether who sent it could send it today: an invitation is worth no more than the word behind it."""
+    sender = Membership.objects.filter(user_id=invitation.created_by_id, user__is_active=True).first()
+    if sender is None:
+        return False
+    allowed = ORGANIZATION_VERBS.get(sender.role, frozenset())
+    return "people.edit" in allowed and (invitation.role != "owner" or sender.role == "owner")
 
 
 def _present_parts(invitation: Invitation) -> dict[UUID, str]:

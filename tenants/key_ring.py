@@ -84,6 +84,8 @@ def rotate(*, key: ApiKey, overlap: timedelta, by: Actor) -> tuple[ApiKey, str]:
         Conflict: The key is no longer good.
     """
     require_own(key, by)
+    if key.user_id not in (None, by.user_id):
+        raise Forbidden("Only its own person rotates a personal key: whoever holds it acts in their name. Revoke it.")
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
         raise Invalid("An overlap is 30 days at most.", fields={"overlap": "30 days at most."})
     key = _locked(key)

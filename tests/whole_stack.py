@@ -100,10 +100,10 @@ class WholeStack:
             check=check,
         )
 
-    def bootstrap(self) -> dict[str, Any]:
+    def bootstrap(self, *options: str) -> dict[str, Any]:
         """Make a person with organization, workspace and key; the agent starts with it."""
         names = ["--email", "alice@example.com", "--organization", "Acme", "--workspace", "Main"]
-        return json.loads(self.manage("bootstrap", *names, "--json").stdout)
+        return json.loads(self.manage("bootstrap", *names, *options, "--json").stdout)
 
     @property
     def addresses(self) -> dict[str, Any]:

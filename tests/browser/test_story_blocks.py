@@ -129,20 +129,3 @@ def test_a_flow_uses_what_was_made_and_then_what_was_rotated(
     assert not [
         each for each in ("hunter22", "first-token", database.password) if str(each) in (trail.text_content() or "")
     ]
-
-
-def test_who_runs_may_fill_in_a_form_and_change_no_block(
-    portal: Portal, served: str, bob: Any, browse: Any, served_api: Api, chromium: Any
-) -> None:
-    served_api.put("/blocks/secret/token", {"data": {"value": "hush-hush-hush"}})
-    context = chromium.new_context(base_url=served)
-    session = browse(bob).cookies["orchestrator_session"].value
-    context.add_cookies([{"name": "orchestrator_session", "value": session, "url": served}])
-    page = context.new_page()
-    page.goto("/o/acme/main/blocks/secret/token")
-    expect(page.get_by_role("heading", name="token")).to_be_visible()
-    expect(page.get_by_role("button", name="Save block")).to_have_count(0)
-    expect(page.get_by_text("Replace")).to_have_count(0)
-    assert "hush-hush-hush" not in page.content()
-    assert page.goto("/o/acme/main/blocks/new").status == 403
-    context.close()

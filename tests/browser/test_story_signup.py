@@ -108,7 +108,7 @@ def test_a_new_person_sees_their_first_run_live(newcomer: Callable[[], Page], tm
     expect(page.locator(".path > .done")).to_have_count(5)
 
 
-def test_bob_is_invited_and_joins_as_a_runner(newcomer: Callable[[], Page]) -> None:
+def test_bob_is_invited_runs_a_form_and_changes_no_block(newcomer: Callable[[], Page], tmp_path: Path) -> None:
     nora, bob = newcomer(), newcomer()
     sign_up(nora, "nora@north.example", "North")
     nora.wait_for_url("**/welcome")
@@ -132,6 +132,18 @@ def test_bob_is_invited_and_joins_as_a_runner(newcomer: Callable[[], Page]) -> N
     expect(bob.locator("#step-connect")).to_contain_text("Your role (runner) deploys nothing")
     expect(bob.get_by_role("link", name="Invite people")).to_have_count(0)
 
+    deployed_by_nora(tmp_path, nora)
+    bob.goto("/o/north/main/deployments")
+    bob.get_by_role("link", name="Run flights / first").click()
+    bob.get_by_label("Year").fill("2014")
+    bob.get_by_role("button", name="Run now").click()
+    bob.wait_for_url("**/o/north/main/runs/*")
+    expect(bob.locator("main")).to_contain_text("2014")
+    bob.goto("/o/north/main/blocks/secret/token")
+    expect(bob.get_by_role("heading", name="token")).to_be_visible()
+    expect(bob.get_by_role("button", name="Save block")).to_have_count(0)
+    assert bob.request.get("/o/north/main/blocks/new").status == 403
+
     nora.goto("/o/north/people")
     row = nora.get_by_role("row").filter(has_text="bob@north.example")
     expect(row).to_contain_text("Main: runner")
@@ -140,6 +152,22 @@ def test_bob_is_invited_and_joins_as_a_runner(newcomer: Callable[[], Page]) -> N
     nora.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(nora.get_by_role("status")).to_contain_text("no longer belongs to North")
     assert bob_is_out(bob)
+
+
+def deployed_by_nora(home: Path, nora: Page) -> None:
+    """A deployment from her terminal, and a secret from her browser."""
+    nora.goto("/o/north/main/welcome")
+    nora.get_by_role("button", name="Make a key").click()
+    expect(nora.locator("#connect")).to_contain_text("shown this once")
+    terminal = Terminal(home)
+    terminal.paste(code(nora, "connect"))
+    terminal.paste(code(nora, "run", 0))
+    terminal.paste(code(nora, "run", 1).splitlines()[0])
+    nora.goto("/o/north/main/blocks/new?type=secret")
+    nora.locator("#name").fill("token")
+    nora.locator("[name='p.value']").fill("hush-hush-hush")
+    nora.get_by_role("button", name="Make block").click()
+    expect(nora.get_by_role("heading", name="token")).to_be_visible()
 
 
 def bob_is_out(bob: Page) -> bool:

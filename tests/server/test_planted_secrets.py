@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.skipif(
     not (environment.BASE_DIR / "staticfiles" / "staticfiles.json").exists(), reason="`make install` builds the assets"
 )
 PLANTED = 50
+PASSWORD = "correct horse battery"
 IN_CLEAR = "everybody may read this"  # Found where secrets would be: the search works.
 WAIT_SECONDS = 90
 
@@ -123,15 +126,17 @@ def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path)
     whole = WholeStack(directory, ORCHESTRATOR_HOME=str(home), LOG_LEVEL="DEBUG")
     whole.start()
     try:
-        call = Caller(whole, whole.bootstrap())
+        call = Caller(whole, whole.bootstrap("--password", PASSWORD))
         for number, text in enumerate(texts):
             call("PUT", f"/blocks/secret/planted-{number}", {"data": {"value": text}})
         run = run_carelessly(whole, call, tmp_path)
         assert run["state"]["type"] == "FAILED"
         shown = json.dumps([run, call("GET", f"/flow-runs/{run['id']}/logs?limit=1000"), call("GET", "/blocks")])
+        shown += "".join(pages(whole, run["id"]))
         assert shown.count("********") > PLANTED * 3
         found = [f"row of {name}: {form!r}" for name, rows in tables(whole) for form in seen(texts, rows.encode())]
         assert [name for name, rows in tables(whole) if IN_CLEAR in rows] == ["log_line"]
+        assert dict(tables(whole))["audit_entry"].count("block.read") == PLANTED
         found += [f"answer: {form!r}" for form in seen(texts, shown.encode())]
     finally:
         whole.stop()
@@ -141,6 +146,27 @@ def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path)
     assert any(IN_CLEAR.encode() in content for content in contents.values())
     found += [f"{path}: {form!r}" for path, content in contents.items() for form in seen(texts, content)]
     assert found == []
+
+
+def pages(whole: WholeStack, run: str) -> Iterator[str]:
+    """What a person sees of it in the portal and in the admin."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    with browser.open(f"{whole.url}/login/", timeout=20) as answer:
+        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', answer.read().decode())[1]
+    form = {"csrfmiddlewaretoken": token, "login": "alice@example.com", "password": PASSWORD}
+    headers = {"Referer": f"{whole.url}/login/"}
+    browser.open(
+        urllib.request.Request(f"{whole.url}/login/", urllib.parse.urlencode(form).encode(), headers), timeout=20
+    )
+    home = f"{whole.url}/o/acme/"
+    for path in (
+        f"main/runs/{run}", f"main/runs/{run}?tab=log", f"main/runs/{run}?tab=tasks", f"main/runs/{run}/log",
+        "main/runs", "main/", "main/quarantine", "main/blocks", "main/blocks/secret/planted-0",
+        "main/blocks/secret/planted-0?tab=versions", "audit", "admin/", "admin/blocks/block/",
+    ):  # fmt: skip
+        with browser.open(home + path, timeout=20) as answer:
+            assert "/login/" not in answer.url, path
+            yield answer.read().decode()
 
 
 def seen(texts: list[str], content: bytes) -> list[bytes]:

@@ -202,3 +202,19 @@ def test_the_link_shows_everybody_their_way(acme: Company, globex: Company, brow
     assert browse(globex.owner).post(path).status_code == 409
     assert browse(nora).post(path).headers["Location"] == "/o/acme/main/"
     assert browse(nora).get(path).status_code == 404
+
+
+@pytest.mark.parametrize(("role", "left_as"), [("member", None), ("member", "billing"), ("owner", "admin")])
+def test_an_invitation_is_worth_no_more_than_who_sent_it(acme: Company, role: str, left_as: str | None) -> None:
+    """Who is removed or demoted leaves no door open for themselves."""
+    mallory = person("mallory@acme.example")
+    with acme.scope():
+        Membership.objects.create(organization=acme.organization, user=mallory, role="owner")
+    token, nora = invite(acme, role=role, by=mallory), person(NORA)
+    with acme.scope():
+        own = Membership.objects.filter(user=mallory)
+        own.update(role=left_as) if left_as else own.delete()
+    with pytest.raises(NotFound):
+        invitations.accept(token=token, user=nora)
+    with acme.scope():
+        assert not Membership.objects.filter(user=nora).exists()

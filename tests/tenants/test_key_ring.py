@@ -254,3 +254,12 @@ def test_the_list_is_paged_and_filtered(
     second = client.get("/o/acme/keys", {"from": first.context["next"]})
     assert [key.name for key in [*first.context["keys"], *second.context["keys"]]] == ["key-0", "key-1", "key-2"]
     assert client.get("/o/acme/keys", {"workspace": "other"}).context["keys"] == []
+
+
+def test_nobody_gets_a_key_in_anothers_name(acme: Company, alice: Any, bob: Any, browse: Any) -> None:
+    """An owner may end Bob's key, not hold one that acts for Bob."""
+    key, secret = make(acme, bob, role="viewer")
+    with acme.scope(), pytest.raises(Forbidden, match="in their name"):
+        key_ring.rotate(key=key, overlap=timedelta(0), by=workspace_actor(alice.id, "acme", "main"))
+    assert role_now(secret) == "viewer"
+    assert f'data-open="rotate-{key.id}"' not in browse(alice).get("/o/acme/keys").content.decode()
