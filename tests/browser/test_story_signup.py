@@ -135,7 +135,7 @@ def test_bob_is_invited_runs_a_form_and_changes_no_block(newcomer: Callable[[], 
     deployed_by_nora(tmp_path, nora)
     bob.goto("/o/north/main/deployments")
     bob.get_by_role("link", name="Run flights / first").click()
-    bob.get_by_label("Year").fill("2014")
+    bob.locator("[name='p.year']").fill("2014")
     bob.get_by_role("button", name="Run now").click()
     bob.wait_for_url("**/o/north/main/runs/*")
     expect(bob.locator("main")).to_contain_text("2014")
