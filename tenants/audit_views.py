@@ -15,6 +15,7 @@ from orchestrator.wire import encode
 from tenants import audit
 from tenants.access import organization_page
 from tenants.audit import Filter
+from tenants.billing.subscriptions import allows, demand
 from tenants.cursors import newest
 from tenants.models import AuditEntry, Workspace
 from tenants.scope import tenant_scope
@@ -41,6 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "first": "?" + urlencode(asked) if request.GET.get("cursor") else "",
         "query": "?" + urlencode(asked),
         "actions": _actions(),
+        "may_export": allows(request.organization.id, "audit"),
     }
     return TemplateResponse(request, "tenants/audit.html", context)
 
@@ -49,6 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest) -> HttpResponse:
     """What the page shows, all of it, oldest first: one JSON object a line, with number and hash to verify by."""
     wanted, organization_id = _filter(_asked(request.GET)), request.organization.id
+    demand(organization_id, "audit")
     stamp = now().strftime("%Y%m%dT%H%M%SZ")
     name = f"audit-{request.organization.slug}-{stamp}.ndjson"
     response = StreamingHttpResponse(_lines(organization_id, wanted), content_type="application/x-ndjson")

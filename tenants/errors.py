@@ -60,7 +60,7 @@ class TooLarge(Problem):
 
 
 class LimitReached(Problem):
-    """What the organization may use is used up. The message says how to go on."""
+    """The organization's plan ends here: something is used up, or not in it. The message says how to go on."""
 
     status, code = 402, "limit_reached"
 

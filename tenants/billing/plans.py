@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.conf import settings
 
 CURRENCY = "USD"
-SWITCHES = {"sso": "Log-in by your identity provider", "audit": "Export of the audit trail"}
+SWITCHES = {"sso": "Log-in by your own provider", "audit": "Export of the audit trail"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Plan:
         tiers: Prices of those above, the cheapest last.
         stops_at: No run starts beyond so many task runs; None: there is no such bound.
         retention: For how many days rows of new runs are kept.
+        switches: What it has of `SWITCHES`.
         by_contract: People can't choose it themselves.
     """
 
@@ -51,6 +52,11 @@ class Plan:
     def is_priced(self) -> bool:
         """True when months of it are billed."""
         return bool(self.monthly or self.tiers)
+
+    @property
+    def extras(self) -> list[str]:
+        """What it has beside runs, in words."""
+        return [label for switch, label in SWITCHES.items() if switch in self.switches]
 
     @property
     def terms(self) -> str:

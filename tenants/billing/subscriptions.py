@@ -16,8 +16,8 @@ from django.utils.timezone import now
 from tenants.audit import record
 from tenants.billing.models import Subscription
 from tenants.billing.months import Month
-from tenants.billing.plans import Plan, default_plan, plans
-from tenants.errors import Conflict, Invalid
+from tenants.billing.plans import SWITCHES, Plan, default_plan, plans
+from tenants.errors import Conflict, Invalid, LimitReached
 from tenants.models import Organization
 from tenants.permissions import Actor
 
@@ -57,6 +57,23 @@ def change_ahead(organization_id: UUID) -> Period | None:
 def allows(organization_id: UUID, switch: str) -> bool:
     """Say whether the plan in force has a switch on."""
     return switch in plan_of(organization_id).switches
+
+
+def demand(organization_id: UUID, switch: str) -> None:
+    """Let something pass that not every plan has. Asked by the operations that begin it, not by what goes on.
+
+    Raises:
+        LimitReached: It is not in the plan in force. The message says where to change that.
+    """
+    plan = plan_of(organization_id)
+    if switch in plan.switches:
+        return
+    with_it = [each.name for each in plans().values() if switch in each.switches and each.slug != "self-hosted"]
+    slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
+    raise LimitReached(
+        f"{SWITCHES[switch]} is not in the plan {plan.name}; it is in {' and '.join(with_it)}."
+        f" To change the plan: {settings.PUBLIC_URL}/o/{slug}/billing"
+    )
 
 
 def change_plan(*, slug: str, by: Actor, by_contract: bool = False) -> Period:

@@ -14,7 +14,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from tenants.access import organization_actor, organization_page
-from tenants.errors import Problem
+from tenants.billing.subscriptions import allows
+from tenants.errors import LimitReached, Problem
 from tenants.models import Workspace
 from tenants.permissions import can
 from tenants.scope import tenant_scope
@@ -86,6 +87,8 @@ def index(request: HttpRequest) -> HttpResponse:
         return _page(request)
     try:
         providers.connect(connection=_answer(request), by=request.actor)
+    except LimitReached:
+        raise
     except Problem as problem:
         return _page(request, problem.fields or {"": problem.message}, _typed(request))
     messages.success(request, "The provider is saved. Test the log-in next.")
@@ -172,7 +175,7 @@ def _done(request: Any, operation: Callable[[], Any], said: str) -> HttpResponse
     try:
         operation()
     except Problem as problem:
-        if problem.status == 404:
+        if problem.status in {402, 404}:
             raise
         messages.error(request, " ".join([problem.message, *(problem.fields or {}).values()]))
     else:
@@ -193,6 +196,7 @@ def _page(request: Any, errors: dict[str, str] | None = None, typed: dict[str, s
         "section": "organization-sso",
         "provider": provider,
         "mode": _mode(provider, request.organization),
+        "in_plan": allows(request.organization.id, "sso"),
         "domains": [(each, domains.record_name(each), domains.record_value(each)) for each in known],
         "typed": typed or _stored(provider),
         "errors": errors or {},

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from tenants import audit, encryption, rights
+from tenants.billing.subscriptions import demand
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
 from tenants.permissions import Actor, require
@@ -61,9 +62,13 @@ def connect(*, connection: Connection, by: Actor) -> SsoProvider:
 
     Raises:
         Invalid: Something is missing; beside its field.
+        LimitReached: It would be the first one, and the plan has no log-in of this kind.
     """
     require(by, "sso.edit")
-    provider = _locked(by) or SsoProvider(organization_id=by.organization_id)
+    known = _locked(by)
+    if known is None:
+        demand(by.organization_id, "sso")
+    provider = known or SsoProvider(organization_id=by.organization_id)
     _check(connection, provider)
     changed = [
         name
@@ -132,6 +137,7 @@ def switch(*, enabled: bool, required: bool, by: Actor) -> None:
 
     Raises:
         Conflict: No domain is verified, or a demand would lock people out: the connection was not tested.
+        LimitReached: It would open or demand what the plan has not. What is open already stays so.
     """
     provider = _own(by)
     if enabled and not domains.verified_names():
@@ -141,6 +147,8 @@ def switch(*, enabled: bool, required: bool, by: Actor) -> None:
     before = (provider.enabled, Organization.objects.get(id=by.organization_id).requires_sso)
     if before == (enabled, required):
         return
+    if (enabled, required) > before:
+        demand(by.organization_id, "sso")
     provider.enabled = enabled
     provider.save(update_fields=["enabled"])
     Organization.objects.filter(id=by.organization_id).update(requires_sso=required)
