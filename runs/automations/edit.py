@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -52,7 +53,7 @@ def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> 
     """
     wanted = checked(wanted)
     _check_action(wanted, by)
-    new = automation is None
+    new, before = automation is None, _told(automation)
     if automation is None:
         if in_workspace(by).count() >= MAX_AUTOMATIONS:
             raise Conflict(f"A workspace has {MAX_AUTOMATIONS} automations at most. Delete one first.")
@@ -67,9 +68,18 @@ def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> 
             automation.save(force_insert=new)
     except IntegrityError as error:
         raise Invalid("An automation of this name exists.", fields={"name": "Choose another name."}) from error
-    record(by, "automation.created" if new else "automation.updated", automation)
+    changes = {"from": before, "to": _told(automation)} if before else _told(automation)
+    record(by, "automation.created" if new else "automation.updated", automation, details=changes)
     live.changed(workspace_id=automation.workspace_id, what="automations")
     return automation, new
+
+
+def _told(automation: Automation | None) -> dict[str, Any]:
+    """What the trail keeps of one: when it fires, and who is told by what. Its texts may be long and are left out."""
+    if automation is None:
+        return {}
+    action = {name: value for name, value in automation.action.items() if name in {"block", "to"}}
+    return {"name": automation.name, "enabled": automation.enabled, "trigger": automation.trigger, "action": action}
 
 
 def _check_action(wanted: Wanted, by: Actor) -> None:

@@ -322,6 +322,17 @@ def test_changes_are_audited(acme: Company) -> None:
         ]  # fmt: skip
 
 
+def test_the_trail_says_to_whom_an_automation_was_turned(acme: Company, alice: Any, bob: Any) -> None:
+    from tenants.models import AuditEntry
+
+    automation = automate(acme)
+    turned = Wanted(name="Failures", trigger=Trigger(events=["flow-run.failed"]), action=Action(to=[bob.email]))
+    with acme.scope():
+        edit.save(turned, by=acme.actor(), automation=automation)
+        details = AuditEntry.objects.get(action="automation.updated").details
+    assert (details["from"]["action"]["to"], details["to"]["action"]["to"]) == ([alice.email], [bob.email])
+
+
 def test_every_event_has_words(acme: Company) -> None:
     from runs.automations import wording
 
