@@ -17,6 +17,7 @@ from orchestrator.wire import AgentLine, Load, clean_text
 from runs import events, live
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
 from runs.models.definitions import CONNECTED_WITHIN
+from tenants import audit
 from tenants.errors import Invalid, NotFound
 from tenants.models import Workspace
 from tenants.organizations import furnishes
@@ -29,8 +30,11 @@ MAX_LINES = 100  # of one heartbeat
 KEPT_LINES = 2_000
 
 
-def create_pool(*, workspace: Workspace, name: str) -> WorkPool:
+def create_pool(*, workspace: Workspace, name: str, by: Actor | None = None) -> WorkPool:
     """Make a pool and its default queue.
+
+    Args:
+        by: Who wants it; nobody where it comes with its workspace, whose own entry in the audit trail tells of both.
 
     Raises:
         Invalid: The name is empty, too long or taken.
@@ -45,6 +49,8 @@ def create_pool(*, workspace: Workspace, name: str) -> WorkPool:
     except IntegrityError as error:
         raise Invalid("A pool of this name exists.", fields={"name": "Choose another name."}) from error
     WorkQueue.objects.create(**own, pool=pool, name=DEFAULT)
+    if by:
+        audit.record(by, "pool.created", pool, name=pool.name)
     return pool
 
 

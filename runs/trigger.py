@@ -89,7 +89,9 @@ def create_runs(
     if len(inserted) < len(fresh):  # Somebody else used a key in this moment.
         known |= _known_by_key([row for row in fresh if row.id not in inserted], by)
     by_key = {row.idempotency_key: row for row in fresh if row.idempotency_key} | known
-    _announce([row for row in fresh if row.id in inserted])
+    made = [row for row in fresh if row.id in inserted]
+    _announce(made)
+    _record(made, by, origin)
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
 
 
@@ -205,6 +207,13 @@ def _known_by_key(rows: list[FlowRun], by: Actor) -> dict[str | None, FlowRun]:
 
 def _first_of_each_key(rows: list[FlowRun]) -> list[FlowRun]:
     return list({row.idempotency_key or row.id: row for row in reversed(rows)}.values())[::-1]
+
+
+def _record(rows: list[FlowRun], by: Actor, origin: str) -> None:
+    """Tell the trail of what people and keys asked for: one entry for the whole set. Schedules and runs do as told."""
+    if rows and by.kind in {"user", "key"}:
+        told = {"origin": origin, "deployment": str(rows[0].deployment_id), "count": len(rows)}
+        audit.record(by, "run.triggered", rows[0], name=rows[0].name, details=told)
 
 
 def _announce(rows: list[FlowRun]) -> None:

@@ -29,7 +29,8 @@ class WorkPools(TenantView):
 
     def post(self, request: Request) -> HttpResponse:
         workspace = Workspace.objects.get(id=self.actor.workspace_id)
-        return answer(_pool(agents.create_pool(workspace=workspace, name=read(request, PoolInput).name)), status=201)
+        pool = agents.create_pool(workspace=workspace, name=read(request, PoolInput).name, by=self.actor)
+        return answer(_pool(pool), status=201)
 
 
 def _pool(pool: WorkPool) -> dict:

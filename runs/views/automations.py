@@ -73,7 +73,7 @@ def _automation(request: Any, id: UUID) -> dict[str, Any]:
     }
 
 
-@workspace_page("automations.edit")
+@workspace_page({"GET": "automations.edit", "POST": "automations.edit"})
 def edit(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
     """The form of a new automation, or of this one."""
     automation = operations.find(request.actor, id=id) if id else None

@@ -240,11 +240,11 @@ def test_a_cursor_of_another_tenant_shows_nothing_of_it(acme: Company, api: Api,
     assert eve_api.get("/flow-runs", cursor=cursor).json() == {"items": [], "next": None}
 
 
-def test_a_trigger_asks_the_database_five_times(acme: Company, api: Api, django_assert_max_num_queries) -> None:
-    """Tenant, deployment, retention, run, address of the portal; three more are of the test's savepoint."""
+def test_a_trigger_asks_the_database_six_times(acme: Company, api: Api, django_assert_max_num_queries) -> None:
+    """Tenant, deployment, retention, run, audit, address of the portal; three more are of the test's savepoint."""
     body = {"deployment": str(deploy(acme).id)}
     api.post("/flow-runs", body)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         assert api.post("/flow-runs", body).status_code == 201
 
 

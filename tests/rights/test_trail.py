@@ -1,0 +1,137 @@
+"""Each change of a person or key stands in the audit trail: every route that writes is asked, then an entry looked for.
+
+A new route that writes fails here until it leaves an entry, or says why it needs none.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from runs.models import JournalQuarantine
+from tenants.models import AuditEntry, Invitation, Membership
+from tests.cast import Api, Company, person
+from tests.rights.test_matrix import APIS, declared, quiet, things, world  # noqa: F401
+from tests.runs.test_automations_api import BODY as AUTOMATION
+from tests.runs.test_quarantine_page import kept
+from tests.server.test_eve import PAGES, Thing, address, body
+
+pytestmark = pytest.mark.django_db
+SAFE = {"GET", "HEAD", "OPTIONS"}
+
+# What is no decision of anybody about what there is, or is tried elsewhere, where the other side of the wire stands.
+WITHOUT_ENTRY = {
+    "api-agent-claim": "an agent's work: the run's own history tells of it",
+    "api-agent-ended": "an agent's work: the run's own history tells of it",
+    "api-agent-heartbeat": "an agent's work: many times a minute",
+    "api-agents": "an agent says that it is there; its page tells when",
+    "api-journal": "a run's work: the journal is its own record",
+    "api-bundle": "code under its own hash; the deployment that names it leaves the entry",
+    "organization-sso": "asks the provider: tests/tenants/sso/test_page.py",
+    "organization-sso-domain-check": "asks the DNS: tests/tenants/sso/test_page.py",
+}
+
+MAIL = {"name": "told", "events": "flow-run.failed", "tell": "mail", "to": "alice@acme.example", "most_per_minute": "5"}
+
+# What a route takes instead of what most of them take.
+FORMS: dict[str, dict[str, Any]] = {
+    "automation-edit": MAIL,
+    "automation-new": MAIL,
+    "block": {"version": "1", "p.value": "another", "description": ""},
+    "block-new": {"version": "0", "name": "told", "p.value": "sesame"},
+    "organization-billing-limit": {"limit": "50000", "at_limit": "stop", "under_way": "finish"},
+    "organization-billing-plan": {"plan": "pro"},
+    "organization-delete": {"typed": "acme"},
+    "organization-invite": {"email": "nora@north.example", "role": "member"},
+    "organization-key-new": {"name": "told", "workspace": "main", "kind": "personal", "role": "viewer", "days": "90"},
+    "organization-person": {"role": "admin"},
+    "organization-settings": {"name": "Acme & Co", "slug": "acme"},
+    "organization-sso-domains": {"domain": "acme-two.example"},
+    "organization-sso-newcomers": {"role": "billing"},
+    "organization-sso-switch": {"mode": "on"},
+    "workspace-delete": {"typed": "main"},
+    "workspace-people": {"email": "bob@acme.example", "role": "viewer"},
+    "workspace-settings": {"name": "Renamed", "slug": "main"},
+}
+BODIES: dict[str, dict[str, Any]] = {
+    "api-automation": AUTOMATION,
+    "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
+    "api-work-pools": {"name": "told"},
+}
+QUERY = {"block-new": "?type=secret"}
+OF_PEOPLE = ("organization-person", "organization-hand-over")
+BEFORE = {"automation-resume": "automation-pause"}
+
+
+@pytest.fixture
+def full(acme: Company, api: Api, bob: Any, world: dict, settings: Any) -> dict:  # noqa: F811
+    """The world, with what some routes need to have something to do: Bob is a member, Olga a second owner."""
+    settings.BILLING = True
+    kept(api)
+    with acme.scope():
+        Invitation.objects.update(sent_at=Invitation.objects.get().sent_at - timedelta(hours=1))
+        Membership.objects.create(organization=acme.organization, user=person("olga@acme.example"), role="owner")
+    return world | {name: {"id": Thing(bob.id, None)} for name in world if name.startswith(OF_PEOPLE)}
+
+
+def entries(company: Company) -> int:
+    with company.scope():
+        return AuditEntry.objects.count()
+
+
+def silent(company: Company, ask: Any, name: str, method: str) -> str:
+    """What is wrong with a write: it was refused, or has left no entry. What it changed is undone."""
+    with transaction.atomic():
+        if name in BEFORE:
+            ask(BEFORE[name], "POST")
+        before = entries(company)
+        response = ask(name, method)
+        told = entries(company) - before
+        transaction.set_rollback(True)
+    if response.status_code >= 400:
+        return f"{method} {name} answers {response.status_code}: {response.content[-300:]!r}"
+    return "" if told else f"{method} {name} ({response.status_code}) leaves no entry in the audit trail"
+
+
+def writes(routes: list[str]) -> list[tuple[str, str]]:
+    return [(name, method) for name in routes for method in declared(name) if method not in SAFE]
+
+
+def failures(company: Company, ask: Any, routes: list[str]) -> list[str]:
+    asked = [(name, method) for name, method in writes(routes) if name not in WITHOUT_ENTRY]
+    return [problem for name, method in asked if (problem := silent(company, ask, name, method))]
+
+
+def test_each_write_by_a_page_is_told(acme: Company, alice: Any, browse: Any, full: dict) -> None:
+    data = {key: value for key, value in body(full).items() if isinstance(value, str | int)} | {"overlap": "0"}
+    with acme.scope():
+        data["id"] = str(JournalQuarantine.objects.get().id)
+
+    def ask(name: str, method: str) -> Any:
+        path = address(name, full, "acmes") + QUERY.get(name, "")
+        return browse(alice).post(path, FORMS.get(name, data))
+
+    wrong = failures(acme, ask, PAGES)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_write_by_the_api_is_told(acme: Company, full: dict) -> None:
+    api = Api(acme.key("owner", "owner"))
+
+    def ask(name: str, method: str) -> Any:
+        data = json.dumps(BODIES.get(name, body(full))) if method != "DELETE" else ""
+        path = address(name, full, "acmes")
+        return api.client.generic(method, path, data=data, content_type="application/json")
+
+    wrong = failures(acme, ask, APIS)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_exceptions_are_routes_that_write() -> None:
+    known = {name for name, _ in writes([*PAGES, *APIS])}
+    assert not WITHOUT_ENTRY.keys() - known
+    assert not (FORMS.keys() | BODIES.keys() | BEFORE.keys()) - known
