@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.timezone import now
 
 from orchestrator.wire import clean_text
+from tenants import mail
 from tenants.audit import record
 from tenants.billing.models import BillingAccount
 from tenants.errors import Invalid
@@ -74,6 +77,15 @@ def _save(by: Actor, values: dict) -> BillingAccount:
         organization_id=by.organization_id, defaults=values | {"updated_at": now()}
     )
     return row
+
+
+def tell_of_money(organization_id: UUID, subject: str, text: str, *, key: str) -> None:
+    """Mail those who pay, each once for a key, where the installation can send mail."""
+    if not settings.MAIL_CONFIGURED:
+        return
+    for to in told_of_money(organization_id):
+        own = f"{key}:{sha256(to.encode()).hexdigest()}"  # An address may be longer than a key.
+        mail.send(organization_id=organization_id, to=to, subject=subject, text=text, key=own)
 
 
 def told_of_money(organization_id: UUID) -> list[str]:

@@ -1,4 +1,4 @@
-"""Payment by hand: the invoice is mailed with its terms, and somebody notes when it was paid."""
+"""Payment by hand: the invoice was mailed with its terms (`invoice_mail.py`), and somebody notes when it was paid."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def portal_url(organization_id: UUID) -> str | None:
 
 
 def charge(invoice: Invoice) -> str:
-    """The invoice itself is the request."""
+    """The invoice itself is the request, and its mail left when the month was closed."""
     return f"{invoice.label} by bank transfer"

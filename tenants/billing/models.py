@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.utils.timezone import now
 
 from tenants.owned import TenantOwned
+
+PAYABLE_WITHIN = timedelta(days=14)
 
 
 class UsageDay(TenantOwned):
@@ -137,6 +141,11 @@ class Invoice(TenantOwned):
     def label(self) -> str:
         """The number as people quote it."""
         return f"INV-{self.number:06d}"
+
+    @property
+    def due_at(self) -> datetime:
+        """Until when it is to be paid."""
+        return self.issued_at + PAYABLE_WITHIN
 
 
 class Credit(TenantOwned):

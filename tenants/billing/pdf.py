@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +19,6 @@ from tenants.billing.plans import plans
 LEFT, RIGHT, TOP, BOTTOM = 56.0, A4[0] - 56.0, A4[1] - 64.0, 72.0
 INK, SECOND, LINE = HexColor("#14171c"), HexColor("#474e59"), HexColor("#e5e7eb")
 LEADING = 14.0
-DUE_AFTER = timedelta(days=14)
 COLUMNS = (LEFT, LEFT + 285, LEFT + 390, RIGHT)  # text, quantity (right), unit price (right), amount (right)
 
 
@@ -133,7 +131,7 @@ class _Sheet:
 
     def _foot(self) -> None:
         usage = self.invoice.usage
-        due = self.invoice.issued_at + DUE_AFTER
+        due = self.invoice.due_at
         self._text(LEFT, f"{usage['task_runs']:,} task runs in {Month(self.invoice.month).label}.", ink=SECOND)
         self._down()
         if self.invoice.total:

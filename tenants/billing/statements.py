@@ -13,6 +13,7 @@ from django.utils.timezone import now
 from tenants import outbox
 from tenants.audit import record
 from tenants.billing.accounts import account_of
+from tenants.billing.invoice_mail import mail_invoice
 from tenants.billing.limits import used_in
 from tenants.billing.models import Credit, Invoice
 from tenants.billing.months import Month
@@ -76,6 +77,7 @@ def close_month(organization_id: UUID, month: Month) -> Invoice | None:
     )  # fmt: skip
     details = {"month": str(month), "total": str(invoice.total)}
     record(billing_actor(organization_id), "invoice.closed", invoice, name=invoice.label, details=details)
+    mail_invoice(invoice)
     outbox.post(organization_id=organization_id, kind="invoice", payload={"id": str(invoice.id)}, key=str(invoice.id))
     return invoice
 

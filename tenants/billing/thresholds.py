@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from tenants import mail
-from tenants.billing.accounts import told_of_money
+from tenants.billing.accounts import tell_of_money
 from tenants.billing.limits import Limit, limit_of, used_in
 from tenants.billing.models import ThresholdTold
 from tenants.billing.months import Month
@@ -36,17 +35,13 @@ def tell(organization_id: UUID, month: Month) -> int | None:
 
 
 def _mail(organization_id: UUID, month: Month, limit: Limit, used: int, percent: int) -> None:
-    if not settings.MAIL_CONFIGURED:
-        return
     organization = Organization.objects.get(id=organization_id)
     subject = f"{organization.name} has used {percent} % of its task runs of {month.label}"
     text = (
         f"{organization.name} has used {used:,} of {limit.task_runs:,} task runs in {month.label}.\n\n"
         f"{consequence(limit, percent)}\n\n{settings.PUBLIC_URL}/o/{organization.slug}/billing\n"
     )
-    for to in told_of_money(organization_id):
-        key = f"threshold:{month}:{percent}:{to}"
-        mail.send(organization_id=organization_id, to=to, subject=subject, text=text, key=key)
+    tell_of_money(organization_id, subject, text, key=f"threshold:{month}:{percent}")
 
 
 def consequence(limit: Limit, percent: int) -> str:

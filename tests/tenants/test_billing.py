@@ -23,9 +23,10 @@ from tenants.billing.plans import plans
 from tenants.billing.statements import close_month, give_credit, mark_paid, statement
 from tenants.billing.subscriptions import Period, change_plan, plan_of
 from tenants.errors import Conflict, Invalid
-from tenants.models import AuditEntry, Organization, OutboxMessage
+from tenants.models import AuditEntry, Membership, Organization, OutboxMessage
 from tenants.permissions import Actor
-from tests.cast import Company
+from tenants.tasks import deliver_messages
+from tests.cast import Company, person
 from tests.pdf import text_of
 from tests.threads import at_once
 
@@ -198,6 +199,10 @@ def close(company: Company) -> Invoice | None:
         return close_month(company.organization.id, MAY)
 
 
+def deliver(company: Company) -> None:
+    deliver_messages(str(company.organization.id))
+
+
 @pytest.mark.django_db
 def test_a_month_is_closed_once_with_its_lines_and_the_customer_of_that_day(owing: Company) -> None:
     invoice = close(owing)
@@ -260,13 +265,75 @@ def test_nothing_is_owed_on_the_free_plan(acme: Company, billing: None, clock: C
 
 @pytest.mark.django_db
 def test_the_tick_closes_everybody_and_hands_over_to_the_provider(owing: Company) -> None:
-    from tenants.tasks import deliver_messages
-
     [invoice] = close_all(MAY)
     assert close_all(MAY) == []
-    deliver_messages(str(owing.organization.id))
+    deliver(owing)
     with owing.scope():
         assert Invoice.objects.get(id=invoice.id).payment == "INV-000001 by bank transfer"
+
+
+@pytest.mark.django_db
+def test_an_invoice_is_mailed_once_to_those_who_pay(owing: Company, settings: Any, mailoutbox: list) -> None:
+    settings.MAIL_CONFIGURED, settings.PUBLIC_URL = True, "https://portal.example"
+    for email, role in (("money@acme.example", "billing"), ("member@acme.example", "member")):
+        with owing.scope():
+            Membership.objects.create(organization=owing.organization, user=person(email), role=role)
+    close(owing)
+    assert mailoutbox == []
+    close(owing)
+    deliver(owing)
+    deliver(owing)
+    assert sorted(mail.to[0] for mail in mailoutbox) == ["alice@acme.example", "money@acme.example"]
+    assert {mail.subject for mail in mailoutbox} == {"Invoice INV-000001 of May 2026 for Acme: 115.53 USD"}
+    for told in (
+        "To pay: 115.53 USD",
+        "Payable by: 15 June 2026",
+        "https://portal.example/o/acme/billing/invoices/1.pdf",
+    ):
+        assert told in mailoutbox[0].body
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["invoices@acme.example", f"{'i' * 64}@{'.'.join(['a' * 50] * 3)}.example"])
+def test_the_billing_address_gets_the_invoice_alone(
+    owing: Company, settings: Any, mailoutbox: list, address: str
+) -> None:
+    settings.MAIL_CONFIGURED = True
+    with owing.scope():
+        edit_details(company="", address="", tax_id="", email=address, by=owner(owing))
+        give_credit(amount=Decimal(500), reason="sorry", by=owner(owing))
+    close_all(MAY)
+    deliver(owing)
+    [mail] = mailoutbox
+    assert mail.to == [address]
+    assert "To pay: 0.00 USD\nCredits have covered it" in mail.body
+
+
+@pytest.mark.django_db
+def test_no_mail_leaves_for_a_month_that_could_not_be_closed(
+    owing: Company, settings: Any, mailoutbox: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MAIL_CONFIGURED = True
+
+    def fails(**message: Any) -> Any:
+        if message["kind"] == "invoice":
+            raise RuntimeError("no luck")
+        return posted(**message)
+
+    posted = statements.outbox.post
+    monkeypatch.setattr(statements.outbox, "post", fails)
+    assert close_all(MAY) == []
+    monkeypatch.undo()
+    deliver(owing)
+    assert mailoutbox == []
+
+
+@pytest.mark.django_db
+def test_a_month_is_closed_where_no_mail_can_be_sent(owing: Company, settings: Any) -> None:
+    settings.MAIL_CONFIGURED = False
+    assert close(owing) is not None
+    with owing.scope():
+        assert not OutboxMessage.objects.filter(kind="mail").exists()
 
 
 @pytest.mark.django_db(transaction=True)
