@@ -94,7 +94,8 @@ def _names(rows: list[dict[str, Any]]) -> Any:
 def forecast(organization_id: UUID, month: Month, used: int) -> Forecast | None:
     """What the open month leads to; None for a closed one, or before a whole day was seen.
 
-    Each day that is left is expected as the mean of the last 28; the range is twice the deviation of such a sum.
+    Each day that is left, and what is left of today, is expected as the mean of the last 28; the range is twice the
+    deviation of such a sum.
     """
     today = now().date()
     if Month.of(today) != month:
@@ -106,7 +107,7 @@ def forecast(organization_id: UUID, month: Month, used: int) -> Forecast | None:
         return None
     first = min(sums)
     seen = [int(sums.get(first + timedelta(days=number), 0)) for number in range((today - first).days)]
-    left = month.days - today.day
+    left = (month.end - now()) / timedelta(days=1)
     expected = used + round(fmean(seen) * left)
     spread = round(2 * pstdev(seen) * left**0.5)
     return Forecast(expected, max(expected - spread, used), expected + spread)
