@@ -141,7 +141,7 @@ _ORGANIZATION_MENU = [
     ("organization-keys", "Keys", "key", "organization_view"),
     ("organization-sso", "Company log-in", "gate", "sso_edit"),
     ("organization-audit", "Audit", "audit", "audit_view"),
-    ("organization-admin", "Admin", "hub", "admin_use"),
+    ("organization-admin", "Admin", "sliders", "admin_use"),
     ("organization-settings", "Settings", "gear", "organization_view"),
 ]
 
