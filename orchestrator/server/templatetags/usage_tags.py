@@ -93,7 +93,8 @@ def limit_bar(used: int, limit: int) -> SafeString:
     return format_html(
         '<svg class="limit-bar" width="100%" height="14" aria-hidden="true"><rect class="fill-none" width="100%" '
         'height="6" y="4" rx="3"/><rect class="fill-{}" width="{}%" height="6" y="4" rx="3"/>'
-        '<rect class="threshold" x="50%" width="2" height="14"/><rect class="threshold" x="80%" width="2" height="14"/></svg>',
+        '<rect class="threshold" x="50%" width="2" height="14"/>'
+        '<rect class="threshold" x="80%" width="2" height="14"/></svg>',
         tone,
         f"{share:.1f}",
     )
