@@ -6,24 +6,40 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from playwright.sync_api import expect
 
 from runs import admission
-from runs.usage import closing
+from runs.deployments import DeploymentRequest, deploy
+from runs.models import FlowRun
 from runs.usage.rollup import roll_up
-from tenants.billing import statements
+from tenants.billing.models import Invoice, Subscription, UsageDay
 from tenants.billing.months import Month
 from tests.browser.conftest import Portal
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.pdf import text_of
-from tests.runs.work import deploy
 
 FREE = 3
+FLOW = """
+from orchestrator import flow, task
+
+@task
+def load(number):
+    return number
+
+@flow
+def etl():
+    return [load(number) for number in range(2)]
+"""
 PATIENCE = 30.0  # seconds; a limit is looked up every five
 
 
@@ -35,24 +51,59 @@ def _billing(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.BILLING, settings.FREE_TASK_RUNS = True, FREE
 
 
-def cli(portal: Portal, key: str) -> subprocess.CompletedProcess:
-    """What a person sees who triggers a run by hand."""
+def deployed(company: Company, folder: Path) -> Any:
+    """A deployment that does two tasks."""
+    (folder / "flows.py").write_text(FLOW)
+    source = {"type": "path", "path": str(folder)}
+    wanted = DeploymentRequest(flow="etl", name="nightly", entrypoint="flows.py:etl", source=source)
+    with company.scope():
+        return deploy(wanted, by=company.actor())[0]
+
+
+def terminal(portal: Portal, key: str, *words: str) -> dict[str, Any]:
+    """What a person types, with a key."""
     root = portal.root.partition("/o/")[0]
     known = {**os.environ, "ORCHESTRATOR_API_URL": f"{root}/api/v1", "ORCHESTRATOR_API_KEY": key}
-    command = [sys.executable, "-m", "orchestrator.cli", "deployment", "run", "etl/nightly"]
-    return subprocess.run(command, env=known, capture_output=True, text=True, timeout=60, check=False)
+    return {"args": [sys.executable, "-m", "orchestrator.cli", *words], "env": known}
 
 
-def test_from_the_last_free_run_to_the_invoice(
-    portal: Portal, acme: Company, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def cli(portal: Portal, key: str) -> subprocess.CompletedProcess:
+    """What a person sees who triggers a run by hand."""
+    typed = terminal(portal, key, "deployment", "run", "etl/nightly")
+    return subprocess.run(**typed, capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def agent(portal: Portal, key: str, folder: Path) -> Iterator[None]:
+    """An agent at work, until the end of the block."""
+    typed = terminal(portal, key, "agent", "start")
+    typed["env"]["ORCHESTRATOR_HOME"] = str(folder / "state")
+    with (folder / "agent.log").open("wb") as log:
+        running = subprocess.Popen(**typed, stdout=log, stderr=log, cwd=folder)
+        try:
+            yield
+        finally:
+            running.terminate()
+            running.wait(30)
+
+
+def it_is_later(company: Company) -> Month:
+    """What was used and agreed is of the month before the last one now."""
+    month = Month.of(datetime.now(UTC)).former.former
+    with company.scope():
+        UsageDay.objects.update(day=month.first)
+        Subscription.objects.update(begins_at=month.start)
+    return month
+
+
+def test_from_the_last_free_run_to_the_invoice(portal: Portal, acme: Company, api: Api, tmp_path: Path) -> None:
     page, key = portal.page, acme.key("cli")
-    deployment = deploy(acme)
+    deployment = deployed(acme, tmp_path)
     billing = portal.root.removesuffix(f"{acme.workspace.slug}/") + "billing"
 
     # The plan is used up.
     journal = Journal(api)
-    journal.send(journal.begin(), *(journal.task() for _ in range(FREE)), journal.state("COMPLETED"))
+    journal.send(journal.begin(), *(journal.task() for _ in range(FREE)))
     roll_up()
     portal.page.goto(billing)
     expect(page.get_by_text(f"{FREE} of {FREE} task runs")).to_be_visible()
@@ -69,6 +120,9 @@ def test_from_the_last_free_run_to_the_invoice(
     expect(page.get_by_text("are used up")).to_be_visible()
     portal.complaints.clear()  # The browser's own note of the status 402.
 
+    # What is under way goes on.
+    assert journal.send(journal.task(), journal.state("COMPLETED"))["rejected"] == []
+
     # From the refusal to the larger plan.
     page.get_by_role("link", name="Change plan or limit").click()
     page.get_by_role("button", name="Upgrade to Pro").first.click()
@@ -81,12 +135,22 @@ def test_from_the_last_free_run_to_the_invoice(
         assert "are used up" in done.stderr + done.stdout
     assert done.returncode == 0, done.stderr
 
+    # And an agent does them.
+    with acme.scope():
+        run = FlowRun.objects.get(deployment=deployment)
+    with agent(portal, acme.key("agent", "agent"), tmp_path):
+        portal.open(f"runs/{run.id}")
+        expect(page.get_by_text("Completed").first).to_be_visible(timeout=PATIENCE * 1_000)
+    with acme.scope():
+        assert FlowRun.objects.get(id=run.id).state_type == "COMPLETED"
+
     # The month is over, and on paper.
-    month = Month.of(datetime.now(UTC))
-    for module in (closing, statements):
-        monkeypatch.setattr(module, "now", lambda: month.end + timedelta(hours=1))
     roll_up()
-    [invoice] = closing.close_all(month)
+    month, said = it_is_later(acme), StringIO()
+    call_command("close_month", str(month), stdout=said)
+    with acme.scope():
+        invoice = Invoice.objects.get()
+    assert said.getvalue() == f"{invoice.label}  {month}  {invoice.total} USD\n"
     page.goto(billing)
     expect(page.get_by_text(invoice.label)).to_be_visible()
     address = page.get_by_role("link", name=f"PDF of {invoice.label}").get_attribute("href")
