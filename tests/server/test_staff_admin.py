@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from blocks.models import Block
+from blocks.models import Block, Variable
 from orchestrator.ids import uuid7
 from tenants.models import AuditEntry, Membership, OutboxMessage, Workspace
 from tests.cast import PASSWORD, Api, Company, person
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.django_db
 SECRET, DATA, PARAMETER, MAIL = "planted-secret", "planted-data", "planted-parameter", "planted-mail"
 MODELS = [
     "tenants/organization", "tenants/workspace", "tenants/membership", "tenants/user", "runs/deployment", "runs/agent",
-    "blocks/block", "tenants/auditentry", "tenants/outboxmessage",
+    "blocks/block", "blocks/variable", "tenants/auditentry", "tenants/outboxmessage",
 ]  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def things(acme: Company, api: Api) -> dict[str, Any]:
     """One of each model, by its address."""
     credentials = {"aws_access_key_id": DATA, "aws_secret_access_key": SECRET}
     assert api.put("/blocks/aws-credentials/prod", {"data": credentials}).status_code == 201
+    assert api.put("/variables/region", {"value": {"name": DATA}, "tags": ["geo"]}).status_code == 201
     deployment = deploy(acme, parameters={"token": PARAMETER}, job_variables={"env": {"TOKEN": PARAMETER}})
     by = agent(acme, "box")
     with acme.scope():
@@ -57,6 +60,7 @@ def things(acme: Company, api: Api) -> dict[str, Any]:
             "runs/deployment": deployment.id,
             "runs/agent": by.id,
             "blocks/block": Block.objects.get().id,
+            "blocks/variable": Variable.objects.get().id,
             "tenants/auditentry": AuditEntry.objects.order_by("at").first().id,
             "tenants/outboxmessage": failed.id,
         }
@@ -83,6 +87,8 @@ def test_staff_see_what_there_is_and_nothing_of_what_it_holds(staff: Client, thi
         assert answer.status_code == 200, page
         assert not [each for each in (SECRET, DATA, PARAMETER, MAIL) if each in text], page
     assert "prod" in staff.get("/admin/blocks/block/").content.decode()
+    variables = staff.get("/admin/blocks/variable/").content.decode()
+    assert not [each for each in ("region", "geo", "Main") if each not in variables]
     assert "no such host" in staff.get("/admin/tenants/outboxmessage/").content.decode()
     assert "block.created" in staff.get("/admin/tenants/auditentry/?q=acme").content.decode()
 
@@ -130,6 +136,15 @@ def test_every_look_is_told_where_it_belongs(acme: Company, globex: Company, sta
     assert trail(globex) == []
     staff.get(f"/admin/tenants/user/{acme.owner.id}/change/")
     assert trail(acme)[-1][2] == {"things": ["user"], "names": ["alice@acme.example"], "count": 1}
+
+
+def test_the_value_of_a_variable_is_not_even_read(staff: Client, things: dict, settings: Any) -> None:
+    with CaptureQueriesContext(connections[settings.STAFF_DATABASE]) as seen:
+        for page in ("", f"{things['blocks/variable']}/change/"):
+            assert staff.get(f"/admin/blocks/variable/{page}").status_code == 200
+    asked = [query["sql"] for query in seen if '"variable"' in query["sql"]]
+    assert asked
+    assert not [statement for statement in asked if '"value"' in statement]
 
 
 def test_staff_make_change_and_delete_nothing_else(acme: Company, staff: Client, things: dict) -> None:

@@ -16,13 +16,11 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 
-from blocks.models import Block
+from blocks.models import Block, Variable
 from orchestrator.server.admin.site import Managed, RefusableForm, Site, column
 from runs.models import Agent, Deployment
 from tenants import staff
 from tenants.models import AuditEntry, Membership, Organization, OutboxMessage, User, Workspace
-
-COUNTED = (Workspace, Membership, Deployment, Agent, Block)
 
 AuditEntry._meta.verbose_name_plural = "audit entries"  # A word of this site; in the model it would be a migration.
 
@@ -33,7 +31,8 @@ class StaffSite(Site):
     sections = (
         ("Organizations", ((Organization, "domain"), (Workspace, "folder"), (Membership, "badge"))),
         ("People", ((User, "person"),)),
-        ("Work", ((Deployment, "rocket_launch"), (Agent, "dns"), (Block, "deployed_code"))),
+        ("Work", ((Deployment, "rocket_launch"), (Agent, "dns"))),
+        ("Settings", ((Block, "deployed_code"), (Variable, "data_object"))),
         ("Records", ((AuditEntry, "history"), (OutboxMessage, "outgoing_mail"))),
     )
 
@@ -244,6 +243,18 @@ class Blocks(Watched):
     shown = ("organization", "workspace", "type", "name", "version", "created_at", "updated_at", "updated_by")
 
 
+class Variables(Watched):
+    """Names and tags. Values are not asked for: not even by the database."""
+
+    list_display = ("name", "tags", "workspace", "organization", "updated_at")
+    list_select_related = ("organization", "workspace")
+    ordering = ("-updated_at", "id")
+    shown = ("organization", "workspace", "name", "tags", "created_at", "updated_at", "updated_by")
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("value")
+
+
 class AuditEntries(Watched):
     """The trail of one organization, which is searched for first: all of them in one order would be sorted anew."""
 
@@ -286,6 +297,7 @@ for _model, _managed in (
     (Deployment, Deployments),
     (Agent, Agents),
     (Block, Blocks),
+    (Variable, Variables),
     (AuditEntry, AuditEntries),
     (OutboxMessage, OutboxFailures),
 ):
