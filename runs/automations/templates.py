@@ -14,14 +14,17 @@ from functools import lru_cache, wraps
 from itertools import islice
 from typing import Any
 
-from jinja2 import Undefined, nodes
+from jinja2 import Undefined, nodes, pass_eval_context
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
+from jinja2.filters import do_round, do_tojson
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_SOURCE = 4_000  # characters
 MAX_TEXT = 16 << 10  # characters
+MAX_VALUE = 1 << 20  # characters in all that a list holds, before it becomes a text
+MAX_PLACES = 20  # of a number that is rounded
 MAX_SECONDS = 1.0
 MAX_LOOPS = 2  # within one another
 MAX_ROUNDS = 50  # of each
@@ -102,7 +105,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if not isinstance(obj, dict | list | tuple | str):
             return self.undefined(obj=obj, name=argument)
         try:
-            return obj[argument]
+            return _bounded(obj[argument])
         except (KeyError, IndexError, TypeError):
             return self.undefined(obj=obj, name=argument)
 
@@ -120,17 +123,39 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+def _measured(value: Any) -> Any:
+    """Bounded with all that is in it: a list may hold the same long text many times."""
+    pending, length = [_bounded(value)], 0
+    while pending:
+        each = pending.pop()
+        length += len(each) if isinstance(each, str) else 1
+        if length > MAX_VALUE:
+            raise SecurityError(f"A value has more than {MAX_VALUE:,} characters.")
+        if isinstance(each, list | tuple):
+            pending.extend(each)
+        elif isinstance(each, dict):
+            pending.extend(each.values())
+    return value
+
+
 def _with_bounds(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """Values are measured before a filter sees them: some do all their work in one step."""
+
     @wraps(filter)
     def bounded(*values: Any, **options: Any) -> Any:
+        for value in (*values, *options.values()):
+            _measured(value)
         return _bounded(filter(*values, **options))
 
     return bounded
 
 
 def _sandbox() -> _Sandbox:
-    found = _Sandbox(autoescape=False, keep_trailing_newline=False, undefined=Undefined, cache_size=0)
-    found.filters = {name: _with_bounds(found.filters[name]) for name in FILTERS} | {"join": _join, _FEW: _few}
+    found = _Sandbox(
+        autoescape=False, keep_trailing_newline=False, undefined=Undefined, cache_size=0, finalize=_measured
+    )
+    known = found.filters | {"round": _round, "tojson": _tojson}
+    found.filters = {name: _with_bounds(known[name]) for name in FILTERS} | {"join": _join, _FEW: _few}
     found.globals = {}
     return found
 
@@ -142,9 +167,22 @@ def _few(values: Any) -> list[Any]:
     return list(islice(values, MAX_ROUNDS)) if values else []
 
 
+def _round(value: Any, precision: Any = 0) -> Any:
+    """The usual way alone: the others calculate with ten to the power of the places."""
+    if not isinstance(precision, int) or abs(precision) > MAX_PLACES:
+        raise SecurityError(f"A number is rounded to {MAX_PLACES} places at most.")
+    return do_round(value, precision)
+
+
+@pass_eval_context
+def _tojson(context: Any, value: Any) -> Any:
+    """Without indentation, which may be of any width."""
+    return do_tojson(context, value)
+
+
 def _join(values: Any, between: str = "") -> str:
     """Measured before it is made: a long text between many values would fill the memory."""
-    parts, between = [str(value) for value in values][: MAX_TEXT + 1], str(between)
+    parts, between = [str(value) for value in _measured(values)][: MAX_TEXT + 1], str(_measured(between))
     if sum(map(len, parts)) + len(between) * len(parts) > MAX_TEXT:
         raise SecurityError(f"A value has more than {MAX_TEXT:,} characters.")
     return between.join(parts)

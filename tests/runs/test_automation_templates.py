@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -100,3 +103,57 @@ def test_no_template_makes_much_of_little(source: str) -> None:
 def test_a_good_template_has_no_problem() -> None:
     for source in ("", DEFAULT_SUBJECT, DEFAULT_BODY, "{{ flow }}: {{ message|default('-')|truncate(80) }}"):
         assert problem(source) == ""
+
+
+BOMBS = [
+    "{{ 1|round(3000000, 'floor') }}", "{{ 1|round(3000000, 'ceil') }}", "{{ 1|round(method='floor') }}",
+    "{{ 15|round(-3000000) }}", "{{ 1|round(precision=3000000) }}", "{{ 1.5|round(1e9) }}",
+    "{{ what|tojson(indent=30000000) }}", "{{ what|tojson(30000000) }}", "{{ what|tojson('x' + message) }}",
+    "{{ 10 ** 100000000 }}", "{{ 'x' * 1000000000 }}", "{{ [1] * 1000000000 }}", "{{ '%1000000000d' % 1 }}",
+    "{{ '%1000000000d'|format(1) }}", "{{ '{:1000000000}'.format(1) }}", "{{ message|center(1000000000) }}",
+    "{{ message|indent(1000000000) }}", "{{ message|wordwrap(1, wrapstring=message) }}", "{{ range(1000000000)|list }}",
+    "{{ message|replace('', message) }}", "{{ message|batch(1000000000, 'x')|list }}", "{{ message ~ message }}",
+    "{{ message|slice(1000000000)|list }}", "{{ message|map('upper')|list }}", "{{ message|list|sum }}",
+    "{{ message|ljust(1000000000) }}", "{{ 1e308|int }}", "{{ ('f' * 9)|int }}", "{{ message|pprint }}",
+    "{{ " + "9" * 3_900 + " }}", "{{ message|list|join(message) }}", "{{ message|filesizeformat }}",
+    "{{ [" + "what," * 700 + "] }}", "{{ [" + "what," * 700 + "]|tojson }}", "{{ [" + "what," * 700 + "]|upper }}",
+    "{{ [" + "what," * 700 + "]|join }}", "{{ [" + "what," * 700 + "]|string|length }}",
+    "{% for a in message %}{% for b in message %}{% if message" + "[::-1]" * 600 + " %}{% endif %}"
+    "{% endfor %}{% endfor %}",
+]  # fmt: skip
+IN_A_SMALL_PROCESS = """
+import json, resource, sys
+from runs.automations.templates import BadTemplate, render
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+one = {"headline": "x" * 500, "message": "m" * 2_000, "url": "https://x.example", "run": "quiet-otter"}
+kept = []
+for source in json.load(sys.stdin):
+    try:
+        kept.append(f"not refused: {render(source, {**one, 'what': [one] * 50})[:50]}")
+    except BadTemplate as error:
+        kept.append(str(error))
+json.dump([kept, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss], sys.stdout)
+"""
+
+
+def in_a_small_process(*sources: str) -> tuple[list[str], int]:
+    """What is said of templates, and how many KiB that took. Nothing that happens there stops the tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_SMALL_PROCESS], input=json.dumps(sources), capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    told, most = json.loads(done.stdout)
+    return told, most
+
+
+@pytest.mark.parametrize("source", BOMBS, ids=lambda source: source[:40])
+def test_a_bomb_is_refused_before_it_goes_off(source: str) -> None:
+    [told], most = in_a_small_process(source)
+    assert told
+    assert "not refused" not in told
+    assert most < 150 << 10
+
+
+def test_numbers_are_rounded_and_values_told_as_json() -> None:
+    assert render("{{ 2.675|round(1) }} {{ 15|round(-1) }} {{ 2.5|round }}", values()) == "2.7 20 2.0"
+    assert render("{{ [message, 1]|tojson }}", values()) == '["no such table", 1]'
