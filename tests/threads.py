@@ -10,14 +10,15 @@ TIMEOUT_SECONDS = 30.0
 def at_once(*calls: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> list[Any]:
     """Run the calls side by side; return their results in order, an exception in the place of a failed one's."""
     with ThreadPoolExecutor(max_workers=len(calls)) as pool:
-        futures = [pool.submit(_closing, call) for call in calls]
+        futures = [pool.submit(closing, call) for call in calls]
         return [future.exception(timeout) or future.result() for future in futures]
 
 
-def _closing(call: Callable[[], Any]) -> Any:
+def closing(call: Callable[..., Any], *values: Any) -> Any:
+    """Call it, and end the connections that it made."""
     from django.db import connections
 
     try:
-        return call()
+        return call(*values)
     finally:
         connections.close_all()

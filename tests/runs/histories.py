@@ -4,7 +4,9 @@ what is lost on the way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -99,11 +101,22 @@ class Holder:
         return journal.state("COMPLETED", run=id, name=name, run_count=self.runs[id], duration=10)
 
 
-class History:
-    """A company's runs while their journals arrive."""
+def apply(body: bytes, actor: Any) -> Answer:
+    """Receive a batch, in whatever process."""
+    from runs.ingest import apply_batch
 
-    def __init__(self, company: Company) -> None:
-        self.company, self.actor = company, company.actor()
+    return apply_batch(body, actor=actor)
+
+
+class History:
+    """A company's runs while their journals arrive.
+
+    Args:
+        elsewhere: Has another process call something (`tests/processes.py`).
+    """
+
+    def __init__(self, company: Company, elsewhere: Callable[..., Any]) -> None:
+        self.company, self.actor, self.elsewhere = company, company.actor(), elsewhere
         self.agent = work.agent(company)
         self.deployment = work.deploy(company, retries=5)
         self.holders: list[Holder] = []
@@ -138,12 +151,13 @@ class History:
     def send(self, writer: Writer, *, back: int, ahead: int, number: int) -> None:
         """A batch that begins somewhat before, or after, what was acked."""
         first = min(max(writer.acked - back + ahead, 0), len(writer.entries))
-        self._hear(writer, self._apply(writer.body(first, first + number)))
+        self._hear(writer, apply(writer.body(first, first + number), self.actor))
 
-    def send_twice_at_once(self, writer: Writer, number: int) -> None:
-        """The answer was lost, and the repetition meets the batch itself."""
+    def send_at_once(self, writer: Writer, number: int) -> None:
+        """The answer was lost, and repetitions meet the batch itself: in another thread, and in another process."""
         body = writer.body(writer.acked, writer.acked + number)
-        for answer in at_once(lambda: self._apply(body), lambda: self._apply(body)):
+        told = [partial(apply, body, self.actor)] * 2 + [partial(self.elsewhere, apply, body, self.actor)]
+        for answer in at_once(*told):
             assert isinstance(answer, Answer), answer
             self._hear(writer, answer)
 
@@ -152,11 +166,6 @@ class History:
         for holder in holders:
             for writer in holder.writers:
                 self.send(writer, back=0, ahead=0, number=len(writer.entries))
-
-    def _apply(self, body: bytes) -> Answer:
-        from runs.ingest import apply_batch
-
-        return apply_batch(body, actor=self.actor)
 
     @staticmethod
     def _hear(writer: Writer, answer: Answer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from runs.usage.recount import METERS, Bucket, recount
 from runs.usage.rollup import roll_up
 from tests.cast import Api, Company, found_company
 from tests.contract.journals import Journal
+from tests.processes import second_process
 from tests.runs import work
 from tests.runs.histories import WORDS, History
 from tests.sql import ask
@@ -187,7 +189,7 @@ def _tell(history: History, steps: list[tuple[str, int, str, int]]) -> None:
             case "send":
                 history.send(writer, back=dice % 4, ahead=2 if dice % 7 == 0 else 0, number=number * 2)
             case "both":
-                history.send_twice_at_once(writer, number * 2)
+                history.send_at_once(writer, number * 2)
             case "local":
                 history.begin_local()
             case "claimed":
@@ -198,12 +200,20 @@ def _tell(history: History, steps: list[tuple[str, int, str, int]]) -> None:
                 roll_up()
 
 
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Callable[..., Any]]:
+    with second_process() as call:
+        yield call
+
+
 @pytest.mark.django_db(transaction=True)
 @settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
-def test_meters_equal_a_recount_of_the_rows(steps: list[tuple[str, int, str, int]]) -> None:
+def test_meters_equal_a_recount_of_the_rows(
+    elsewhere: Callable[..., Any], steps: list[tuple[str, int, str, int]]
+) -> None:
     company = found_company("Acme", f"{uuid7()}@acme.example")
-    history = History(company)
+    history = History(company, elsewhere)
     _tell(history, steps)
     assert metered(company) == recounted(company)
     history.send_all(history.holders)
