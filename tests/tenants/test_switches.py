@@ -46,7 +46,9 @@ def logs_in(company: Company, by: Actor, *, enabled: bool, required: bool = Fals
 
 
 @pytest.mark.parametrize(
-    ("plan", "has"), [("free", set()), ("pro", {"sso"}), ("enterprise", {"sso", "audit"})], ids=lambda value: str(value)
+    ("plan", "has"),
+    [("free", set()), ("pro", {"sso"}), ("enterprise", {"sso", "audit"})],
+    ids=["free", "pro", "enterprise"],
 )
 def test_a_refusal_of_what_a_plan_has_not_leads_to_billing(
     acme: Company, billing: None, plan: str, has: set[str]
