@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.timezone import now
@@ -21,14 +23,18 @@ from django.utils.timezone import now
 from tenants import audit, mail, people
 from tenants.errors import Conflict, Invalid, NotFound, RateLimited
 from tenants.keys import digest
-from tenants.models import Invitation, Membership, Organization, User, Workspace
+from tenants.models import AuditEntry, Invitation, Membership, Organization, User, Workspace
 from tenants.permissions import ORGANIZATION_VERBS, Actor, require
 from tenants.scope import tenant_scope
 
 DAYS = 7
+MAX_DAYS = 14  # after the first mail, however often it is sent again
 MAX_OPEN = 500  # of one organization
-MAX_A_DAY = 200
+MAX_A_DAY = 200  # mails of one organization
+MAX_A_DAY_OF_ONE = 300  # mails of one person, over all organizations
+MAX_SENDINGS = 5  # of one invitation, and invitations of one address a day
 BETWEEN_MAILS = timedelta(minutes=1)
+SENT_AGAIN = "invitation.sent_again"
 NO_LONGER_GOOD = "This invitation was used, revoked or is older than a week. Ask for another one."
 
 
@@ -61,6 +67,7 @@ def invite(*, email: str, role: str, parts: dict[UUID, str], by: Actor) -> tuple
             invitation.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(f"{email} is invited already. Send that invitation again, or revoke it.") from error
+    _count(by)
     audit.record(by, "person.invited", invitation, details={"role": role, "workspaces": workspaces})
     return invitation, _send(invitation, token, by=by)
 
@@ -72,10 +79,31 @@ def _check_new(email: str) -> None:
     Invitation.objects.filter(email=email, expires_at__lte=now(), accepted_at=None, revoked_at=None).update(
         revoked_at=now()
     )
-    if Invitation.objects.filter(created_at__gt=now() - timedelta(days=1)).count() >= MAX_A_DAY:
-        raise RateLimited(f"An organization sends {MAX_A_DAY} invitations a day at most. Go on tomorrow.")
+    _check_day()
+    if Invitation.objects.filter(email=email, created_at__gt=now() - timedelta(days=1)).count() >= MAX_SENDINGS:
+        raise RateLimited(f"{email} was invited {MAX_SENDINGS} times today. Go on tomorrow.")
     if open_ones().count() >= MAX_OPEN:
         raise Conflict(f"{MAX_OPEN} invitations are open. Revoke some that nobody follows.")
+
+
+def _check_day() -> None:
+    day = now() - timedelta(days=1)
+    made = Invitation.objects.filter(created_at__gt=day).count()
+    if made + _sendings().filter(at__gt=day).count() >= MAX_A_DAY:
+        raise RateLimited(f"An organization sends {MAX_A_DAY} invitations a day at most. Go on tomorrow.")
+
+
+def _sendings() -> QuerySet[AuditEntry]:
+    """The times that invitations were sent again."""
+    return AuditEntry.objects.filter(action=SENT_AGAIN)
+
+
+def _count(by: Actor) -> None:
+    """Founding more organizations gives nobody more mails."""
+    key = f"invitations/{by.user_id or by.organization_id}/{now():%Y-%m-%d}"
+    cache.add(key, 0, timeout=86_400)
+    if cache.incr(key) > MAX_A_DAY_OF_ONE:
+        raise RateLimited(f"One person sends {MAX_A_DAY_OF_ONE} invitations a day at most. Go on tomorrow.")
 
 
 def clean_email(email: str) -> str:
@@ -101,16 +129,24 @@ def send_again(*, id: UUID, by: Actor) -> tuple[Invitation, str]:
 
     Raises:
         NotFound: There is no such open invitation.
-        RateLimited: The last mail left within this minute.
+        Forbidden: It is an owner's, which is not for admins.
+        Conflict: It was sent five times, or first two weeks ago.
+        RateLimited: The last mail left within this minute, or very many left today.
     """
     require(by, "people.edit")
     invitation = _open(id)
+    people.check_role(invitation.role, by=by)
     if invitation.sent_at > now() - BETWEEN_MAILS:
         raise RateLimited(f"{invitation.email} was written to within this minute. Wait a little.", retry_after=60)
+    last = invitation.created_at + timedelta(days=MAX_DAYS)
+    if last <= now() or _sendings().filter(object_id=id).count() + 1 >= MAX_SENDINGS:
+        raise Conflict(f"{invitation.email} was written to often enough. Revoke this invitation, and make another one.")
+    _check_day()
+    _count(by)
     token = secrets.token_urlsafe(32)
-    invitation.hash, invitation.sent_at, invitation.expires_at = digest(token), now(), _expiry()
+    invitation.hash, invitation.sent_at, invitation.expires_at = digest(token), now(), min(_expiry(), last)
     invitation.save(update_fields=["hash", "sent_at", "expires_at"])
-    audit.record(by, "invitation.sent_again", invitation)
+    audit.record(by, SENT_AGAIN, invitation)
     return invitation, _send(invitation, token, by=by)
 
 
@@ -120,9 +156,11 @@ def revoke(*, id: UUID, by: Actor) -> Invitation:
 
     Raises:
         NotFound: There is no such open invitation.
+        Forbidden: It is an owner's, which is not for admins.
     """
     require(by, "people.edit")
     invitation = _open(id)
+    people.check_role(invitation.role, by=by)
     invitation.revoked_at = now()
     invitation.save(update_fields=["revoked_at"])
     audit.record(by, "invitation.revoked", invitation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.utils.text import slugify
 
 from orchestrator.wire import clean_text
@@ -19,6 +19,7 @@ from tenants.scope import tenant_scope, user_scope
 FIRST_WORKSPACE = "Main"
 MAX_OWNED = 50  # organizations of one person
 MAX_WORKSPACES = 200  # of one organization
+MAX_FORMER = 20  # addresses of before, of one organization or workspace
 SLUG_TRIES = 10
 Furnisher = Callable[[Workspace], object]
 _furnishers: list[Furnisher] = []
@@ -94,7 +95,8 @@ def add_workspace(*, organization: Organization, name: str, by: Actor) -> Worksp
 
 @transaction.atomic
 def rename_organization(*, organization: Organization, name: str, slug: str, by: Actor) -> None:
-    """Give an organization another name or address. The old address leads to the new one and stays its own.
+    """Give an organization another name or address. The old address leads to the new one and stays its own,
+    until it has had twenty others since.
 
     Raises:
         Invalid: The name or the address can't be taken.
@@ -107,6 +109,7 @@ def rename_organization(*, organization: Organization, name: str, slug: str, by:
         if not own.delete()[0] and _organization_slug_taken(slug):
             raise Invalid("This address is taken.", fields={"slug": "Choose another address."})
         FormerSlug.objects.create(organization=organization, slug=former)
+        _free_oldest(FormerSlug.objects.filter(workspace=None))
     _save_names(organization, name, slug)
     audit.record(by, "organization.renamed", organization, details={"from": former, "to": slug, "name": name})
 
@@ -127,9 +130,16 @@ def rename_workspace(*, workspace: Workspace, name: str, slug: str, by: Actor) -
         if others.exists() or FormerSlug.objects.filter(workspace__isnull=False, slug=slug).exists():
             raise Invalid("This address is taken.", fields={"slug": "Choose another address."})
         FormerSlug.objects.create(organization_id=workspace.organization_id, workspace=workspace, slug=former)
+        _free_oldest(FormerSlug.objects.filter(workspace=workspace))
     _save_names(workspace, name, slug)
     details = {"from": former, "to": slug, "name": name}
     audit.record(by, "workspace.renamed", workspace, workspace_id=workspace.id, details=details)
+
+
+def _free_oldest(former: models.QuerySet[FormerSlug]) -> None:
+    """Who changes an address again and again must not keep all of them from others."""
+    too_many = former.order_by("-created_at", "-id").values_list("id", flat=True)[MAX_FORMER:]
+    FormerSlug.objects.filter(id__in=list(too_many)).delete()
 
 
 def _save_names(thing: Organization | Workspace, name: str, slug: str) -> None:

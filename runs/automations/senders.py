@@ -6,7 +6,6 @@ servers and readers, webhooks that look at `Idempotency-Key`) take a message tha
 
 from __future__ import annotations
 
-import logging
 import smtplib
 import ssl
 from collections.abc import Callable
@@ -14,17 +13,14 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from runs.automations.services import service_of
 from tenants.outbound import check_host, check_url
 from tenants.outbox import GiveUp
 
 SECONDS = 10.0  # for one step; `outbound.guarded` bounds all of them
 AGAIN = frozenset({408, 425, 429})
-
-# Services of Apprise that speak to the machine they run on, and parameters that name files of it.
-_LOCAL = frozenset({"blink1", "dbus", "deltachat", "gio", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"})
-_FILES = frozenset({"attach", "cert", "key", "keyfile", "pgp", "pgpkey", "subfile", "subscriptions", "template"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +123,9 @@ def _server(block: dict[str, Any]) -> smtplib.SMTP:
 
 def apprise(block: dict[str, Any], told: Told) -> None:
     """Let Apprise tell one of the services it knows."""
-    url = str(block["url"])
-    check_apprise_url(url)
-    import apprise as library
-
-    # Its log names URLs, with what is secret in them.
-    logging.getLogger("apprise").disabled = True
-    asset = library.AppriseAsset(secure_logging=True, async_mode=False, app_id="Orchestrator", app_url="")
-    service = library.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
-    if service is None:
-        raise GiveUp("Apprise can't read the URL of the block.")
-    service.request_rate_per_sec = 0
+    service = service_of(str(block["url"]))
     if not service.notify(body=told.text, title=told.subject):
         raise ConnectionError(f"{service.service_name} did not take the message.")
-
-
-def check_apprise_url(url: str) -> None:
-    """Refuse URLs that would reach this machine instead of a service.
-
-    Raises:
-        GiveUp: With the reason.
-    """
-    parts = urlsplit(url)
-    if parts.scheme.lower().rstrip("s") in _LOCAL or parts.scheme.lower() in _LOCAL or not parts.scheme:
-        raise GiveUp(f"Services of the kind {parts.scheme or 'without a name'} can't be used from here.")
-    if named := sorted({name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)} & _FILES):
-        raise GiveUp(f"The parameter {named[0]} names a file of this machine, which can't be used from here.")
 
 
 _SENDERS: dict[str, Callable[[dict[str, Any], Told], None]] = {

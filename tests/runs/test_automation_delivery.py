@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
-from runs.automations import delivery, edit, senders
+from runs.automations import delivery, edit, senders, services
+from runs.automations.services import service_of
 from runs.models import Notification
 from tenants import outbox
 from tenants.mail import message_id
@@ -111,12 +112,38 @@ def test_apprise_tells_what_it_knows(acme: Company, hook: Hook) -> None:
 
 @pytest.mark.parametrize(
     "url", ["syslog://", "dbus://", "gnome://", "windows://", "blink1://x", "fcm://p@k/t?keyfile=/etc/passwd",
-            "workflows://h/w/s/?template=/etc/passwd", "no url"],
+            "workflows://h/w/s/?template=/etc/passwd", "no url", "macosx://", "kde://", "file:///etc/passwd", "exec://id",
+            "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#?template=/etc/passwd",
+            "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?%20template=/etc/passwd",
+            "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?%74emplate=/etc/passwd",
+            "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?TEMPLATE%20=/etc/passwd",
+            "workflows://h:443/a/b/?x=1;template=/etc/passwd", "fcm://p/t/?mode=oauth2;keyfile=/etc/passwd",
+            "vapid://a@b.c/x/#?keyfile=/etc/passwd", "mailto://u:p@h.example?pgpprv=/etc/passwd",
+            "mailto://u:p@h.example?a=b&pgppub=/etc/passwd", "signal://h/1?attach=file:///etc/passwd",
+            "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?template=/etc/passwd"],
 )  # fmt: skip
-def test_apprise_reaches_nothing_of_this_machine(url: str) -> None:
+def test_apprise_reaches_nothing_of_this_machine(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apprise.plugins.NotifyBase.notify", lambda *_, **__: pytest.fail("It was told."))
     told = senders.Told("1", "subject", "text", {}, "<1@x>")
     with pytest.raises(outbox.GiveUp):
         senders.send("apprise-notification", {"url": url}, told)
+
+
+def test_services_of_the_web_are_made_without_a_place_on_the_disk() -> None:
+    for url in (
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/%23general/", "jsons://h.example/x?+X-Key=1",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "mailtos://u:p@h.example?to=a@b.example",
+        "tgram://123456789:abcdefg_hijklmnop/12315544/", "ntfys://h.example/topic",
+    ):  # fmt: skip
+        service = service_of(url)
+        assert service.asset.storage_path is None
+        assert list(service.asset.plugin_paths) == []
+
+
+def test_a_service_that_found_a_file_all_the_same_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_FILES", frozenset())
+    with pytest.raises(outbox.GiveUp, match="names a file"):
+        service_of("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?template=/etc/hostname")
 
 
 # ── failures ─────────────────────────────────────────────────────────────────────────────────────

@@ -166,6 +166,80 @@ def test_sending_again_makes_a_new_link_and_ends_the_old_one(acme: Company) -> N
         invitations.find(old)
 
 
+def again(acme: Company, user: Any) -> None:
+    """Sent again, when the minute since the last mail is over."""
+    with acme.scope():
+        Invitation.objects.update(sent_at=datetime.now(UTC) - timedelta(minutes=2))
+        invitations.send_again(id=Invitation.objects.latest("created_at").id, by=organization_actor(user.id, "acme"))
+
+
+def test_one_invitation_is_five_mails_at_most(acme: Company) -> None:
+    invite(acme)
+    for _ in range(4):
+        again(acme, acme.owner)
+    with pytest.raises(Conflict, match="often enough"):
+        again(acme, acme.owner)
+
+
+def test_an_address_is_invited_five_times_a_day_at_most(acme: Company) -> None:
+    for _ in range(5):
+        invite(acme)
+        with acme.scope():
+            Invitation.objects.update(revoked_at=datetime.now(UTC))
+    with pytest.raises(RateLimited, match="5 times today"):
+        invite(acme)
+
+
+def test_mails_that_are_sent_again_count_for_the_day(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invitations, "MAX_A_DAY", 2)
+    invite(acme)
+    again(acme, acme.owner)
+    with pytest.raises(RateLimited, match="a day at most"):
+        again(acme, acme.owner)
+    with pytest.raises(RateLimited, match="a day at most"):
+        invite(acme, "second@north.example")
+
+
+def test_one_person_has_a_bound_over_all_organizations(
+    acme: Company, globex: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations, "MAX_A_DAY_OF_ONE", 2)
+    with globex.scope():
+        Membership.objects.create(organization=globex.organization, user=acme.owner, role="owner")
+    invite(acme)
+    by = organization_actor(acme.owner.id, "globex")
+    with globex.scope():
+        invitations.invite(email=NORA, role="member", parts={}, by=by)
+        with pytest.raises(RateLimited, match="One person"):
+            invitations.invite(email="second@north.example", role="member", parts={}, by=by)
+        other = organization_actor(globex.owner.id, "globex")
+        invitations.invite(email="second@north.example", role="member", parts={}, by=other)
+
+
+def test_no_link_lives_longer_than_two_weeks(acme: Company) -> None:
+    invite(acme)
+    first = datetime.now(UTC) - timedelta(days=10)
+    with acme.scope():
+        Invitation.objects.update(created_at=first)
+    again(acme, acme.owner)
+    assert only(acme).expires_at == first + timedelta(days=14)
+    with acme.scope():
+        Invitation.objects.update(created_at=first - timedelta(days=5))
+    with pytest.raises(Conflict):
+        again(acme, acme.owner)
+
+
+def test_an_admin_gets_at_no_link_of_an_owner(acme: Company, bob: Any) -> None:
+    invite(acme, role="owner")
+    with acme.scope():
+        Membership.objects.filter(user=bob).update(role="admin")
+    with pytest.raises(Forbidden):
+        again(acme, bob)
+    with acme.scope(), pytest.raises(Forbidden):
+        invitations.revoke(id=only(acme).id, by=organization_actor(bob.id, "acme"))
+    again(acme, acme.owner)
+
+
 # ── pages ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,7 +14,7 @@ from tenants import deletion, organizations
 from tenants.access import organization_actor, workspace_actor, workspaces_of
 from tenants.authentication import forget_secrets
 from tenants.errors import Forbidden, Invalid
-from tenants.models import Membership, Organization, Workspace
+from tenants.models import FormerSlug, Membership, Organization, Workspace
 from tests.cast import Api, Company, found_company, person
 from tests.threads import at_once
 
@@ -80,6 +80,25 @@ def test_an_old_address_stays_its_owners(acme: Company, globex: Company) -> None
     rename(acme, "acme")  # It may go back.
     with acme.scope():
         assert Organization.objects.get().slug == "acme"
+
+
+def test_of_old_addresses_the_last_twenty_are_kept(acme: Company, globex: Company) -> None:
+    for number in range(organizations.MAX_FORMER + 1):
+        rename(acme, f"acme-{number}")
+    with acme.scope():
+        kept = set(FormerSlug.objects.filter(workspace=None).values_list("slug", flat=True))
+    assert kept == {f"acme-{number}" for number in range(organizations.MAX_FORMER)}
+    by = organization_actor(globex.owner.id, "globex")
+    with globex.scope():  # The first one is free.
+        organizations.rename_organization(organization=globex.organization, name="Globex", slug="acme", by=by)
+
+
+def test_of_a_workspaces_old_addresses_the_last_twenty_are_kept(acme: Company) -> None:
+    for number in range(organizations.MAX_FORMER + 1):
+        rename_workspace(acme, f"main-{number}")
+    with acme.scope():
+        kept = set(FormerSlug.objects.values_list("slug", flat=True))
+    assert kept == {f"main-{number}" for number in range(organizations.MAX_FORMER)}
 
 
 def test_an_old_workspaces_address_is_not_given_to_another_one(acme: Company) -> None:
