@@ -6,6 +6,8 @@ account's key stands for itself; who manages keys makes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,8 +20,8 @@ from tenants import audit
 from tenants.authentication import forget_secrets
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.keys import create_key
-from tenants.models import ApiKey, User, Workspace, WorkspaceRole
-from tenants.permissions import Actor, can, covers, require
+from tenants.models import ApiKey, User, Workspace, WorkspaceMembership, WorkspaceRole
+from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, can, covers, require
 
 MAX_KEYS = 200  # that are good, in one workspace
 MAX_DAYS = 3650
@@ -72,6 +74,20 @@ def roles_for(by: Actor) -> list[str]:
     """Roles that a key of this person may have in the workspace, the most able first."""
     order = [WorkspaceRole.OWNER, WorkspaceRole.DEVELOPER, WorkspaceRole.RUNNER, WorkspaceRole.VIEWER]
     return [role for role in [*order, WorkspaceRole.AGENT] if covers(by.role, role)]
+
+
+def roles_offered(by: Actor, workspaces: Sequence[Workspace]) -> dict[str, list[str]]:
+    """Each role that keys of this person may have in some of these workspaces, and the addresses of those."""
+    if by.organization_role in OWNS_ALL_WORKSPACES:
+        parts = {place.id: WorkspaceRole.OWNER for place in workspaces}
+    else:
+        own = WorkspaceMembership.objects.filter(user_id=by.user_id, workspace__in=workspaces)
+        parts = dict(own.values_list("workspace_id", "role"))
+    found: dict[str, list[str]] = {}
+    for place in workspaces:
+        for role in roles_for(replace(by, role=parts[place.id])) if place.id in parts else ():
+            found.setdefault(role, []).append(place.slug)
+    return found
 
 
 @transaction.atomic

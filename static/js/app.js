@@ -11,6 +11,7 @@ import "./palette.js";
 import "./filters.js";
 import "./chosen.js";
 import "./forms.js";
+import "./narrows.js";
 import "./drafts.js";
 import "./run_form.js";
 import "./schema_form/items.js";

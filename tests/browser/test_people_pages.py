@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from tenants.access import organization_actor, workspace_actor
 from tenants.invitations import invite
 from tenants.key_ring import make
+from tenants.models import Membership, Workspace, WorkspaceMembership
 from tenants.organizations import add_workspace, found
 from tests.browser.conftest import Portal
 from tests.browser.test_access import visit
@@ -83,3 +84,19 @@ def test_deleting_asks_for_the_address(portal: Portal, full: Company) -> None:
     portal.open("../settings")
     page.get_by_role("button", name="Restore Main").click()
     page.wait_for_url("**/o/acme/main/")
+
+
+def test_a_new_key_has_no_more_than_ones_role_in_the_chosen_workspace(portal: Portal, full: Company) -> None:
+    with full.scope():
+        own = {"organization": full.organization, "user": full.owner}
+        Membership.objects.filter(user=full.owner).update(role="member")
+        for place, role in (("main", "developer"), ("second", "runner")):
+            workspace = Workspace.objects.get(slug=place)
+            WorkspaceMembership.objects.update_or_create(**own, workspace=workspace, defaults={"role": role})
+    page = portal.open("../keys/new?workspace=main")
+    role, offered = page.get_by_label("Role"), page.locator("#role option:not([disabled])")
+    expect(role).to_have_value("developer")
+    expect(offered).to_have_text(["Developer", "Runner", "Viewer", "Agent"])
+    page.locator("#workspace").select_option("Second")
+    expect(offered).to_have_text(["Runner", "Viewer"])
+    expect(role).to_have_value("runner")

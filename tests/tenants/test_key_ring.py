@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,9 @@ from tenants import audit, key_ring
 from tenants.access import organization_actor, workspace_actor
 from tenants.authentication import actor_of, forget_secrets
 from tenants.errors import Conflict, Forbidden, Invalid
-from tenants.models import ApiKey, Membership, WorkspaceMembership
-from tenants.permissions import WORKSPACE_VERBS, lower
+from tenants.models import ApiKey, Membership, WorkspaceMembership, WorkspaceRole
+from tenants.organizations import add_workspace
+from tenants.permissions import WORKSPACE_VERBS, covers, lower
 from tests.cast import Api, Company
 
 pytestmark = pytest.mark.django_db
@@ -219,6 +221,33 @@ def test_the_page_makes_a_key_and_shows_it_once(acme: Company, alice: Any, brows
     page = client.get("/o/acme/keys").content.decode()
     assert "laptop" in page
     assert secret[10:] not in page
+
+
+def roles_in(page: Any) -> list[str]:
+    """What the form lets one choose in the workspace that it shows."""
+    return re.findall(r'<option value="(\w+)" data-for="[^"]*"(?: selected)?>', page.content.decode())
+
+
+@pytest.mark.parametrize("part", WorkspaceRole.values)
+def test_the_page_offers_the_roles_that_its_maker_may_give_there(
+    acme: Company, bob: Any, browse: Any, part: str
+) -> None:
+    by_alice = organization_actor(acme.owner.id, "acme")
+    with acme.scope():
+        second = add_workspace(organization=acme.organization, name="Second", by=by_alice)
+        WorkspaceMembership.objects.filter(user=bob).update(role=part)
+        WorkspaceMembership.objects.create(organization=acme.organization, workspace=second, user=bob, role="viewer")
+    client = browse(bob)
+    for slug, own in (("main", part), ("second", "viewer")):
+        offered = roles_in(client.get("/o/acme/keys/new", {"workspace": slug}))
+        assert sorted(offered) == sorted(role for role in WorkspaceRole.values if covers(own, role))
+        for role in WorkspaceRole.values:
+            asked = {"name": f"as {role}", "workspace": slug, "kind": "personal", "role": role, "days": "30"}
+            assert client.post("/o/acme/keys/new", asked).status_code == (200 if role in offered else 400), role
+
+
+def test_owners_may_give_every_role_in_every_workspace(acme: Company, alice: Any, browse: Any) -> None:
+    assert sorted(roles_in(browse(alice).get("/o/acme/keys/new"))) == sorted(WorkspaceRole.values)
 
 
 def test_the_page_says_what_is_wrong_beside_its_field(acme: Company, bob: Any, browse: Any) -> None:
