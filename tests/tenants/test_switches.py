@@ -116,6 +116,9 @@ def test_pages_lead_from_what_the_plan_has_not_to_billing(
     with acme.scope():
         assert not AuditEntry.objects.filter(action="audit.exported").exists()
     assert "Export: change plan" in page.get("/o/acme/audit").content.decode()
+    assert "Rows are kept 90 days. Log-in by your own provider. Export of the audit trail." in (
+        page.get("/o/acme/billing").content.decode()
+    )
     assert "Your plan has no log-in" in page.get("/o/acme/sso").content.decode()
     on_plan(acme, "enterprise")
     assert page.get("/o/acme/audit/export").status_code == 200
