@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
+from django.shortcuts import render
 from django.urls import reverse
 
 from orchestrator.wire import clean_text
@@ -60,6 +62,28 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         user.name = clean_text(" ".join(parts.split()), 150)
         user.email = user.email.lower()
         return user
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """An invitation is followed by its own form, which holds people to its address; it opens nothing here."""
+        if not settings.SIGNUP_OPEN:
+            return False
+        if not settings.MAIL_CONFIGURED and not proved_addresses(sociallogin):
+            raise ImmediateHttpResponse(render(request, "socialaccount/unproved.html", status=403))
+        return True
+
+    def is_auto_signup_allowed(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Only with an address that the provider has verified: what else it tells, anybody may have chosen."""
+        is_proved = sociallogin.user.email in proved_addresses(sociallogin)
+        return is_proved and super().is_auto_signup_allowed(request, sociallogin)
+
+    def can_authenticate_by_email(self, login: Any, email: str) -> bool:
+        """Who has an account here connects a provider to it by themselves, signed in."""
+        return False
+
+
+def proved_addresses(sociallogin: Any) -> set[str]:
+    """The addresses that the provider says it has verified."""
+    return {each.email.lower() for each in sociallogin.email_addresses if each.verified}
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

@@ -8,6 +8,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.forms import SignupForm
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.forms import SignupForm as ProviderSignupForm
 from django import forms
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,6 +17,7 @@ from django.shortcuts import redirect
 
 from orchestrator.wire import clean_text
 from tenants import invitations, organizations
+from tenants.accounts import proved_addresses
 from tenants.errors import Invalid, NotFound
 from tenants.models import Invitation, User
 from tenants.provisioning import slug_of
@@ -25,13 +27,17 @@ INVITATION = "invitation"  # the parameter that carries an invitation's token to
 
 def invited(request: HttpRequest | None) -> Invitation | None:
     """The invitation that somebody signs up by."""
-    token = (request.POST.get(INVITATION) or request.GET.get(INVITATION, "")) if request else ""
+    token = _token(request) if request else ""
     if not token:
         return None
     try:
         return invitations.find(token)[1]
     except NotFound:
         return None
+
+
+def _token(request: HttpRequest) -> str:
+    return request.POST.get(INVITATION) or request.GET.get(INVITATION, "")
 
 
 class SignUpForm(SignupForm):
@@ -76,6 +82,16 @@ class SignUpForm(SignupForm):
         if self.invitation is None:
             organizations.found(name=self.cleaned_data["organization"], owner=user)
             return
-        invitations.accept(token=request.POST[INVITATION], user=user)
+        invitations.accept(token=_token(request), user=user)
         if settings.MAIL_CONFIGURED:  # The link came by mail: who follows it reads that address.
             get_adapter().stash_verified_email(request, user.email)
+
+
+class SocialSignUpForm(ProviderSignupForm):
+    """Which address the account of a provider's person shall have. Where no mail leaves, one that it has verified."""
+
+    def clean_email(self) -> str:
+        email = super().clean_email()
+        if not settings.MAIL_CONFIGURED and email.lower() not in proved_addresses(self.sociallogin):
+            raise forms.ValidationError("Only an address that the provider has verified can be taken here.")
+        return email

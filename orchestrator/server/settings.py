@@ -171,6 +171,7 @@ MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_ALLOW_UNVERIFIED_EMAIL = not MAIL_CONFIGURED
 # Providers by which people log in, each as soon as it has an id here. Their callback is /social/<name>/login/callback/.
 SOCIALACCOUNT_ADAPTER = "tenants.accounts.SocialAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "tenants.signup.SocialSignUpForm"}
 SOCIALACCOUNT_PROVIDERS = env.social_providers(
     google=(env.text("GOOGLE_CLIENT_ID"), env.text("GOOGLE_CLIENT_SECRET"), {}),
     github=(env.text("GITHUB_CLIENT_ID"), env.text("GITHUB_CLIENT_SECRET"), {}),

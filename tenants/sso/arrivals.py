@@ -7,16 +7,16 @@ and subject from then on; an address decides only the first time.
 from __future__ import annotations
 
 from allauth.account.models import EmailAddress
-from allauth.mfa.models import Authenticator
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
 from tenants.models import Membership, Organization, User, Workspace, WorkspaceMembership
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
-from tenants.sso import domains
+from tenants.sso import domains, strangers
 from tenants.sso.assertions import Assertion
 from tenants.sso.flows import Refused
 from tenants.sso.models import SsoIdentity, SsoProvider
@@ -28,18 +28,36 @@ def arrive(provider: SsoProvider, assertion: Assertion) -> User:
     Raises:
         Refused: The provider does not speak for this address, or the person is barred.
     """
-    with tenant_scope(provider.organization_id):
-        Organization.objects.select_for_update().get(id=provider.organization_id)  # Two tabs make one person.
-        identity = _identity(assertion)
-        user = _known(identity) if identity else _by_address(provider, assertion)
-        if not user.is_active:
-            raise Refused("This account is switched off. Ask an owner of the organization.")
-        _join(provider, user)
-        own = {"issuer": assertion.issuer, "subject": assertion.subject}
-        SsoIdentity.objects.update_or_create(
-            organization_id=provider.organization_id, **own, defaults={"user": user, "last_login_at": now()}
-        )
+    with transaction.atomic():
+        with tenant_scope(provider.organization_id):
+            user, is_proved = _arrived(provider, assertion)
+        if not is_proved:
+            strangers.shut_out(user, by_organization=provider.organization_id)
     return user
+
+
+def _arrived(provider: SsoProvider, assertion: Assertion) -> tuple[User, bool]:
+    """The person, and whether their account is known to be theirs alone."""
+    Organization.objects.select_for_update().get(id=provider.organization_id)  # Two tabs make one person.
+    identity = _identity(assertion)
+    user = _known(identity) if identity else _by_address(provider, assertion)
+    _check_account(user)
+    is_proved = identity is not None or strangers.is_proved(user)
+    if not is_proved and not Membership.objects.filter(user=user).exists():
+        strangers.forget_password(user)
+    _join(provider, user)
+    own = {"issuer": assertion.issuer, "subject": assertion.subject}
+    SsoIdentity.objects.update_or_create(
+        organization_id=provider.organization_id, **own, defaults={"user": user, "last_login_at": now()}
+    )
+    return user, is_proved
+
+
+def _check_account(user: User) -> None:
+    if not user.is_active:
+        raise Refused("This account is switched off. Ask an owner of the organization.")
+    if user.is_staff:
+        raise Refused("This account is one of the installation's staff, who sign in with their password.")
 
 
 def check(provider: SsoProvider, assertion: Assertion) -> None:
@@ -73,7 +91,6 @@ def _by_address(provider: SsoProvider, assertion: Assertion) -> User:
         return _newcomer(email, assertion.name)
     if SsoIdentity.objects.filter(issuer=assertion.issuer, user=user).exists():
         raise Refused(f"{email} belongs to another person at your company's provider. Ask an owner to unlink them.")
-    _clear_of_strangers(user)
     return user
 
 
@@ -99,21 +116,6 @@ def _newcomer(email: str, name: str) -> User:
     user = User.objects.create_user(email, None, name=name.strip()[:150])
     EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
     return user
-
-
-def _clear_of_strangers(user: User) -> None:
-    """Shut out whoever made this account with an address that they never proved, to wait in it for its owner.
-
-    A member is no stranger: an owner let this very account in. Changing the password ends all sessions.
-    """
-    proved = EmailAddress.objects.filter(user=user, email=user.email, verified=True).exists()
-    if not proved and not Membership.objects.filter(user=user).exists():
-        user.set_unusable_password()
-        user.save(update_fields=["password"])
-        Authenticator.objects.filter(user=user).delete()
-    if not proved:
-        EmailAddress.objects.filter(user=user, primary=True).exclude(email=user.email).update(primary=False)
-        EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
 
 
 def _join(provider: SsoProvider, user: User) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from allauth.socialaccount.models import SocialAccount
-from django.test import Client
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from django.test import Client, RequestFactory
 from django.urls import clear_url_caches
 
 from orchestrator.server import environment, urls
+from tenants.access import organization_actor
 from tenants.accounts import SocialAdapter
-from tenants.models import User
+from tenants.invitations import invite
+from tenants.models import Membership, User
+from tests.cast import PASSWORD, Company
 
 pytestmark = pytest.mark.django_db
 PROFILE = {"id": 7, "login": "nora", "name": "Nora North", "email": "Nora@north.example"}
@@ -124,6 +129,80 @@ def test_where_sign_up_is_closed_a_stranger_stays_outside(client: Client, github
     answer = come_back(client)
     assert "by invitation" in answer.content.decode()
     assert not User.objects.exists()
+
+
+def test_an_invitation_opens_its_own_form_only(client: Client, github: GitHub, settings: Any, acme: Company) -> None:
+    settings.SIGNUP_OPEN = False
+    by = organization_actor(acme.owner.id, "acme")
+    with acme.scope():
+        link = invite(email="ivy@acme.example", role="member", parts={}, by=by)[1]
+    token = link.rstrip("/").rsplit("/", 1)[1]
+    assert client.get(f"/signup/?invitation={token}").status_code == 200
+    assert "by invitation" in come_back(client).content.decode()
+    pending(client, "mallory@evil.example", verified=True)
+    answer = client.post(f"/social/signup/?invitation={token}", {"email": "mallory@evil.example"})
+    assert "by invitation" in answer.content.decode()
+    assert not User.objects.exclude(id=acme.owner.id).exists()
+
+
+def pending(client: Client, email: str, *, verified: bool) -> None:
+    """Somebody came from GitHub, and has not said yet which address their account shall have."""
+    known = SocialLogin(
+        provider=get_adapter().get_provider(RequestFactory().get("/"), "github"),
+        user=User(email=email),
+        account=SocialAccount(provider="github", uid="8", extra_data={}),
+        email_addresses=[EmailAddress(email=email, verified=verified)],
+    )
+    session = client.session
+    session["socialaccount_sociallogin"] = known.serialize()
+    session.save()
+
+
+def test_an_invitation_in_the_address_is_followed_as_one_in_the_form(client: Client, acme: Company) -> None:
+    by = organization_actor(acme.owner.id, "acme")
+    with acme.scope():
+        link = invite(email="ivy@acme.example", role="member", parts={}, by=by)[1]
+    token = link.rstrip("/").rsplit("/", 1)[1]
+    answer = client.post(f"/signup/?invitation={token}", {"password1": PASSWORD})
+    assert answer.status_code == 302
+    with acme.scope():
+        assert Membership.objects.filter(user__email="ivy@acme.example").exists()
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_without_mail_an_address_that_is_not_proved_makes_no_account(
+    client: Client, github: GitHub, verified: bool
+) -> None:
+    """Microsoft tells whatever the person's own administrator has written."""
+    github.emails[0]["verified"] = verified
+    answer = come_back(client)
+    assert User.objects.exists() is verified
+    if not verified:
+        assert answer.status_code == 403
+        assert "not proved" in answer.content.decode()
+        pending(client, "mallory@evil.example", verified=False)
+        assert client.post("/social/signup/", {"email": "mallory@evil.example"}).status_code == 403
+
+
+def test_without_mail_only_the_proved_address_can_be_chosen(client: Client, github: GitHub) -> None:
+    pending(client, "nora@north.example", verified=True)
+    page = client.post("/social/signup/", {"email": "ceo@north.example"})
+    assert "has verified can be taken" in page.content.decode()
+    assert not User.objects.exists()
+    assert client.post("/social/signup/", {"email": "nora@north.example"}).status_code == 302
+    assert User.objects.get().email == "nora@north.example"
+
+
+def test_with_mail_an_address_that_is_not_proved_is_confirmed_first(
+    client: Client, github: GitHub, settings: Any
+) -> None:
+    settings.MAIL_CONFIGURED, settings.ACCOUNT_EMAIL_VERIFICATION = True, "mandatory"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    github.emails[0]["verified"] = False
+    assert come_back(client).headers["Location"] == "/social/signup/"
+    client.post("/social/signup/", {"email": "nora@north.example"})
+    assert not EmailAddress.objects.filter(verified=True).exists()
+    assert client.get("/account").status_code == 302
 
 
 def test_a_state_of_somebody_else_is_refused(client: Client, github: GitHub) -> None:

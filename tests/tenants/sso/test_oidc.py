@@ -10,13 +10,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 from django.utils import timezone
 
 from orchestrator.ids import uuid7
+from tenants.authentication import forget_secrets
+from tenants.keys import create_key
 from tenants.models import AuditEntry, Membership, SsoIdentity, SsoProvider, User, WorkspaceMembership
 from tenants.sso import domains, flows, oidc, providers
-from tests.cast import Company
+from tests.cast import PASSWORD, Api, Company, person
 from tests.tenants.sso.provider import OTHER_KEY, Idp, leave, serving
 from tests.tenants.sso.setup import connect, own_domain, owner_of
 
@@ -115,6 +119,63 @@ def test_whoever_waits_in_an_account_with_an_unproved_address_is_shut_out(idp: I
     stranger.refresh_from_db()
     assert not stranger.has_usable_password()
     assert waiting.get("/o/acme/main/").status_code == 302  # To the log-in: the session is over.
+
+
+@pytest.mark.parametrize("is_member", [False, True])
+def test_nothing_of_the_stranger_leads_into_the_account_any_more(
+    acme: Company, globex: Company, bob: Any, idp: Idp, door: str, provider: Any, is_member: bool
+) -> None:
+    user = bob if is_member else person("nina@acme.example")
+    SocialAccount.objects.create(user=user, provider="github", uid="7")
+    EmailAddress.objects.create(user=user, email="stranger@evil.example", verified=True, primary=True)
+    own = {"organization": globex.organization, "user": user}
+    with globex.scope():
+        Membership.objects.create(**own)
+        WorkspaceMembership.objects.create(**own, workspace=globex.workspace, role="developer")
+        key = create_key(workspace=globex.workspace, name="waiting", user=user)[1]
+    waiting = Client()
+    assert waiting.post("/login/", {"login": user.email, "password": PASSWORD}).status_code == 302
+    assert waiting.get("/account").status_code == 200
+    assert Api(key).get("/me").status_code == 200
+    forget_secrets()
+    idp.said = {"email": user.email}
+
+    come(client := Client(), idp, door)
+
+    assert who(client) == user.email
+    assert client.get("/account").status_code == 200
+    assert waiting.get("/account").status_code == 302
+    assert Api(key).get("/me").status_code == 401
+    assert not SocialAccount.objects.exists()
+    assert EmailAddress.objects.get().email == user.email
+    user.refresh_from_db()
+    assert user.has_usable_password() is is_member
+    for company, keys in ((acme, 0), (globex, 1)):
+        with company.scope():
+            told = AuditEntry.objects.get(action="person.cleared")
+            assert (told.object_id, told.details["keys_revoked"]) == (user.id, keys)
+
+
+def test_who_has_proved_their_address_keeps_what_they_have(
+    acme: Company, bob: Any, browse: Any, idp: Idp, door: str, provider: Any
+) -> None:
+    EmailAddress.objects.create(user=bob, email=bob.email, verified=True, primary=True)
+    SocialAccount.objects.create(user=bob, provider="github", uid="7")
+    idp.said = {"email": bob.email}
+    other = browse(bob)
+    come(Client(), idp, door)
+    assert other.get("/account").status_code == 200
+    assert SocialAccount.objects.exists()
+    with acme.scope():
+        assert not AuditEntry.objects.filter(action="person.cleared").exists()
+
+
+def test_an_account_of_the_staff_does_not_come_by_a_companys_log_in(
+    bob: Any, idp: Idp, door: str, provider: Any
+) -> None:
+    User.objects.filter(id=bob.id).update(is_staff=True)
+    idp.said = {"email": bob.email}
+    assert "password" in refused(come(client := Client(), idp, door), client)
 
 
 @pytest.mark.parametrize(
