@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from allauth.account.authentication import get_authentication_records
+from django.conf import settings
+
 from tenants import audit
 from tenants.errors import Conflict, Invalid
 from tenants.models import Membership, Organization, Retention, User
@@ -77,6 +80,15 @@ def organizations_of(user_id: UUID) -> Iterable[UUID]:
 
 def _actor(organization_id: UUID, by: User) -> Actor:
     return Actor("staff", organization_id, None, "", by.email, user_id=by.id)
+
+
+def may_look(request: Any) -> bool:
+    """Whether this session is enough for the staff's pages: somebody typed their password in it, and a second factor.
+
+    A company's provider or a social log-in proves less: who runs that one would come in.
+    """
+    used = {record.get("method") for record in get_authentication_records(request, request.user)}
+    return "password" in used and ("mfa" in used or not settings.REQUIRE_STAFF_SECOND_FACTOR)
 
 
 def is_staff(user: Any) -> bool:

@@ -168,6 +168,8 @@ ACCOUNT_RATE_LIMITS = {"signup": "10/m/ip,100/d/ip", "reset_password": "20/m/ip,
 MFA_ADAPTER = "tenants.accounts.SecondFactorAdapter"
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
+# The staff's admin asks for a second factor.
+REQUIRE_STAFF_SECOND_FACTOR = env.boolean("REQUIRE_STAFF_SECOND_FACTOR", not ON_LOOPBACK)
 MFA_ALLOW_UNVERIFIED_EMAIL = not MAIL_CONFIGURED
 # Providers by which people log in, each as soon as it has an id here. Their callback is /social/<name>/login/callback/.
 SOCIALACCOUNT_ADAPTER = "tenants.accounts.SocialAdapter"

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.account.internal.flows.login import record_authentication
 from django.contrib.admin.models import LogEntry
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from blocks.models import Block, Variable
@@ -36,8 +37,14 @@ def sam(db: None) -> Any:
 
 
 @pytest.fixture
-def staff(browse: Callable[[Any], Client], sam: Any) -> Client:
-    return browse(sam)
+def staff(sam: Any) -> Client:
+    return by_password(sam)
+
+
+def by_password(user: Any) -> Client:
+    client = Client()
+    assert client.post("/login/", {"login": user.email, "password": PASSWORD}).status_code == 302
+    return client
 
 
 @pytest.fixture
@@ -78,6 +85,32 @@ def trail(company: Company) -> list[tuple[str, str, dict]]:
     with company.scope():
         rows = AuditEntry.objects.filter(actor_kind="staff").order_by("at", "id")
         return list(rows.values_list("action", "actor", "details"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "second_factor", "status"),
+    [
+        (["sso"], False, 403),
+        (["socialaccount", "mfa"], False, 403),
+        (["password_reset"], False, 403),
+        ([], False, 403),
+        (["password"], False, 200),
+        (["password"], True, 403),
+        (["sso", "mfa"], True, 403),
+        (["password", "mfa"], True, 200),
+    ],
+)
+def test_staff_come_by_password_and_second_factor(
+    methods: list[str], second_factor: bool, status: int, sam: Any, browse: Any, settings: Any
+) -> None:
+    settings.REQUIRE_STAFF_SECOND_FACTOR = second_factor
+    client = browse(sam)
+    request = RequestFactory().get("/")
+    request.session = client.session
+    for method in methods:
+        record_authentication(request, sam, method)
+    request.session.save()
+    assert client.get("/admin/").status_code == status
 
 
 def test_staff_see_what_there_is_and_nothing_of_what_it_holds(staff: Client, things: dict) -> None:

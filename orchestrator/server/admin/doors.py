@@ -19,7 +19,7 @@ from django.urls import get_resolver, get_script_prefix, get_urlconf, reverse, s
 
 from tenants.access import organization_page
 from tenants.scope import system_scope
-from tenants.staff import is_staff, note_looks
+from tenants.staff import is_staff, may_look, note_looks
 
 ORGANIZATION_ADDRESSES = "orchestrator.server.admin.organization_urls"
 STAFF_ADDRESSES = "orchestrator.server.admin.staff_urls"
@@ -39,6 +39,9 @@ def staff(request: Any, rest: str) -> HttpResponse:
     """The admin of the installation's staff: read in the system's scope, then written down and changed by tenant."""
     if not is_staff(request.user):
         raise Http404("There is no such page.")
+    if not may_look(request):
+        asked = {"second_factor": settings.REQUIRE_STAFF_SECOND_FACTOR}
+        return render(request, "staff_unproved.html", asked, status=403)
     if not settings.STAFF_DATABASE:
         return render(request, "staff_elsewhere.html", status=503)
     request.admin_home, request.looks, request.changes = portal_address("home"), {}, []
