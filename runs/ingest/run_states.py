@@ -57,7 +57,7 @@ def _hold(made: list[tuple[Part, About]], actor: Actor, received: datetime) -> N
     Attempt.objects.bulk_create(
         Attempt(
             **common, run_id=part.head.root, number=1, token_hash=digest(part.head.token), created_at=received,
-            host=clean_text(about.host, 255), sdk=clean_text(about.sdk, 40),
+            host=clean_text(about.host, 255), sdk=clean_text(about.sdk, 40), key_id=actor.key_id,
         )
         for part, about in made
     )  # fmt: skip

@@ -146,6 +146,7 @@ class Attempt(TenantOwned):
     number = models.PositiveIntegerField()
     token_hash = models.BinaryField(max_length=32)
     agent = same_tenant("runs.Agent", null=True)
+    key_id = models.UUIDField(null=True)  # By which a program began the run itself; the token ends with the key.
     host = models.CharField(max_length=255, blank=True)
     sdk = models.CharField(max_length=40, blank=True)
     run_count = models.PositiveIntegerField(default=0)

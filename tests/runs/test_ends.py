@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType
 from runs import claims
 from runs.models import Attempt, FlowRun, TaskRun
+from tenants import people
+from tenants.access import organization_actor
+from tenants.authentication import forget_secrets
+from tenants.keys import RUN_PREFIX, create_key, new_secret, revoke_key
+from tenants.models import ApiKey, User, WorkspaceMembership
 from tests.cast import Api, Company
+from tests.contract.journals import Journal
 from tests.runs.work import (
     cancel,
     claimed_run,
     leases,
     limit,
+    moment,
     silence,
     start,
     state,
@@ -71,8 +81,6 @@ def test_no_lease_outlives_its_run(acme: Company, final: str) -> None:
 
 
 def test_the_token_dies_with_the_lease_but_its_journal_is_taken(acme: Company) -> None:
-    from tenants.authentication import forget_secrets
-
     _, claimed = claimed_run(acme)
     journal = start(claimed)
     own = Api(claimed.token)
@@ -83,3 +91,62 @@ def test_the_token_dies_with_the_lease_but_its_journal_is_taken(acme: Company) -
     assert own.get("/variables").status_code == 403
     assert own.post("/flow-runs", {"deployment": "etl/nightly"}).status_code == 403
     assert journal.send(journal.log("last words"))["rejected"] == []
+
+
+def local_run(company: Company, **key: object) -> tuple[Any, Journal, Api]:
+    """A key, the journal of a run that a program began with it, and the run's own door."""
+    with company.scope():
+        row, secret = create_key(workspace=company.workspace, name="laptop", **key)
+    journal = Journal(Api(secret), token=new_secret(RUN_PREFIX))
+    journal.send(journal.begin())
+    journal.api = Api(journal.token)
+    assert journal.api.get("/variables").status_code == 200
+    return row, journal, journal.api
+
+
+def over(journal: Journal, own: Api) -> None:
+    """The token opens nothing more, and what was recorded is still taken."""
+    forget_secrets()
+    assert own.get("/variables").status_code == 403
+    assert own.post("/flow-runs", {"deployment": "etl/nightly"}).status_code == 403
+    assert journal.send(journal.log("last words"))["rejected"] == []
+
+
+def test_the_token_of_a_local_run_ends_with_the_key_that_began_it(acme: Company) -> None:
+    key, journal, own = local_run(acme)
+    with acme.scope():
+        revoke_key(key)
+    over(journal, own)
+
+
+def test_the_token_of_a_local_run_ends_when_that_key_expires(acme: Company) -> None:
+    key, journal, own = local_run(acme)
+    with acme.scope():
+        ApiKey.objects.filter(id=key.id).update(expires_at=moment() - timedelta(seconds=1))
+    over(journal, own)
+
+
+@pytest.mark.parametrize("how", ["leaves", "shut out"])
+def test_the_token_of_a_local_run_ends_with_its_person(acme: Company, bob: Any, how: str) -> None:
+    with acme.scope():
+        WorkspaceMembership.objects.filter(user=bob).update(role="developer")
+    _, journal, own = local_run(acme, user=bob)
+    with acme.scope():
+        if how == "leaves":
+            people.remove(user_id=bob.id, by=organization_actor(acme.owner.id, "acme"))
+        else:
+            User.objects.filter(id=bob.id).update(is_active=False)
+    over(journal, own)
+
+
+@pytest.mark.parametrize("what", ["workspace", "organization"])
+def test_no_token_outlives_its_workspace_or_organization(acme: Company, what: str) -> None:
+    _, claimed = claimed_run(acme)
+    start(claimed)
+    own = Api(claimed.token)
+    assert own.get("/variables").status_code == 200
+    thing = getattr(acme, what)
+    with acme.scope():
+        type(thing).objects.filter(id=thing.id).update(deleted_at=moment())
+    forget_secrets()
+    assert own.get("/variables").status_code == 401
