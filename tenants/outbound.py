@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,7 +29,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
-_resolver = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolve")
+MOST_LOOK_UPS = 64  # of this process at once; a resolver gives up by itself after some seconds
+MOST_OF_A_DOMAIN = 8
+_asked: dict[tuple[str, int], Future] = {}  # look-ups under way
+_domains: dict[tuple[str, int], str] = {}  # theirs: the last two labels
+_counting = threading.Lock()
 
 
 class Refused(OSError):
@@ -65,7 +69,7 @@ def check_host(host: str, port: int) -> None:
     if settings.OUTBOUND_PRIVATE:
         return
     try:
-        addresses = _resolver.submit(_resolve, host, port).result(RESOLVE_SECONDS)
+        addresses = _found(host, port)
     except (OSError, UnicodeError, TookTooLong) as error:
         raise UnknownHost(f"The host {host} can't be found.", fields={"url": "Is the name right?"}) from error
     if not addresses or not all(is_public(address) for address in addresses):
@@ -73,6 +77,34 @@ def check_host(host: str, port: int) -> None:
             f"{host} is an address inside this installation's own network, which messages may not be sent to.",
             fields={"url": "Use a public address, or ask for the setting OUTBOUND_PRIVATE."},
         )
+
+
+def _found(host: str, port: int) -> list[Address]:
+    """Ask in a thread of its own, which a slow name server holds and nobody else.
+
+    Who asks for the same name meanwhile waits for the same answer. A domain has few look-ups at once: names below one
+    that never answers are not found, all others are.
+    """
+    name, domain = (host, port), ".".join(host.lower().rstrip(".").split(".")[-2:])
+    with _counting:
+        answer = _asked.get(name)
+        if answer is None:
+            of_domain = sum(one == domain for one in _domains.values())
+            if of_domain >= MOST_OF_A_DOMAIN or len(_asked) >= MOST_LOOK_UPS:
+                raise TookTooLong
+            answer, _domains[name] = _asked.setdefault(name, Future()), domain
+            threading.Thread(target=_look_up, args=(name, answer), name="resolve", daemon=True).start()
+    return answer.result(RESOLVE_SECONDS)
+
+
+def _look_up(name: tuple[str, int], answer: Future) -> None:
+    try:
+        answer.set_result(_resolve(*name))
+    except Exception as error:
+        answer.set_exception(error)
+    finally:
+        with _counting:
+            del _asked[name], _domains[name]
 
 
 def _resolve(host: str, port: int) -> list[Address]:

@@ -155,6 +155,28 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         outbound.check_url("https://nowhere.example/")
 
 
+def test_a_name_server_that_is_stuck_is_in_nobody_elses_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, stuck = threading.Event(), []
+
+    def resolve(host: str, port: int) -> Any:
+        if host.endswith("slow.example"):
+            stuck.append(host)
+            over.wait(30)
+        return [ipaddress.ip_address("8.8.8.8")]
+
+    monkeypatch.setattr(outbound, "_resolve", resolve)
+    monkeypatch.setattr(outbound, "RESOLVE_SECONDS", 0.05)
+    try:
+        for number in range(10):
+            with pytest.raises(Invalid, match="can't be found"):
+                outbound.check_host(f"n{number}.slow.example", 443)
+        assert len(stuck) == outbound.MOST_OF_A_DOMAIN
+        monkeypatch.setattr(outbound, "RESOLVE_SECONDS", 5)
+        outbound.check_host("quick.example.org", 443)
+    finally:
+        over.set()
+
+
 def test_an_installation_may_allow_its_own_network(settings: Any) -> None:
     settings.OUTBOUND_PRIVATE = True
     outbound.check_url("http://127.0.0.1:9/")
