@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
@@ -10,14 +14,25 @@ import httpx
 from tenants import outbound
 from tenants.errors import Problem
 
-SECONDS = 10.0
+SECONDS = 5.0
 MAX_BYTES = 1 << 20
+_until: ContextVar[float] = ContextVar("fetching_until", default=float("inf"))
 
 
 class Unreachable(Problem):
     """The provider gave no answer that can be used."""
 
     status, code = 502, "provider"
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let all that is fetched inside take no longer than this together."""
+    token = _until.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.reset(token)
 
 
 def fetch_json(url: str, *, method: str = "GET", **options: Any) -> dict[str, Any]:
@@ -38,10 +53,13 @@ def fetch_json(url: str, *, method: str = "GET", **options: Any) -> dict[str, An
 def fetch(url: str, *, method: str = "GET", **options: Any) -> bytes:
     """The body of a provider's answer. Redirects are not followed: an issuer says itself where it is."""
     outbound.check_url(url)
+    left = min(SECONDS, _until.get() - time.monotonic())
+    if left <= 0:
+        raise Unreachable(f"{url} was not asked: what was asked before took too long.")
     plain = {"Accept-Encoding": "identity"}  # What is packed could unpack to anything.
-    client = httpx.Client(timeout=SECONDS / 2, follow_redirects=False, trust_env=False, headers=plain)
+    client = httpx.Client(timeout=left / 2, follow_redirects=False, trust_env=False, headers=plain)
     try:
-        with outbound.guarded(seconds=SECONDS), client, client.stream(method, url, **options) as response:
+        with outbound.guarded(seconds=left), client, client.stream(method, url, **options) as response:
             return _body(response, url)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise Unreachable(f"{url} can't be reached: {str(error) or type(error).__name__}.") from error

@@ -27,6 +27,7 @@ SCOPES = "openid email profile"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 LEEWAY = 60  # seconds by which clocks may differ
 REMEMBERED = 300  # seconds for which a provider's endpoints are not asked for again
+FAILURE_REMEMBERED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,22 @@ def _same_kind(url: Any, issuer: str) -> bool:
 
 
 def endpoints(issuer: str) -> Endpoints:
-    """A provider's endpoints, asked for once in five minutes."""
+    """A provider's endpoints, asked for once in five minutes; what went wrong is said again for half a minute.
+
+    Raises:
+        Invalid: As `discover`.
+    """
     key = "sso-endpoints:" + hashlib.sha256(issuer.encode()).hexdigest()
     known = cache.get(key)
     if known is None:
-        known = asdict(discover(issuer))
+        try:
+            known = asdict(discover(issuer))
+        except Invalid as problem:
+            cache.set(key, {"wrong": problem.message}, FAILURE_REMEMBERED)
+            raise
         cache.set(key, known, REMEMBERED)
+    if "wrong" in known:
+        raise _wrong(known["wrong"])
     return Endpoints(**known)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,9 +17,9 @@ from tenants.access import organization_actor, organization_page
 from tenants.billing.subscriptions import allows
 from tenants.errors import LimitReached, Problem
 from tenants.models import Workspace
-from tenants.permissions import can
+from tenants.permissions import Actor, can
 from tenants.scope import tenant_scope
-from tenants.sso import dns, domains, identities, oidc, providers, saml
+from tenants.sso import dns, domains, identities, oidc, providers, questions, saml
 from tenants.sso.fetching import Unreachable, fetch
 from tenants.sso.models import SsoDomain, SsoKind, SsoProvider
 from tenants.sso.providers import Connection
@@ -28,10 +28,11 @@ FIELDS = ("kind", "issuer", "client_id", "client_secret", "metadata_url", "metad
 MOST_WORKSPACES = 200
 
 
-def asking(question: Callable[..., Any]) -> Callable[..., Any]:
+def asking(question: Callable[..., Callable[[], Any]]) -> Callable[..., Any]:
     """Ask a provider or the DNS before the page's transaction begins: others may take their time.
 
-    What comes back, or the problem that was met, is called `request.answer`.
+    `question` makes what is asked of what was typed; it is asked without a database. What comes back, or the problem
+    that was met, is called `request.answer`.
     """
 
     def wrap(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -40,7 +41,7 @@ def asking(question: Callable[..., Any]) -> Callable[..., Any]:
             if request.method == "POST" and request.user.is_authenticated:
                 try:
                     actor = organization_actor(request.user.id, address["organization"])
-                    request.answer = question(request, actor, **address) if can(actor, "sso.edit") else None
+                    request.answer = _asked(question, request, actor, address) if can(actor, "sso.edit") else None
                 except Problem as problem:
                     request.answer = problem
             return page(request, **address)
@@ -48,6 +49,11 @@ def asking(question: Callable[..., Any]) -> Callable[..., Any]:
         return asked
 
     return wrap
+
+
+def _asked(question: Callable[..., Callable[[], Any]], request: Any, actor: Actor, address: dict[str, Any]) -> Any:
+    questions.count_visit("page", actor.organization_id)
+    return questions.ask(question(request, actor, **address), organization_id=actor.organization_id)
 
 
 def _answer(request: Any) -> Any:
@@ -59,9 +65,12 @@ def _answer(request: Any) -> Any:
 # ── the provider ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _try_connection(request: Any, actor: Any, **address: Any) -> Connection:
+def _try_connection(request: Any, actor: Actor, **address: Any) -> Callable[[], Connection]:
     """Look whether the provider is what the form says."""
-    typed = _typed(request)
+    return partial(_connection, _typed(request))
+
+
+def _connection(typed: dict[str, str]) -> Connection:
     if typed["kind"] == SsoKind.SAML:
         return saml.read_metadata(typed["metadata"] or _metadata(typed["metadata_url"]))
     oidc.discover(typed["issuer"])
@@ -90,7 +99,10 @@ def index(request: HttpRequest) -> HttpResponse:
     except LimitReached:
         raise
     except Problem as problem:
-        return _page(request, problem.fields or {"": problem.message}, _typed(request))
+        response = _page(request, problem.fields or {"": problem.message}, _typed(request))
+        if problem.retry_after:
+            response.status_code, response.headers["Retry-After"] = problem.status, str(problem.retry_after)
+        return response
     messages.success(request, "The provider is saved. Test the log-in next.")
     return _back(request)
 
@@ -137,10 +149,10 @@ def add_domain(request: HttpRequest) -> HttpResponse:
     return _back(request)
 
 
-def _look_up(request: Any, actor: Any, id: UUID, **address: Any) -> list[str]:
+def _look_up(request: Any, actor: Actor, id: UUID, **address: Any) -> Callable[[], list[str]]:
     with tenant_scope(actor.organization_id):
         name = domains.record_name(domains.find_domain(id))
-    return dns.txt_records(name)
+    return lambda: dns.txt_records(name)
 
 
 @asking(_look_up)

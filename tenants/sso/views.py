@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from tenants.errors import Problem
 from tenants.models import Organization
 from tenants.permissions import Actor, require
 from tenants.scope import tenant_scope
-from tenants.sso import arrivals, domains, flows, oidc, providers, saml, sessions
+from tenants.sso import arrivals, domains, flows, oidc, providers, questions, saml, sessions
 from tenants.sso.assertions import Assertion
 from tenants.sso.models import SsoKind, SsoProvider
 
@@ -48,7 +48,11 @@ def door(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         try:
             return view(request, *args, **address)
         except Problem as problem:
-            return render(request, "tenants/sso/refused.html", {"problem": problem}, status=problem.status)
+            told = {"problem": problem, "again": request.get_full_path() if request.method == "GET" else ""}
+            refusal = render(request, "tenants/sso/refused.html", told, status=problem.status)
+            if problem.retry_after:
+                refusal.headers["Retry-After"] = str(problem.retry_after)
+            return refusal
 
     return never_cache(answered)
 
@@ -75,6 +79,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 @door
 def login(request: HttpRequest, id: UUID) -> HttpResponse:
     """Leave for an organization's provider."""
+    questions.count_visit("login", id)
     return _leave(request, _open_provider(id), next=flows.inner(request.GET.get("next", "")))
 
 
@@ -122,19 +127,28 @@ def _leave(
         return HttpResponseRedirect(address)
     client = providers.client_of(provider)
     state = flows.begin(request.session, flow)
-    return HttpResponseRedirect(oidc.authorization_address(client, flow, state, hint=hint))
+    question = partial(oidc.authorization_address, client, flow, state, hint=hint)
+    return HttpResponseRedirect(questions.ask(question, organization_id=provider.organization_id))
 
 
 @require_GET
 @door
 def callback(request: HttpRequest, id: UUID) -> HttpResponse:
     """Come back from an OIDC provider."""
+    questions.count_visit("callback", id)
     provider = _provider(id)
     flow = flows.end(request.session, id, request.GET.get("state", ""))
     if provider.kind != SsoKind.OIDC or "code" not in request.GET:
         said = request.GET.get("error_description") or request.GET.get("error") or "no code"
         raise flows.Refused(f"Your company's provider let nobody in: {said[:200]}.")
-    return _come(request, provider, flow, oidc.assertion_of(providers.client_of(provider), flow, request.GET["code"]))
+    question = partial(oidc.assertion_of, providers.client_of(provider), flow, request.GET["code"])
+    try:
+        assertion = questions.ask(question, organization_id=id)
+    except questions.Busy:  # The code is still good: this very address can be loaded again.
+        flows.begin(request.session, flow, request.GET["state"])
+        request.session.save()
+        raise
+    return _come(request, provider, flow, assertion)
 
 
 @csrf_exempt
