@@ -1,7 +1,8 @@
 """Which organizations a session may enter, where an organization demands its own log-in.
 
 A session remembers when its person came by which organization's provider; that is good for a day, so that who is
-removed at the provider is out the next day at the latest. Owners can break the glass with their password, for an hour.
+removed at the provider is out of the pages the next day at the latest. Keys know no provider: a person's end when they
+are removed here. Owners can break the glass with their password, for an hour.
 """
 
 from __future__ import annotations
