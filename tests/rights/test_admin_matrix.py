@@ -26,7 +26,7 @@ from tests.rights.people import Somebody, everybody
 from tests.rights.test_matrix import browser, quiet  # noqa: F401
 from tests.runs.work import agent, deploy
 from tests.server.test_eve import rows_of
-from tests.server.test_staff_admin import sam  # noqa: F401
+from tests.server.test_staff_admin import by_password, sam  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 METHODS = ("GET", "POST")
@@ -139,12 +139,9 @@ def test_each_model_has_its_five_addresses() -> None:
 
 def strangers(acme: Company, globex: Company, staff: Any) -> list[tuple[str, Client]]:
     """People who have no part in Acme: the owner of another organization, and the installation's staff."""
-    found = []
-    for name, user in (("a stranger", globex.owner), ("staff", staff)):
-        client = Client()
-        client.force_login(user)
-        found.append((name, client))
-    return found
+    stranger = Client()
+    stranger.force_login(globex.owner)
+    return [("a stranger", stranger), ("staff", by_password(staff))]
 
 
 def test_the_organizations_admin(acme: Company, globex: Company, sam: Any) -> None:  # noqa: F811

@@ -19,6 +19,7 @@ from tests.rights.test_matrix import APIS, declared, quiet, things, world  # noq
 from tests.runs.test_automations_api import BODY as AUTOMATION
 from tests.runs.test_quarantine_page import kept
 from tests.server.test_eve import PAGES, Thing, address, body
+from tests.tenants.test_switches import on_plan
 
 pytestmark = pytest.mark.django_db
 SAFE = {"GET", "HEAD", "OPTIONS"}
@@ -72,6 +73,7 @@ def full(acme: Company, api: Api, bob: Any, world: dict, settings: Any) -> dict:
     """The world, with what some routes need to have something to do: Bob is a member, Olga a second owner."""
     settings.BILLING = True
     kept(api)
+    on_plan(acme, "enterprise")  # Which has everything that could be refused for money.
     with acme.scope():
         Invitation.objects.update(sent_at=Invitation.objects.get().sent_at - timedelta(hours=1))
         Membership.objects.create(organization=acme.organization, user=person("olga@acme.example"), role="owner")
