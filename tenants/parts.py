@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from tenants import audit, rights
+from tenants import rights
 from tenants.errors import Invalid
 from tenants.models import Membership, Workspace, WorkspaceMembership
-from tenants.people import PEOPLES_ROLES
+from tenants.people import PEOPLES_ROLES, set_part
 from tenants.permissions import Actor, require
 
 PAGE = 50  # people
@@ -38,14 +38,7 @@ def assign(*, workspace: Workspace, email: str, role: str, by: Actor) -> None:
     if membership is None:
         told = "Only members of the organization can have a part. Its owners and admins invite people."
         raise Invalid(f"{email[:254]!r} is no member.", fields={"email": told})
-    own = {"organization_id": by.organization_id, "workspace": workspace, "user_id": membership.user_id}
-    part = WorkspaceMembership.objects.filter(**own).first()
-    if (part.role if part else "") == role:
-        return
-    if role:
-        WorkspaceMembership.objects.update_or_create(**own, defaults={"role": role})
-    elif part:
-        part.delete()
-    details = {"from": part.role if part else None, "to": role or None}
-    audit.record(by, "person.workspace_role_changed", name=email, workspace_id=workspace.id, details=details)
-    rights.changed()
+    part = WorkspaceMembership.objects.filter(workspace=workspace, user_id=membership.user_id).first()
+    who = {"workspace_id": workspace.id, "user_id": membership.user_id, "name": email}
+    if set_part(part=part, role=role, by=by, **who):
+        rights.changed()

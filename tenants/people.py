@@ -100,18 +100,28 @@ def change(*, user_id: UUID, role: str, parts: dict[UUID, str], by: Actor) -> No
 def set_parts(*, user_id: UUID, parts: dict[UUID, str], by: Actor, name: str) -> None:
     """Make these a person's roles in workspaces, and no others. Nothing is asked: for who has asked already."""
     present = {part.workspace_id: part for part in WorkspaceMembership.objects.filter(user_id=user_id)}
-    for workspace_id, role in parts.items():
-        part = present.pop(workspace_id, None)
-        if part and part.role == role:
-            continue
+    for workspace_id in [*parts, *(present.keys() - parts.keys())]:
+        set_part(
+            part=present.get(workspace_id), role=parts.get(workspace_id, ""), workspace_id=workspace_id,
+            user_id=user_id, by=by, name=name,
+        )  # fmt: skip
+
+
+def set_part(
+    *, part: WorkspaceMembership | None, role: str, workspace_id: UUID, user_id: UUID, by: Actor, name: str
+) -> bool:
+    """Make a person's part in a workspace this role, or none; whether that changed anything. Nothing is asked."""
+    former = part.role if part else ""
+    if former == role:
+        return False
+    if part and not role:
+        part.delete()
+    else:
         own = {"organization_id": by.organization_id, "workspace_id": workspace_id, "user_id": user_id}
         WorkspaceMembership.objects.update_or_create(**own, defaults={"role": role})
-        details = {"from": part.role if part else None, "to": role}
-        audit.record(by, "person.workspace_role_changed", name=name, workspace_id=workspace_id, details=details)
-    for workspace_id, part in present.items():
-        part.delete()
-        details = {"from": part.role, "to": None}
-        audit.record(by, "person.workspace_role_changed", name=name, workspace_id=workspace_id, details=details)
+    details = {"from": former or None, "to": role or None}
+    audit.record(by, "person.workspace_role_changed", name=name, workspace_id=workspace_id, details=details)
+    return True
 
 
 @transaction.atomic
