@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Sum
@@ -24,12 +25,19 @@ class Limit:
         stops: No run starts beyond it; else people are only told.
         by_plan: A larger plan lifts it; else it is the organization's own.
         cancels: Runs under way are cancelled at it.
+        price: What a thousand beyond it cost, where they cost something.
     """
 
     task_runs: int | None
     stops: bool = True
     by_plan: bool = False
     cancels: bool = False
+    price: Decimal | None = None
+
+    @property
+    def whose(self) -> str:
+        """Who set it: `plan` or `own`."""
+        return "plan" if self.by_plan else "own"
 
 
 def limit_of(organization_id: UUID) -> Limit:
@@ -43,6 +51,20 @@ def stop_of(organization_id: UUID) -> Limit:
     account = account_of(organization_id)
     own = account.limit if account.at_limit == BillingAccount.AtLimit.STOP else None
     return _lower(account, plan_of(organization_id).stops_at, own)
+
+
+def bounds_of(organization_id: UUID) -> list[Limit]:
+    """Everything whose shares people are told of: the plan's bound or included amount, and the organization's own."""
+    account, plan = account_of(organization_id), plan_of(organization_id)
+    found = []
+    if plan.stops_at is not None:
+        found.append(Limit(plan.stops_at, by_plan=True, cancels=_cancels(account)))
+    elif plan.included and plan.tiers:
+        found.append(Limit(plan.included, stops=False, by_plan=True, price=plan.tiers[0].price))
+    if account.limit is not None:
+        stops = account.at_limit == BillingAccount.AtLimit.STOP
+        found.append(Limit(account.limit, stops=stops, cancels=_cancels(account)))
+    return found
 
 
 def _lower(account: BillingAccount, plans: int | None, own: int | None) -> Limit:

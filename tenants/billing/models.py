@@ -102,15 +102,21 @@ class BillingAccount(TenantOwned):
 
 
 class ThresholdTold(TenantOwned):
-    """Somebody was told of a share of the limit in a month: once."""
+    """Somebody was told of a share of a bound in a month: once. A bound that was changed is another one."""
 
     month = models.DateField()
+    whose = models.CharField(max_length=10, default="plan")  # or "own"
+    task_runs = models.BigIntegerField(default=0)  # the bound
     percent = models.SmallIntegerField()
     told_at = models.DateTimeField(default=now)
 
     class Meta:
         db_table = "threshold_told"
-        constraints = [models.UniqueConstraint(fields=["organization", "month", "percent"], name="threshold_told_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "month", "whose", "task_runs", "percent"], name="threshold_told_once"
+            )
+        ]
 
 
 class Invoice(TenantOwned):

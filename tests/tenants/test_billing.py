@@ -379,12 +379,58 @@ def test_each_share_is_told_once_a_month_to_those_who_pay(acme: Company, billing
         use(acme, date(2026, 5, number // 5), number)
         with acme.scope():
             told.append(thresholds.tell(acme.organization.id, MAY))
-    assert told == [None, 50, None, 80, 100, None]
+    assert told == [[], [50], [], [80], [100], []]
     with acme.scope():
         mails = OutboxMessage.objects.filter(kind="mail").order_by("created_at")
         assert [mail.payload["to"] for mail in mails] == ["alice@acme.example"] * 3
         assert "100 %" in list(mails)[-1].payload["subject"]
         assert ThresholdTold.objects.count() == 3
+
+
+def subjects(company: Company) -> list[str]:
+    with company.scope():
+        mails = OutboxMessage.objects.filter(kind="mail").order_by("created_at")
+        return [mail.payload["subject"] for mail in mails]
+
+
+@pytest.mark.django_db
+def test_a_limit_that_only_notifies_uses_up_no_word_about_the_plans(
+    acme: Company, billing: None, settings: Any
+) -> None:
+    """6.2: the own limit and the plan's bound are told of apart."""
+    settings.MAIL_CONFIGURED = True
+    with acme.scope():
+        edit_limit(limit=40, at_limit="notify", under_way="finish", by=owner(acme))
+    for number in (40, 10, 50):
+        use(acme, date(2026, 5, number // 10), number)
+        with acme.scope():
+            thresholds.tell(acme.organization.id, MAY)
+    assert subjects(acme) == [
+        "Acme has used 100 % of its own limit of task runs in May 2026",
+        "Acme has used 50 % of its task runs in May 2026",
+        "Acme has used 100 % of its task runs in May 2026",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_raised_limit_and_a_larger_plan_are_told_of_anew(
+    acme: Company, billing: None, clock: Callable[[datetime], None], settings: Any
+) -> None:
+    """6.2: what was said of a bound that is no more says nothing of the next one."""
+    clock(may(10))
+    use(acme, date(2026, 5, 9), 100)
+    id = acme.organization.id
+    with acme.scope():
+        edit_limit(limit=100, at_limit="stop", under_way="finish", by=owner(acme))
+        assert thresholds.tell(id, MAY) == [100, 100]
+        edit_limit(limit=200, at_limit="stop", under_way="finish", by=owner(acme))
+        assert (thresholds.tell(id, MAY), thresholds.tell(id, MAY)) == ([50], [])
+        change_plan(slug="pro", by=owner(acme))
+    use(acme, date(2026, 5, 10), 100_000)
+    settings.MAIL_CONFIGURED = True
+    with acme.scope():
+        assert thresholds.tell(id, MAY) == [50, 100]
+    assert subjects(acme)[0] == "Acme has used 50 % of the task runs that its plan includes in May 2026"
 
 
 @pytest.mark.django_db
