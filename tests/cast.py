@@ -178,6 +178,14 @@ def eve_api(globex: Company) -> Api:
 
 
 @pytest.fixture
+def things(acme: Company, api: Api, globex: Company) -> Any:
+    """Something of everything that Acme can have, by route and parameter; "" stands for any route."""
+    from tests.server.things_of_acme import furnish
+
+    return furnish(acme, api)
+
+
+@pytest.fixture
 def browse() -> Any:
     """Sign somebody in; answers their browser."""
     from django.test import Client

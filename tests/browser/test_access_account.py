@@ -11,9 +11,9 @@ import pytest
 from django.urls import reverse
 
 from tests.browser.conftest import Portal
-from tests.browser.test_access import seen
+from tests.browser.looking import seen
 from tests.cast import Company
-from tests.server.test_eve import is_api, names, parameters_of
+from tests.server.routes import is_api, names, parameters_of
 
 ELSEWHERE = {
     "health-live", "health-ready",  # JSON

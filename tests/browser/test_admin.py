@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Portal
-from tests.browser.test_access import check
+from tests.browser.looking import check
 from tests.cast import Api, Company
 from tests.runs.work import deploy
 

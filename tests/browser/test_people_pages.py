@@ -13,7 +13,7 @@ from tenants.key_ring import make
 from tenants.models import Membership, Workspace, WorkspaceMembership
 from tenants.organizations import add_workspace, found
 from tests.browser.conftest import Portal
-from tests.browser.test_access import visit
+from tests.browser.looking import visit
 from tests.cast import Company
 
 ORGANIZATION = ["people", "people/invite", "keys", "keys/new", "settings", "new"]

@@ -12,7 +12,7 @@ from orchestrator.parameters import parameter_schema
 from runs.models import FlowRun
 from tests.browser.conftest import Portal
 from tests.browser.flights import flights
-from tests.browser.test_access import check
+from tests.browser.looking import check
 from tests.cast import Company
 
 URL = "https://data.example.org/bts.csv.gz"

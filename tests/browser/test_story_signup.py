@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import TIMEOUT
-from tests.browser.test_access import check
+from tests.browser.looking import check
 from tests.cast import PASSWORD
 
 COMMAND_SECONDS = 60

@@ -25,8 +25,8 @@ from tests.cast import Api, Company
 from tests.rights.people import Somebody, everybody
 from tests.rights.test_matrix import browser, quiet  # noqa: F401
 from tests.runs.work import agent, deploy
-from tests.server.test_eve import rows_of
 from tests.server.test_staff_admin import by_password, sam  # noqa: F401
+from tests.sql import rows_of
 
 pytestmark = pytest.mark.django_db
 METHODS = ("GET", "POST")

@@ -22,13 +22,16 @@ from tenants.permissions import WORKSPACE_VERBS
 from tests.cast import Api, Company
 from tests.rights.people import Somebody, everybody, programs
 from tests.runs.work import agent, claim, deploy, start, trigger
-from tests.server import test_eve
-from tests.server.test_eve import address, body, parameters_of, pattern_of, rows_of, things, without_names  # noqa: F401
+from tests.server import asking, routes
+from tests.server.asking import address, body, without_names
+from tests.server.routes import PAGES, parameters_of, pattern_of
+from tests.server.things_of_acme import Thing
+from tests.sql import rows_of
 from tests.tenants.sso.setup import connect
 
 pytestmark = pytest.mark.django_db
 TURNED_AWAY = {403, 404}
-APIS = [name for name in test_eve.APIS if name != "api-no-such-address"]  # Which is there for nobody.
+APIS = [name for name in routes.APIS if name != "api-no-such-address"]  # Which is there for nobody.
 
 
 def manages_keys(each: Somebody) -> bool:
@@ -51,7 +54,7 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(acme: Company, things: dict) -> dict:  # noqa: F811
+def world(acme: Company, things: dict) -> dict:
     """Something of everything, and everybody."""
     connect(acme, SimpleNamespace(url="https://login.acme.example", secret="s3cret"))
     return things
@@ -100,7 +103,7 @@ def browser(each: Somebody) -> Client:
 
 
 def wrong_pages(each: Somebody, known: dict, data: dict[str, Any]) -> Iterator[str]:
-    for name in test_eve.PAGES:
+    for name in PAGES:
         for method, verb in declared(name).items():
             expected = page_status(each, name, verb)
             status = asked(browser(each), method, address(name, known, "acmes"), data, undone=expected == 200)
@@ -110,7 +113,7 @@ def wrong_pages(each: Somebody, known: dict, data: dict[str, Any]) -> Iterator[s
 
 def test_pages(acme: Company, world: dict) -> None:
     people = everybody(acme)
-    plain = test_eve.Thing(people[-1].user.id, None)  # Owners are removed by owners only.
+    plain = Thing(people[-1].user.id, None)  # Owners are removed by owners only.
     known = world | {name: {"id": plain} for name in world if name.startswith("organization-person")}
     data = {key: value for key, value in body(world).items() if isinstance(value, str | int)} | {"overlap": "0"}
     wrong: list[str] = []
@@ -164,16 +167,16 @@ def test_foreign_objects_in_ones_own_workspace(
 ) -> None:
     """Eve's own addresses, with the ids of Acme's things: for their owner, too, they are as good as unknown ones."""
     before, client = rows_of(acme), browse(eve)
-    own = {"organization": test_eve.Thing("globex", "globex"), "workspace": test_eve.Thing("main", "main")}
+    own = {"organization": Thing("globex", "globex"), "workspace": Thing("main", "main")}
     known = world | {"": own}
-    for name in test_eve.PAGES:
+    for name in PAGES:
         if not parameters_of(name) - own.keys():
             continue
         for method in declared(name):
             answers = []
             for whose in ("acmes", "nobodys"):
                 with transaction.atomic():
-                    status, text = test_eve.asked(client, method, address(name, known, whose), known)
+                    status, text = asking.asked(client, method, address(name, known, whose), known)
                     transaction.set_rollback(True)
                 answers.append((status, without_names(text, name, known)))
             assert answers[0] == answers[1], (name, method)

@@ -15,10 +15,12 @@ from django.db import transaction
 from runs.models import JournalQuarantine
 from tenants.models import AuditEntry, Invitation, Membership
 from tests.cast import Api, Company, person
-from tests.rights.test_matrix import APIS, declared, quiet, things, world  # noqa: F401
+from tests.rights.test_matrix import APIS, declared, quiet, world  # noqa: F401
 from tests.runs.test_automations_api import BODY as AUTOMATION
 from tests.runs.test_quarantine_page import kept
-from tests.server.test_eve import PAGES, Thing, address, body
+from tests.server.asking import address, body
+from tests.server.routes import PAGES
+from tests.server.things_of_acme import Thing
 from tests.tenants.test_switches import on_plan
 
 pytestmark = pytest.mark.django_db

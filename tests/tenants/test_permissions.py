@@ -147,7 +147,7 @@ def test_who_owns_an_organization_owns_its_workspaces() -> None:
 
 @pytest.mark.django_db
 def test_every_view_of_the_api_names_a_verb_for_each_of_its_methods() -> None:
-    from tests.server.test_eve import names, pattern_of
+    from tests.server.routes import names, pattern_of
 
     views = {name: pattern_of(name).callback.cls for name in names() if name.startswith("api-")}
     for (name, view), method in product(views.items(), ("get", "post", "put", "patch", "delete")):

@@ -1,0 +1,130 @@
+"""Something of everything that Acme can have, and how to fill the addresses of all routes with it.
+
+A new route with a parameter has its line in one of the tables here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.timezone import now
+
+from orchestrator.ids import uuid7
+from tenants.access import workspace_actor
+from tenants.invitations import invite
+from tenants.keys import create_key
+from tenants.models import Workspace
+from tenants.provisioning import create_workspace
+from tests.cast import Api, Company
+from tests.runs.automating import automate
+from tests.runs.work import agent, claim, deploy, start, trigger
+from tests.server.routes import names, parameters_of
+from tests.tenants.sso.setup import arrive, own_domain
+
+BUNDLE = b"PK acme's own code"
+
+
+@dataclass
+class Thing:
+    """How to fill a parameter of an address: with Acme's own, or with what nobody has."""
+
+    acmes: Any
+    nobodys: Any
+
+
+# What fills parameters, by a pattern of the names of the routes that have them.
+Table = dict[str, dict[str, Thing]]
+
+
+def furnish(company: Company, api: Api) -> dict[str, dict[str, Thing]]:
+    """Make something of everything; how to fill each route, by parameter. "" stands for any route."""
+    found: dict[str, dict[str, Thing]] = {
+        "": {"organization": Thing("acme", "nobody"), "workspace": Thing("main", "nothing")}
+    }
+    for table in (work(company, api), settings(company, api), people(company), log_in(company), bills(company)):
+        for pattern, things in table.items():
+            for name in (name for name in names() if re.fullmatch(pattern, name)):
+                own = {parameter: thing for parameter, thing in things.items() if parameter in parameters_of(name)}
+                found.setdefault(name, {}).update(own)
+    return found
+
+
+def work(company: Company, api: Api) -> Table:
+    """A deployment, an agent, a run that it has claimed, and what that run told."""
+    deployment = deploy(company, "acme-nightly", flow="acme-etl")
+    trigger(company, deployment, 2)
+    by = agent(company, "acme-agent")
+    claimed = claim(company, by, 1)[0]
+    journal = start(claimed)
+    task = journal.task()
+    journal.send(task, journal.log("what acme logs"))
+    sha256 = hashlib.sha256(BUNDLE).hexdigest()
+    assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
+    pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
+    return {
+        "(api-)?deployment(-.*)?": {"id": Thing(deployment.id, uuid7())},
+        "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
+        "organization-admin-page": {"rest": Thing(*pages)},
+        "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
+        "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
+        "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
+    }
+
+
+def settings(company: Company, api: Api) -> Table:
+    """A variable, a block, a block type, an automation."""
+    assert api.put("/variables/secret-plan", {"value": "sesame"}).status_code == 201
+    assert api.put("/blocks/secret/acme-vault", {"data": {"value": "open sesame"}}).status_code == 201
+    assert api.put("/block-types/acme-crm", {"name": "Acme's CRM", "schema": {}}).status_code == 201
+    alarm = automate(company, "acme-alarm")
+    block = {"type": Thing("secret", "secret"), "name": Thing("acme-vault", "no-vault")}
+    return {
+        "(api-)?variable(-.*)?": {"name": Thing("secret-plan", "no-plan")},
+        "(api-)?block(-.*)?": {**block, "slug": Thing("acme-crm", "no-crm")},
+        "(api-)?automation(-.*)?": {"id": Thing(alarm.id, uuid7()), "name": Thing("acme-alarm", "no-alarm")},
+    }
+
+
+def people(company: Company) -> Table:
+    """Who is there and who is invited, a key, a workspace that was deleted."""
+    by = workspace_actor(company.owner.id, "acme", "main")
+    with company.scope():
+        key, _ = create_key(workspace=company.workspace, name="acme-key")
+        invitation, _ = invite(email="carol@acme.example", role="member", parts={}, by=by)
+        former = create_workspace(organization=company.organization, name="acme-former")
+        Workspace.objects.filter(id=former.id).update(deleted_at=now())
+    return {
+        "organization-(person|hand-over)(-.*)?": {"id": Thing(company.owner.id, uuid7())},
+        "organization-invitation(-.*)?": {"id": Thing(invitation.id, uuid7())},
+        "organization-key(-.*)?": {"id": Thing(key.id, uuid7())},
+        "organization-restore(-.*)?": {"id": Thing(former.id, uuid7())},
+    }
+
+
+def log_in(company: Company) -> Table:
+    """A domain, and somebody who came by the company's provider."""
+    domain, link = own_domain(company, "acme.example"), arrive(company)
+    return {
+        "organization-sso-domain-.*": {"id": Thing(domain.id, uuid7())},
+        "organization-sso-unlink": {"id": Thing(link.id, uuid7())},
+    }
+
+
+def bills(company: Company) -> Table:
+    """A closed month."""
+    return {"organization-invoice": {"number": Thing(invoice_of(company), 99)}}
+
+
+def invoice_of(company: Company) -> int:
+    """The number of an invoice."""
+    from tenants.billing.models import Invoice
+
+    nobody = {"company": "Acme", "address": "", "tax_id": "", "email": ""}
+    with company.scope():
+        return Invoice.objects.create(
+            organization=company.organization, number=17, month="2026-05-01", plan="pro", customer=nobody, lines=[],
+            usage={"task_runs": 0}, currency="USD", subtotal=0, credit=0, total=0,
+        ).number  # fmt: skip
