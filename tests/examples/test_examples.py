@@ -1,0 +1,136 @@
+"""What the programs in `examples/` come to, and what they tell while they run."""
+
+import asyncio
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from os import utime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from examples import alarm, api_client, async_fan_out, disk_usage, freshness, grid_search, sql_models, validation
+from examples.local_services import Readings, Received, serving
+from orchestrator.exceptions import ParameterTypeError
+from orchestrator.testing import recorded, time_control
+
+
+def means(stations: dict[str, list[float]]) -> dict[str, float]:
+    return {name: pytest.approx(sum(values) / len(values)) for name, values in stations.items()}
+
+
+def test_the_api_client_reads_all_pages_of_an_api_with_bad_days():
+    """1.6: what may work the next time is tried again."""
+    services = Readings(api_client.weather(stations=2, hours=150))
+    with serving(services) as address, recorded() as told, time_control() as clock:
+        assert api_client.station_means(address) == means(services.stations)
+    assert services.refused == sum(run.run_count - 1 for run in told.tasks("readings") + told.tasks("stations"))
+    assert len(clock.waits) == services.refused > 0
+
+
+def test_the_api_client_does_not_ask_again_for_what_is_not_there():
+    """1.6: a condition decides."""
+    not_there = pytest.raises(httpx.HTTPStatusError, match="404")
+    with serving(Readings({}, bad=False)) as address, recorded() as told, not_there:
+        api_client.station_means(f"{address}/elsewhere")
+    assert [run.run_count for run in told.tasks("stations")] == [1]
+
+
+def test_coroutines_find_the_hottest_station():
+    """1.2: async tasks are gathered as coroutines are."""
+    stations = api_client.weather(stations=5, hours=150)
+    with serving(Readings(stations)) as address, recorded() as told:
+        station, reading = asyncio.run(async_fan_out.hottest(address, at_once=4))
+    assert (reading, station) == max((max(values), name) for name, values in stations.items())
+    assert len(told.tasks("page_of")) == 15
+
+
+def test_models_are_built_after_those_that_they_read(tmp_path: Path):
+    """1.5: the graph is found while the flow runs."""
+    with recorded() as told:
+        rows = sql_models.build_all(tmp_path / "taxi.duckdb")
+    assert rows == {"trips": 20_000, "zones": 3, "paid_trips": 19_500, "lost": 1, "takings": 21, "best_day": 3}
+    runs = {run.label: run for run in told.tasks("build")}
+    assert runs["build-takings"].started >= max(runs[f"build-{name}"].ended for name in ("paid_trips", "zones"))
+
+
+def test_a_circle_of_models_is_told(tmp_path: Path):
+    circle = {"hen": "SELECT * FROM {egg}", "egg": "SELECT * FROM {hen}", "field": "SELECT 1 AS x"}
+    with pytest.raises(ValueError, match="egg, hen"):
+        sql_models.build_all(tmp_path / "farm.duckdb", circle)
+
+
+@pytest.mark.filterwarnings("ignore")  # scikit-learn warns of settings that it then refuses.
+def test_the_best_settings_are_found_though_some_are_refused():
+    """1.3: a map over a grid."""
+    with recorded() as told:
+        best = grid_search.best_settings({"C": [0.1, 1.0], "l1_ratio": [0.0, 1.0], "solver": ["liblinear", "lbfgs"]})
+    assert best["accuracy"] > 0.96
+    assert best["refused"] == 2
+    assert len(told.tasks("judge")) == 8
+    assert "C=0.1 l1=0.0 lbfgs" in {run.label for run in told.tasks("judge")}
+
+
+def test_orders_are_checked_one_by_one():
+    """1.12: parameters are models, and what comes as text is made what it should be."""
+    takings = validation.take_orders(validation.ORDERS, {"first_day": "2026-03-01"})
+    assert (takings.orders, takings.total) == (2, Decimal("39.80"))
+    assert set(takings.refused) == {2, 4}
+    assert "19.90" in takings.refused[2]
+    assert takings.refused[4].startswith("items.0.sku")
+
+
+def test_too_many_bad_orders_fail_the_flow():
+    with pytest.raises(ValueError, match="2 of 5 orders"):
+        validation.take_orders(validation.ORDERS, validation.Rules(most_refused=0.1))
+
+
+def test_rules_that_can_not_be_are_refused_before_the_flow_begins():
+    with pytest.raises(ParameterTypeError, match="most_refused"):
+        validation.take_orders([], {"most_refused": 2, "first_day": date(2026, 3, 1)})
+
+
+def test_a_tree_is_measured_by_tasks_that_submit_tasks(tmp_path: Path):
+    """1.5, 1.10: recursion deeper than the pool has threads."""
+    deepest = tmp_path
+    for depth in range(6):
+        (deepest / "file").write_bytes(b"x" * (depth + 1))
+        deepest = deepest / f"level-{depth}"
+        deepest.mkdir()
+    with recorded() as told:
+        usage = disk_usage.disk_usage(tmp_path, largest=2)
+    assert (usage.size, usage.files) == (21, 6)
+    assert [size for size, _ in usage.largest] == [6, 5]
+    assert len(told.tasks("measure")) == 7
+
+
+def test_a_refresh_ends_in_states_with_names_of_their_own(tmp_path: Path):
+    """1.11: states as values."""
+    source, target = tmp_path / "source.txt", tmp_path / "target.txt"
+    source.write_text("news")
+    ended = [freshness.refresh(source, target, return_state=True) for _ in range(2)]
+    assert [state.name for state in ended] == ["Completed", "Skipped"]
+    assert target.read_text() == "NEWS"
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+    utime(source, (long_ago, long_ago))
+    with recorded() as told:
+        state = freshness.refresh(source, target, return_state=True)
+    assert (state.name, state.is_failed()) == ("Stale", True)
+    assert told.states("refresh")[-1] == "FAILED"
+
+
+def test_a_webhook_is_told_how_the_day_went():
+    """1.8: hooks on flows and tasks."""
+    received = Received()
+    with serving(received) as address, recorded() as told:
+        assert alarm.close_day({"till": 100, "bank": 1}, address) == 101
+        alarm.close_day({"till": -300}, address, return_state=True)
+    assert [message["text"] for message in received.messages] == ["close_day is well", "close_day Failed"]
+    assert "till is overdrawn" in received.messages[1]["why"]
+    assert any("Look at this account first" in line.message for line in told.logs())
+
+
+def test_a_webhook_that_is_away_spoils_nothing():
+    with recorded() as told:
+        assert alarm.close_day({"till": 100}, "http://127.0.0.1:1") == 100
+    assert any("Nobody was told" in line.message for line in told.logs())
