@@ -3,6 +3,7 @@
 counting.py   what counts, and what a batch adds
 recount.py    the same from rows alone
 rollup.py     deltas → days
+tags.py       deltas → days by tag
 sealing.py    a bucket's days, proved and closed
 shown.py      what the usage page shows
 """

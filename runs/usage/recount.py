@@ -37,12 +37,21 @@ class Bucket:
         return start, start + timedelta(days=1)
 
 
+class Root(NamedTuple):
+    """One execution and what it used."""
+
+    workspace_id: UUID
+    tags: list[str]
+    meters: Meters
+
+
 class _Run(NamedTuple):
     id: UUID
     root_id: UUID
     parent_id: UUID | None
     called_in: int
     workspace_id: UUID
+    tags: list[str]  # of a root
     state_type: str
     state_name: str
     began: bool
@@ -56,7 +65,8 @@ _RUNS = """
         SELECT r.id FROM workspace w JOIN flow_run r ON r.organization_id = w.organization_id AND r.workspace_id = w.id
         WHERE r.created_at >= %s AND r.created_at < %s AND r.retention = %s AND r.root_id = r.id
     )
-    SELECT r.id, r.root_id, r.parent_id, r.called_in, r.workspace_id, r.state_type, r.state_name,
+    SELECT r.id, r.root_id, r.parent_id, r.called_in, r.workspace_id,
+        CASE WHEN r.id = r.root_id THEN r.tags END, r.state_type, r.state_name,
         r.started_at IS NOT NULL, r.duration, r.cpu
     FROM roots JOIN flow_run r ON r.root_id = roots.id
 """
@@ -72,6 +82,20 @@ _LOGS = """
 
 def recount(bucket: Bucket) -> dict[UUID, Meters]:
     """The meters of a bucket by workspace. Those of workspaces that are gone are left out, as their runs are."""
+    return by_workspace(roots_of(bucket))
+
+
+def by_workspace(roots: Iterable[Root]) -> dict[UUID, Meters]:
+    """What executions used, by workspace."""
+    totals: dict[UUID, Meters] = defaultdict(lambda: dict.fromkeys(METERS, 0))
+    for root in roots:
+        for name, value in root.meters.items():
+            totals[root.workspace_id][name] += value
+    return {workspace: meters for workspace, meters in totals.items() if any(meters.values())}
+
+
+def roots_of(bucket: Bucket) -> list[Root]:
+    """The executions of a bucket, each with what it used."""
     runs = [_Run(*row) for row in _ask(_RUNS, *bucket.span, bucket.retention)]
     tasks: dict[UUID, dict[int, int]] = defaultdict(dict)
     for run_id, execution, number in _ask(_TASKS, bucket.retention, bucket.day):
@@ -80,13 +104,12 @@ def recount(bucket: Bucket) -> dict[UUID, Meters]:
     by_root: dict[UUID, list[_Run]] = defaultdict(list)
     for run in runs:
         by_root[run.root_id].append(run)
-    totals: dict[UUID, Meters] = defaultdict(lambda: dict.fromkeys(METERS, 0))
+    found = []
     for root_id, family in by_root.items():
+        tags = next(run.tags for run in family if run.id == root_id)
         meters = _of_root(root_id, family, tasks) | {"log_bytes": int(logs.get(root_id, 0))}
-        workspace = totals[family[0].workspace_id]
-        for name, value in meters.items():
-            workspace[name] += value
-    return {workspace: meters for workspace, meters in totals.items() if any(meters.values())}
+        found.append(Root(family[0].workspace_id, tags, meters))
+    return found
 
 
 def _of_root(root_id: UUID, family: Iterable[_Run], tasks: dict[UUID, dict[int, int]]) -> Meters:

@@ -20,8 +20,9 @@ from django.utils.timezone import now
 
 from runs import partitions
 from runs.ingest.streams import SEALED_AFTER
-from runs.usage.recount import METERS, Bucket, Meters, recount
-from tenants.billing.models import UsageDay, UsageSeal
+from runs.usage import tags
+from runs.usage.recount import METERS, Bucket, Meters, Root, by_workspace, roots_of
+from tenants.billing.models import TagDay, UsageDay, UsageSeal
 from tenants.models import Workspace
 
 logger = logging.getLogger(__name__)
@@ -76,20 +77,30 @@ def seal(organization_id: UUID, bucket: Bucket) -> UsageSeal | None:
         if cursor.fetchone()[0]:
             return None
     days = list(UsageDay.objects.filter(retention=bucket.retention, bucket=bucket.day))
-    recounted, booked = recount(bucket), _by_workspace(days)
+    roots = roots_of(bucket)
+    recounted, booked = by_workspace(roots), _by_workspace(days)
     if recounted != booked:
         told = f"{bucket.day} kept for {bucket.retention} days, organization {organization_id}"
         logger.error(
             "usage does not match its rows, which are kept: %s: %s booked, %s recounted", told, booked, recounted
         )
+    tags_match = _tags_match(bucket, roots)
+    if not tags_match:
+        logger.error("usage by tag does not match its rows: %s, organization %s", bucket, organization_id)
     found, _ = UsageSeal.objects.update_or_create(
         organization_id=organization_id, retention=bucket.retention, bucket=bucket.day,
         defaults={
-            "matches": recounted == booked, "sha256": digest(days), "checked_at": now(),
+            "matches": recounted == booked, "tags_match": tags_match, "sha256": digest(days), "checked_at": now(),
             "recounted": {str(workspace): meters for workspace, meters in recounted.items()},
         },
     )  # fmt: skip
     return found
+
+
+def _tags_match(bucket: Bucket, roots: list[Root]) -> bool:
+    days = TagDay.objects.filter(retention=bucket.retention, bucket=bucket.day)
+    present = Workspace.objects.values("id")  # The runs of those that are gone went with them.
+    return tags.agree(tags.booked(days.filter(workspace_id__in=present)), tags.recounted(roots))
 
 
 def digest(days: list[UsageDay]) -> str:

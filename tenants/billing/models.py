@@ -42,12 +42,68 @@ class UsageDay(TenantOwned):
         indexes = [models.Index(fields=["retention", "bucket", "organization"], name="usage_day_of_bucket")]
 
 
+class TagDay(TenantOwned):
+    """What the runs of one tag used, as received on one day (UTC): as UsageDay, but by tag.
+
+    A run with several tags stands under each of them, so their sums overlap. The tag "" is all those that a day and
+    workspace have beyond a bound; a run stands there once.
+    """
+
+    day = models.DateField()
+    workspace_id = models.UUIDField()
+    tag = models.CharField(max_length=200, blank=True)
+    retention = models.SmallIntegerField()
+    bucket = models.DateField()
+    flow_runs = models.BigIntegerField(default=0)
+    task_runs = models.BigIntegerField(default=0)
+    log_bytes = models.BigIntegerField(default=0)
+    run_time = models.DecimalField(max_digits=30, decimal_places=0, default=0)  # µs
+    cpu = models.DecimalField(max_digits=30, decimal_places=0, default=0)  # µs
+
+    class Meta:
+        db_table = "tag_day"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "day", "workspace_id", "tag", "retention", "bucket"], name="tag_day_once"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "retention", "bucket"], name="tag_day_of_bucket")]
+
+
+class MeterDay(TenantOwned):
+    """What was measured of an organization on one day (UTC) beside its runs: calls of the API, storage, seats."""
+
+    class Meter(models.TextChoices):
+        """What it is, and how it comes about."""
+
+        API_CALLS = "api_calls", "API calls"  # Counted, by workspace and kind of credential.
+        STORAGE = "storage", "Storage"  # Bytes, measured once a day, by workspace and kind of rows.
+        SEATS = "seats", "Seats"  # People of the organization: the most at one time.
+
+    day = models.DateField()
+    meter = models.CharField(max_length=20, choices=Meter.choices)
+    workspace_id = models.UUIDField(null=True)  # null: of the organization as a whole
+    kind = models.CharField(max_length=20, blank=True)
+    amount = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "meter_day"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "day", "meter", "workspace_id", "kind"],
+                nulls_distinct=False,
+                name="meter_day_once",
+            )
+        ]
+
+
 class UsageSeal(TenantOwned):
     """The proof that a bucket's days equal a recount of its rows. Without it, or when they differ, the rows stay."""
 
     retention = models.SmallIntegerField()
     bucket = models.DateField()
     matches = models.BooleanField()
+    tags_match = models.BooleanField(default=True)  # No money hangs on them: they keep no rows.
     sha256 = models.CharField(max_length=64)  # of the days, as `runs/usage/sealing.py` writes them down
     recounted = models.JSONField()  # meters by workspace
     checked_at = models.DateTimeField(default=now)

@@ -22,6 +22,8 @@ WORDS = (
     "usage", "subflow", "lost subflow", "subflow ends", "subflow is cached", "flow retries", "subflow retries",
 )  # fmt: skip
 
+TAGS: list[list[str]] = [["nightly", "etl"], [], ["etl"]]  # of local runs, in turn
+
 
 @dataclass
 class Writer:
@@ -123,7 +125,7 @@ class History:
 
     def begin_local(self) -> None:
         journal = Journal(None)
-        self._hold(journal, journal.begin())
+        self._hold(journal, journal.begin(tags=TAGS[len(self.holders) % len(TAGS)]))
 
     def begin_claimed(self) -> None:
         work.trigger(self.company, self.deployment)

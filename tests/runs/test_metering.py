@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.ids import uuid7
-from runs.usage.recount import METERS, Bucket, recount
+from runs.usage import tags
+from runs.usage.recount import METERS, Bucket, recount, roots_of
 from runs.usage.rollup import roll_up
+from tenants.billing.models import TagDay
 from tests.cast import Api, Company, found_company
 from tests.contract.journals import Journal
 from tests.processes import second_process
@@ -52,6 +54,12 @@ def counted(company: Company) -> tuple[int, int]:
     meters = metered(company)
     assert meters == recounted(company)
     return meters["task_runs"], meters["flow_runs"]
+
+
+def by_tag(company: Company) -> tuple[tags.ByTag, tags.ByTag]:
+    """What the days say by tag, and what the rows do."""
+    with company.scope():
+        return tags.booked(TagDay.objects.all()), tags.recounted(roots_of(today()))
 
 
 def tasks(journal: Journal, number: int, **more: Any) -> list[Any]:
@@ -221,3 +229,5 @@ def test_meters_equal_a_recount_of_the_rows(
     assert before == recounted(company)
     roll_up()
     assert metered(company) == before
+    booked, recounted_tags = by_tag(company)
+    assert booked == recounted_tags

@@ -27,6 +27,8 @@ UNTIED = {
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
+    "tag_day": {"workspace_id"},
+    "meter_day": {"workspace_id"},
     "automation_firing": {"event_id", "run_id"},  # it outlives both
     "attempt": {"key_id"},  # a key that is gone ends the token as a revoked one does
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
