@@ -5,7 +5,7 @@ ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -t
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench chaos screenshots catalogue lock clean
+.PHONY: help install demo serve test lint types model bench soak chaos screenshots catalogue lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ model: install ## Ask the server and a small model of it the same things (ARGS="
 
 bench: install ## Measure, side by side with Prefect and Celery (ARGS="--quick --only import")
 	$(PYTHON) -m benchmarks $(ARGS)
+
+soak: install ## A million tasks in one flow: bounded memory, bounded journal, all recorded (ARGS="--mode map")
+	$(PYTHON) -m benchmarks.soak $(ARGS)
 
 chaos: install ## Break everything at random for 10 minutes, then prove that nothing is lost (ARGS="--minutes 2 --seed 3")
 	$(PYTHON) -m tests.chaos $(ARGS)

@@ -46,6 +46,11 @@ class Client:
             end(process)
         process.stdout.close()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def ask(self, do: str, timeout: float, **arguments: object) -> Any:
         """Have it do something; its answer.
 

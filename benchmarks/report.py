@@ -20,9 +20,9 @@ TEXTS = 2
 Figures = Mapping[str, float]
 
 
-def table(figures: Mapping[str, Figures]) -> list[Sequence[str]]:
+def table(figures: Mapping[str, Figures], rows: Sequence[Row] = ROWS) -> list[Sequence[str]]:
     """Heads and rows; rows that nobody measured are left out. A ratio says how many times better ours is."""
-    lines = [_line(row, figures) for row in ROWS]
+    lines = [_line(row, figures) for row in rows]
     return [HEADS, *(line for line in lines if any(line[HEADS.index(title)] for title in (OURS, PREFECT, CELERY)))]
 
 
@@ -47,9 +47,14 @@ def _ratio(row: Row, ours: float | None, theirs: float | None) -> str:
     return f"{three_digits(ours / theirs if row.more_is_better else theirs / ours)} ×"
 
 
+def without_celery(lines: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The table for what Celery has no part in."""
+    return [line[: HEADS.index(CELERY)] for line in lines]
+
+
 def markdown(lines: Sequence[Sequence[str]]) -> str:
     """A table whose source can be read as well."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = ["-" * width if column < TEXTS else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     heads, *rest = ([_padded(column, cell, widths[column]) for column, cell in enumerate(line)] for line in lines)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rule, *rest])

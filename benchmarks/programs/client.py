@@ -1,8 +1,10 @@
 """The measured user process, in the interpreter of the product under test."""
 
+import asyncio
 import os
 import sys
 import time
+from pathlib import Path
 
 import workloads
 from asked import serve
@@ -11,8 +13,17 @@ from asked import serve
 def record(mode, count):
     """Run a flow of many tasks; its id, the seconds in the flow's code and around the whole call."""
     began = time.perf_counter()
-    run, inside = workloads.many_tasks(mode, count)
+    if mode in ("async", "gather"):
+        run, inside = asyncio.run(workloads.many_async_tasks(mode, count))
+    else:
+        run, inside = workloads.many_tasks(mode, count)
     return {"run": run, "inside": inside, "flow": time.perf_counter() - began}
+
+
+def peak():
+    """The most memory that this process has held, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def flows(count):
@@ -35,4 +46,13 @@ def deploy(flow, way, pool):
 
 
 if __name__ == "__main__":
-    serve({"record": record, "flows": flows, "subflows": subflows, "deploy": deploy, "cpu": time.process_time})
+    serve(
+        {
+            "record": record,
+            "flows": flows,
+            "subflows": subflows,
+            "deploy": deploy,
+            "cpu": time.process_time,
+            "peak": peak,
+        }
+    )
