@@ -10,6 +10,7 @@ class RunsConfig(AppConfig):
         """Let what tenants and blocks offer know its users."""
         from runs import (
             agents,  # noqa: F401 - new workspaces begin with a pool
+            departures,  # noqa: F401 - who leaves leaves runs behind
             live,  # noqa: F401 - open sockets hear of changed rights
         )
         from runs.automations import edit  # noqa: F401 - automations tell by blocks

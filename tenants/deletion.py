@@ -1,4 +1,7 @@
-"""Organizations and workspaces end: shut at once, and restored as they were within the grace period if asked for."""
+"""Organizations and workspaces end: shut at once, and restored as they were within the grace period if asked for.
+
+What becomes of them after that is the business of `tenants/leaving/purge.py`.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +65,8 @@ def restore_workspace(*, id: UUID, by: Actor) -> Workspace:
     """
     require(by, "workspaces.create")
     workspace = deleted_workspaces().filter(id=id).first()
-    if workspace is None:
+    if workspace is None or not deleted_workspaces().filter(id=id).update(deleted_at=None):
         raise NotFound("There is no such deleted workspace.")
-    Workspace.objects.filter(id=id).update(deleted_at=None)
     audit.record(by, "workspace.restored", workspace, workspace_id=workspace.id)
     return workspace
 
@@ -87,9 +89,12 @@ def restore_organization(*, id: UUID, by: Actor) -> None:
 
     Raises:
         Forbidden: They are none.
+        NotFound: Its grace is over.
     """
     with tenant_scope(id):
         organization = Organization.objects.get(id=id)
         require(by, "organization.delete", organization)
-        Organization.objects.filter(id=id).update(deleted_at=None)
+        within = Organization.objects.filter(id=id, deleted_at__gt=now() - GRACE)  # Asked again: it may go right now.
+        if not within.update(deleted_at=None):
+            raise NotFound("There is no such deleted organization.")
         audit.record(by, "organization.restored", organization)

@@ -9,6 +9,7 @@ from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
 from tenants.billing import models as billing  # noqa: F401 - Django looks for models here
+from tenants.leaving.models import Departure, Export, ExportChunk  # noqa: F401 - models are looked for here
 from tenants.owned import TenantManager, TenantOwned, same_tenant
 from tenants.sso.models import SsoDomain, SsoIdentity, SsoProvider  # noqa: F401 - models are looked for here
 
@@ -75,11 +76,19 @@ class Organization(models.Model):
     requires_sso = models.BooleanField(default=False)  # Its pages open only to who came by its own log-in.
     created_at = models.DateTimeField(default=now)
     deleted_at = models.DateTimeField(null=True)  # Nobody enters any more; its rows go when the grace period is over.
+    purged_at = models.DateTimeField(null=True)  # They are gone. Its id stays for its invoices, without a name.
 
     objects = TenantManager()
 
     class Meta:
         db_table = "organization"
+        indexes = [
+            models.Index(
+                fields=["deleted_at"],
+                condition=models.Q(deleted_at__isnull=False, purged_at=None),
+                name="organization_leaving",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -92,10 +101,14 @@ class Workspace(TenantOwned):
     name = models.CharField(max_length=120)
     created_at = models.DateTimeField(default=now)
     deleted_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)  # Its work went on elsewhere: it is looked at, nothing runs here.
 
     class Meta:
         db_table = "workspace"
         constraints = [models.UniqueConstraint(fields=["organization", "slug"], name="workspace_slug")]
+        indexes = [
+            models.Index(fields=["deleted_at"], condition=models.Q(deleted_at__isnull=False), name="workspace_leaving")
+        ]
 
     def __str__(self) -> str:
         return self.name

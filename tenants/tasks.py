@@ -9,10 +9,12 @@ from celery import shared_task
 from django.utils.timezone import now
 
 from tenants import audit, mail, outbox  # noqa: F401 - mail registers what delivers mails
+from tenants.leaving import purge
 from tenants.scope import system_scope
 
 DELIVER_SECONDS = 20.0  # Then a worker looks after somebody else; the tick comes again.
 FORGOTTEN_AT_ONCE = 1_000
+PURGE_SECONDS = 20.0
 
 
 @shared_task
@@ -46,3 +48,20 @@ def forget_messages() -> None:
     while gone == FORGOTTEN_AT_ONCE:
         with system_scope():
             gone = outbox.forget(limit=FORGOTTEN_AT_ONCE)
+
+
+@shared_task
+def find_departures() -> None:
+    """Have what was deleted two weeks ago removed for good, tenant by tenant, on the queue for slow work."""
+    with system_scope():
+        found = purge.due(now())
+    for gone in found:
+        ids = [str(gone.organization_id), str(gone.workspace_id) if gone.workspace_id else None]
+        purge_departed.apply_async(ids, expires=50)
+
+
+@shared_task
+def purge_departed(organization_id: str, workspace_id: str | None) -> None:
+    """Remove a share of an organization, or of one workspace; the tick asks again until nothing is left."""
+    gone = purge.Gone(UUID(organization_id), UUID(workspace_id) if workspace_id else None)
+    purge.go_on(gone, seconds=PURGE_SECONDS)

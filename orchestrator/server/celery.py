@@ -35,6 +35,7 @@ app.conf.beat_schedule = {
     "seal audit": _tick("tenants.tasks.seal_audit", 5),
     "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),
     "forget messages": _tick("tenants.tasks.forget_messages", 3600),
+    "find departures": _tick("tenants.tasks.find_departures", 60),
     "roll up usage": _tick("runs.tasks.roll_up_usage", 15),
     "close months": _tick("runs.tasks.close_months", 900),
     "find usage to seal": _tick("runs.tasks.find_usage_to_seal", 900),

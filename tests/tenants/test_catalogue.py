@@ -32,6 +32,7 @@ UNTIED = {
     "automation_firing": {"event_id", "run_id"},  # it outlives both
     "attempt": {"key_id"},  # a key that is gone ends the token as a revoked one does
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
+    "departure": {"workspace_id", "asked_by"},  # it tells of what is gone
 }
 BEYOND_TENANTS = {"organization", "person"}  # foreign keys to these are plain ones
 

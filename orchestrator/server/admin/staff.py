@@ -132,6 +132,9 @@ class Organizations(Watched):
     shown = ("name", "slug", "retention", "requires_sso", "created_at", "deleted_at", "counts")
     changed = ("retention",)
 
+    def get_queryset(self, request: Any) -> QuerySet[Organization]:
+        return super().get_queryset(request).filter(purged_at=None)
+
     def found(self, term: str) -> Q:
         return Q(slug__startswith=term) | Q(name__istartswith=term)
 

@@ -27,7 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with system_scope():
-            organizations = list(Organization.objects.order_by("slug").values_list("id", flat=True))
+            organizations = list(Organization.objects.filter(purged_at=None).values_list("id", flat=True))
         wrapped = sum(self._rotate(id, new=options["data_keys"]) for id in organizations)
         sealed = sum(rotation.reseal(id) for id in organizations)
         self.stdout.write(

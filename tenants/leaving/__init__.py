@@ -1,0 +1,1 @@
+"""How tenants leave: exported, moved, and gone when their grace is over."""
