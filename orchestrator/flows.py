@@ -9,14 +9,16 @@ from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.flow_run import Execution, FlowRun
 from orchestrator.engine.hooks import NAMES
-from orchestrator.engine.life import live
+from orchestrator.engine.life import live, perform_elsewhere
 from orchestrator.engine.retries import Delays
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
     from uuid import UUID
 
     from orchestrator.deployments import Deployment
+    from orchestrator.futures import Future
     from orchestrator.schedules import Schedule
     from orchestrator.states import State
     from orchestrator.task_runners.base import TaskRunner
@@ -25,6 +27,7 @@ __all__ = ["Flow", "flow"]
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 
 
 class Flow(Definition[P, R], Generic[P, R]):
@@ -120,6 +123,43 @@ class Flow(Definition[P, R], Generic[P, R]):
             return _perform_async(run, return_state)
         drive(live(run))
         return run.outcome(return_state)
+
+    @overload
+    def submit(
+        self: Flow[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Future[R]: ...
+    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+        """Run the flow in a thread and return a future at once.
+
+        Inside a flow it is a subflow, which runs beside others and beside tasks; the flow around it waits for it at
+        its end. Outside of any flow the process does.
+
+        Args:
+            wait_for: Futures that must have completed first, though no argument needs them.
+
+        Raises:
+            ParameterBindError: The arguments don't fit the signature.
+
+        >>> from orchestrator import flow
+        >>> @flow
+        ... def load(part: int) -> int:
+        ...     return part * 10
+        >>> @flow
+        ... def load_all() -> list[int]:
+        ...     parts = [load.submit(part) for part in (1, 2)]
+        ...     return [part.result() for part in parts]
+        >>> load_all()
+        [10, 20]
+        """
+        self._refuse_generator("submit")
+        run = FlowRun(self, self.bind(args, kwargs), wait_for)
+        if run.parent is not None:
+            return run.parent.subflow_runner().submit(run, perform_elsewhere)
+        from orchestrator.engine import alone
+
+        return alone.runner().submit(run, perform_elsewhere)
 
     def execute(self, parameters: dict[str, Any], execution: Execution) -> FlowRun:
         """Run the flow as the root of an execution that an agent was given. Not for user code.

@@ -1,4 +1,4 @@
-"""The value of a task run that may still be under way."""
+"""The value of a run that may still be under way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator.states import Pending, State
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from orchestrator.engine.task_run import TaskRun
+    from orchestrator.engine.run import Run
 
 R = TypeVar("R")
 
@@ -30,7 +30,7 @@ class Future(Generic[R]):
 
     made = False  # True once any future exists in this process; until then nobody needs to look for one.
 
-    def __init__(self, run: TaskRun, help_out: Callable[[Future[Any], float | None], None] | None = None) -> None:
+    def __init__(self, run: Run, help_out: Callable[[Future[Any], float | None], None] | None = None) -> None:
         Future.made = True
         self._run = run
         self._gate = threading.Lock()
@@ -40,26 +40,36 @@ class Future(Generic[R]):
         self._help = help_out
 
     @property
-    def task_run_id(self) -> UUID:
-        """The id of the task run behind it."""
-        return self._run.id
+    def task_run_id(self) -> UUID | None:
+        """The id of the task run behind it; None when it is a flow run."""
+        return self._run.id if self._run.definition.kind_of_run == "task" else None
+
+    @property
+    def flow_run_id(self) -> UUID | None:
+        """The id of the flow run behind it; None when it is a task run."""
+        return self._run.id if self._run.definition.kind_of_run == "flow" else None
+
+    @property
+    def kind_of_run(self) -> str:
+        """`task` or `flow`."""
+        return self._run.definition.kind_of_run
 
     @property
     def name(self) -> str:
-        """The name of the task run behind it."""
+        """The name of the run behind it."""
         return self._run.name
 
     @property
     def state(self) -> State:
-        """The task run's present state."""
+        """The run's present state."""
         return self._run.state if self._run.state_type is not None else Pending()
 
     def done(self) -> bool:
-        """True when the task run has ended."""
+        """True when the run has ended."""
         return self._done
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the task run has ended, or `timeout` seconds have passed. Look at `state` to know which."""
+        """Wait until the run has ended, or `timeout` seconds have passed. Look at `state` to know which."""
         if self._done:
             return
         if self._help is not None:
@@ -97,14 +107,14 @@ class Future(Generic[R]):
         await asyncio.wait([ended], timeout=timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
-        """Wait, and return the task's value.
+        """Wait, and return the run's value.
 
         Args:
             timeout: Seconds to wait at most.
-            raise_on_failure: With False an exception of the task is returned instead of raised.
+            raise_on_failure: With False an exception of the run is returned instead of raised.
 
         Raises:
-            TimeoutError: The task run has not ended in time.
+            TimeoutError: The run has not ended in time.
 
         >>> from orchestrator import flow, task
         >>> @task
@@ -126,11 +136,13 @@ class Future(Generic[R]):
 
     def _result_now(self, timeout: float | None, raise_on_failure: bool) -> R:
         if not self._done:
-            raise TimeoutError(f"Task run {self._run.name!r} did not end within {timeout} seconds.")
+            raise TimeoutError(
+                f"{self.kind_of_run.capitalize()} run {self._run.name!r} did not end within {timeout} seconds."
+            )
         return self._run.state.result(raise_on_failure=raise_on_failure)
 
     def add_done_callback(self, fn: Callable[[Future[R]], Any]) -> None:
-        """Call `fn(future)` when the task run has ended; at once if it has already."""
+        """Call `fn(future)` when the run has ended; at once if it has already."""
         with _callbacks_lock:
             if not self._done:
                 if self._callbacks is None:
@@ -150,7 +162,7 @@ class Future(Generic[R]):
             try:
                 callback(self)
             except Exception:
-                self._run.log.exception("A done callback of task run %r failed.", self._run.name)
+                self._run.log.exception("A done callback of %s run %r failed.", self.kind_of_run, self._run.name)
 
     def __repr__(self) -> str:
         return f"<Future of {self._run.name!r}: {self.state.name}>"

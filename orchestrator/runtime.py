@@ -53,6 +53,12 @@ def _moment(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
 
+def _flow_run() -> Any:
+    """The present flow run; what a task without a flow brings along is none."""
+    run = current_flow_run()
+    return None if run is None or run.is_alone else run
+
+
 def _execution(run: Any) -> Any:
     return run.root.execution
 
@@ -68,7 +74,7 @@ def _task_parameters(run: Any) -> dict[str, Any]:
 
 flow_run = _Facts(
     "flow_run",
-    current_flow_run,
+    _flow_run,
     {
         "id": lambda run: str(run.id),
         "name": lambda run: run.name,

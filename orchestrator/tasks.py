@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, ove
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.hooks import NAMES
-from orchestrator.engine.life import live
+from orchestrator.engine.life import live, perform_elsewhere
 from orchestrator.engine.retries import Delays, exponential_backoff
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.exceptions import MissingContext
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
     from orchestrator.states import State
 
@@ -69,6 +69,7 @@ class Task(Definition[P, R], Generic[P, R]):
             raise TypeError("retry_condition_fn is a function of (task, task_run, state) that says whether to retry.")
         self.retry_condition_fn = retry_condition_fn
         self.retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        self.flow_alone: Flow[..., Any] | None = None  # What a call without a flow is recorded under.
 
     # A coroutine function is awaited, and `return_state` asks for the state in place of the value.
     @overload
@@ -115,11 +116,10 @@ class Task(Definition[P, R], Generic[P, R]):
     def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
         """Hand the task to the flow's task runner and return a future at once.
 
+        Outside of any flow it runs in a thread of this process, which waits for it at its end.
+
         Args:
             wait_for: Futures that must have completed first, though no argument needs them.
-
-        Raises:
-            MissingContext: Called outside of a flow, where there is no task runner.
 
         >>> from orchestrator import flow, task
         >>> @task
@@ -134,9 +134,11 @@ class Task(Definition[P, R], Generic[P, R]):
         """
         self._refuse_generator("submit")
         run = TaskRun(self, args, kwargs, wait_for)
-        if run.flow_run is None:
-            raise MissingContext(f"{self.name}.submit() needs a flow around it. Call {self.name}() instead.")
-        return run.flow_run.task_runner().submit(run, _perform_elsewhere)
+        if run.alone is not None:
+            from orchestrator.engine import alone
+
+            return alone.runner().submit(run, perform_elsewhere)
+        return run.flow_run.task_runner().submit(run, perform_elsewhere)
 
     @overload
     def map(
@@ -154,7 +156,6 @@ class Task(Definition[P, R], Generic[P, R]):
 
         Raises:
             MappingError: No argument is iterable, or they are not of one length.
-            MissingContext: Called outside of a flow.
 
         >>> from orchestrator import flow, task
         >>> @task
@@ -201,10 +202,6 @@ class Task(Definition[P, R], Generic[P, R]):
         }
         return Task(self.fn, **{**present, **hooks, **options})
 
-    def _refuse_generator(self, how: str) -> None:
-        if self.is_generator:
-            raise TypeError(f"{self.name} is a generator: its items have nowhere to go from .{how}(). Call it instead.")
-
 
 def _perform_otherwise(run: TaskRun, return_state: bool) -> Any:
     if run.definition.is_generator:
@@ -217,16 +214,6 @@ def _perform_otherwise(run: TaskRun, return_state: bool) -> Any:
 async def _perform_async(run: TaskRun, return_state: bool = False) -> Any:
     await drive_async(live(run))
     return run.outcome(return_state)
-
-
-def _perform_elsewhere(run: TaskRun) -> None:
-    """Run a submitted task in a worker thread. What it raised is told by its future, except what stops the thread."""
-    if run.definition.is_async:
-        import asyncio
-
-        asyncio.run(drive_async(live(run)))
-    else:
-        drive(live(run))
 
 
 @overload

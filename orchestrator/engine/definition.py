@@ -96,6 +96,10 @@ class Definition(Generic[P, R]):
                 "can't be taken back."
             )
 
+    def _refuse_generator(self, how: str) -> None:
+        if self.is_generator:
+            raise TypeError(f"{self.name} is a generator: its items have nowhere to go from .{how}(). Call it instead.")
+
     @property
     def has_hooks(self) -> bool:
         """True when any hook hangs on this."""

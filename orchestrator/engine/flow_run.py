@@ -66,6 +66,7 @@ class FlowRun(Run):
     )
 
     definition: Flow[..., Any]
+    is_alone = False  # True for what a task without a flow brings along.
 
     def __init__(
         self,
@@ -127,6 +128,14 @@ class FlowRun(Run):
             self.runner = self.definition.task_runner.duplicate()
         return self.runner
 
+    def subflow_runner(self) -> TaskRunner:
+        """The threads that `.submit` hands flows to, whatever runs the tasks: a flow needs its parent's journal."""
+        if self.flow_runner is None:
+            from orchestrator.task_runners.threads import ThreadPoolTaskRunner
+
+            self.flow_runner = ThreadPoolTaskRunner()
+        return self.flow_runner
+
     # The story.
 
     def enter(self) -> None:
@@ -169,11 +178,13 @@ class FlowRun(Run):
     def begin(self) -> None:
         # A retry counts its tasks from nought again, so that their names stay the same.
         self._counters = {}
-        self.runner = None
         super().begin()
         if not self.history:
-            which = "" if self.run_count == 1 else f", execution {self.run_count}"
-            self.log.info("Flow run %r of flow %r begins%s.", self.name, self.definition.name, which)
+            self._log_begin()
+
+    def _log_begin(self) -> None:
+        which = "" if self.run_count == 1 else f", execution {self.run_count}"
+        self.log.info("Flow run %r of flow %r begins%s.", self.name, self.definition.name, which)
 
     def announce(self) -> None:
         self._report()

@@ -6,11 +6,13 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import hooks, retries
+from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep
 
 if TYPE_CHECKING:
     from orchestrator.engine.drivers import Effect
     from orchestrator.engine.run import Run
+    from orchestrator.task_runners.base import End
 
 
 def live(run: Run) -> Generator[Effect, Any, None]:
@@ -31,6 +33,16 @@ def live(run: Run) -> Generator[Effect, Any, None]:
             yield from hooks.after(run)
     finally:
         run.leave()
+
+
+def perform_elsewhere(run: Run) -> None:
+    """Live a submitted run in a worker thread. What it raised is told by its future, except what stops the thread."""
+    if run.definition.is_async:
+        import asyncio
+
+        asyncio.run(drive_async(live(run)))
+    else:
+        drive(live(run))
 
 
 def _executions(run: Run) -> Generator[Effect, Any, None]:
@@ -57,13 +69,20 @@ def _execution(run: Run) -> Generator[Effect, Any, None]:
     """Once through the user's function, and through everything that it left to a task runner."""
     try:
         value = yield Body(run)
-        if run.runner is not None:
-            yield CloseRunner(run.runner, "wait")
+        yield from _close_runners(run, "wait")
         pending = run.unsettled(value)
         if pending:
             yield Settle(pending)
         run.conclude(value)
     except BaseException as error:
         run.fail(error)
-        if run.runner is not None:
-            yield CloseRunner(run.runner, "drop" if run.went_wrong_by_itself else "stop")
+        yield from _close_runners(run, "drop" if run.went_wrong_by_itself else "stop")
+
+
+def _close_runners(run: Run, end: End) -> Generator[Effect, Any, None]:
+    """Wait for what was submitted, or bring it to its end: tasks first, since they may still submit flows."""
+    if run.runner is not None:
+        yield CloseRunner(run.runner, end)
+    if run.flow_runner is not None:
+        yield CloseRunner(run.flow_runner, end)
+    run.runner = run.flow_runner = None

@@ -44,6 +44,7 @@ class Run:
         "duration",
         "ended",
         "error",
+        "flow_runner",
         "history",
         "id",
         "kwargs",
@@ -85,7 +86,8 @@ class Run:
         self.upstream: Sequence[Future[Any]] = ()
         self.root: Any = None  # The FlowRun at the top of the execution; None for a task without a flow.
         self.stream: Stream | None = None
-        self.runner: TaskRunner | None = None
+        self.runner: TaskRunner | None = None  # Of the tasks that were submitted here.
+        self.flow_runner: TaskRunner | None = None  # Of the flows.
         self._manual: State | None = None
         self._clock = 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,15 +14,16 @@ from orchestrator.engine.upstream import ATOMS
 from orchestrator.logging import capture_prints
 
 if TYPE_CHECKING:
+    from orchestrator.engine.alone import LoneRoot
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.futures import Future
     from orchestrator.tasks import Task
 
 
 class TaskRun(Run):
-    """One task run. It belongs to the flow run around it, or to none."""
+    """One task run. It belongs to the flow run around it, or to one that it brings along."""
 
-    __slots__ = ("announced", "flow_run", "number", "parent_task", "parents", "replaces")
+    __slots__ = ("alone", "announced", "flow_run", "number", "parent_task", "parents", "replaces")
 
     definition: Task[..., Any]
 
@@ -37,18 +37,20 @@ class TaskRun(Run):
         super().__init__(task, args, kwargs)
         flow_run = current_flow_run()
         parent = task_run_here.get()
-        self.flow_run: FlowRun | None = flow_run
+        self.alone: LoneRoot | None = None  # What this run brings along where it has no flow run around it.
+        if flow_run is None:
+            from orchestrator.engine.alone import LoneRoot
+
+            flow_run = self.alone = LoneRoot(self)
+        self.flow_run: FlowRun = flow_run
         self.parent_task: UUID | None = parent.id if parent is not None and parent.flow_run is flow_run else None
         self.tags = task.tags | tags_here.get()
         self.parents: Iterable[UUID] = ()
         self.announced = False
         self.replaces = False
-        if flow_run is not None:
-            self.root = flow_run.root
-            self.stream = flow_run.stream
-            self.number = flow_run.count(task.name)
-        else:
-            self.number = next(_strays)
+        self.root = flow_run.root
+        self.stream = flow_run.stream
+        self.number = flow_run.count(task.name)
         self.name = f"{task.name}-{self.number}"
         self._look_upstream(wait_for)
 
@@ -62,8 +64,9 @@ class TaskRun(Run):
                 upstream.find(list(wait_for), found)
             self.upstream = found
             for future in found:
-                parents[future.task_run_id] = None
-        if self.stream is not None and self.flow_run is not None:
+                if (maker := future.task_run_id) is not None:
+                    parents[maker] = None
+        if self.stream is not None:
             values = (*self.args, *self.kwargs.values()) if self.kwargs else self.args
             if values and not ATOMS.issuperset(map(type, values)):
                 upstream.trace(values, self.flow_run.lineage, parents)
@@ -73,8 +76,11 @@ class TaskRun(Run):
     def enter(self) -> None:
         if self.definition.log_prints:
             capture_prints()
+        if self.alone is not None:
+            self.alone.enter()
+            self.stream = self.alone.stream
         self._token = task_run_here.set(self)
-        if flow_run_here.get() is None and self.flow_run is not None:
+        if flow_run_here.get() is None:
             flow_run_here.set(self.flow_run)
 
     def leave(self) -> None:
@@ -85,6 +91,8 @@ class TaskRun(Run):
         except ValueError:
             task_run_here.set(None)  # A generator that was finished by another thread or task.
         del self._token
+        if self.alone is not None:
+            self.alone.leave()
 
     def prepare(self) -> None:
         if self.replaces:
@@ -98,16 +106,20 @@ class TaskRun(Run):
             self.name = self.definition.name_for(self.args, self.kwargs)
 
     def announce(self) -> None:
+        if self.alone is not None:
+            self.alone.begin()
         if self.stream is not None:
             self.stream.opened(self)
 
     def end(self) -> None:
         if self.stream is not None:
             self.stream.closed(self)
-            if type(self.value) not in ATOMS and self.flow_run is not None:
+            if type(self.value) not in ATOMS:
                 self.flow_run.lineage.note(self.value, self.id)
         if self.error is not None and not is_silent(self.error):
             self._tell_failure(self.error)
+        if self.alone is not None:
+            self.alone.end()
 
     def _tell_failure(self, error: BaseException) -> None:
         told = self.told
@@ -116,6 +128,3 @@ class TaskRun(Run):
             error._orchestrator_told = True  # pyright: ignore[reportAttributeAccessIssue]
         except Exception:
             return  # An exception with __slots__: the flow will tell it once more.
-
-
-_strays = itertools.count()

@@ -92,7 +92,7 @@ def _value_of(future: Future[Any]) -> Any:
     state = future.state
     if not state.is_completed():
         raise UpstreamTaskError(
-            f"Task run {future.name!r}, which this one depends on, ended {state.name}. "
+            f"{future.kind_of_run.capitalize()} run {future.name!r}, which this one depends on, ended {state.name}. "
             "Wrap the argument in allow_failure() to go on regardless."
         )
     return state.result()

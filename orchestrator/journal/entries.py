@@ -124,7 +124,6 @@ def _told_task(
     run_count: int,
     history: list[tuple[int, str, str | None, str | None]],
 ) -> TaskState:
-    assert run.flow_run is not None
     final = state in _FINAL
     return TaskState(
         seq=seq,

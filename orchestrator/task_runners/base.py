@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
-from orchestrator.engine.task_run import TaskRun
+from orchestrator.engine.run import Run
 from orchestrator.futures import Future
 
 End = Literal["wait", "drop", "stop"]
@@ -13,14 +13,14 @@ End = Literal["wait", "drop", "stop"]
 
 
 class TaskRunner:
-    """Where `.submit` and `.map` run tasks. A flow run uses a duplicate of its own and closes it at its end."""
+    """Where `.submit` and `.map` run calls. A flow run uses a duplicate of its own and closes it at its end."""
 
     def duplicate(self) -> Self:
         """A fresh runner with the same settings."""
         raise NotImplementedError
 
-    def submit(self, run: TaskRun, execute: Callable[[TaskRun], Any]) -> Future[Any]:
-        """Take a task run; call `execute(run)` elsewhere, in a copy of the present context."""
+    def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
+        """Take a run; call `execute(run)` elsewhere, in a copy of the present context."""
         raise NotImplementedError
 
     def close(self, end: End = "wait") -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.interrupts import raise_in_thread
-from orchestrator.engine.task_run import TaskRun
+from orchestrator.engine.run import Run
 from orchestrator.exceptions import RunCancelled
 from orchestrator.futures import Future
 from orchestrator.task_runners.base import End, TaskRunner
@@ -30,7 +30,7 @@ class _Job:
 
     __slots__ = ("_claims", "_context", "_execute", "future", "run")
 
-    def __init__(self, run: TaskRun, execute: Callable[[TaskRun], Any], future: Future[Any] | None = None) -> None:
+    def __init__(self, run: Run, execute: Callable[[Run], Any], future: Future[Any] | None = None) -> None:
         self.run = run
         self.future = future
         self._context: Context | None = copy_context()
@@ -92,7 +92,7 @@ class ThreadPoolTaskRunner(TaskRunner):
     def duplicate(self) -> ThreadPoolTaskRunner:
         return ThreadPoolTaskRunner(self.max_workers)
 
-    def submit(self, run: TaskRun, execute: Callable[[TaskRun], Any]) -> Future[Any]:
+    def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
         job = _Job(run, execute)
         future: Future[Any] = Future(run, lambda future, timeout: self._help(job, timeout))
         job.future = future

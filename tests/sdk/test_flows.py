@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orchestrator import flow, get_run_logger, runtime, tags, task
+from orchestrator import clock, flow, get_run_logger, runtime, tags, task
 from orchestrator.exceptions import (
     FailedRun,
     FlowRunTimeout,
@@ -376,7 +376,7 @@ def test_retry_condition_is_asked_with_task_run_and_state():
 
 def test_jitter_only_lengthens(monkeypatch):
     slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(clock, "sleep", lambda seconds, until: slept.append(seconds))
 
     @task(retries=3, retry_delay_seconds=1, retry_jitter_factor=0.5)
     def fails():

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from orchestrator import allow_failure, flow, quote, task, unmapped
-from orchestrator.exceptions import MappingError, MissingContext, UpstreamTaskError
+from orchestrator.exceptions import MappingError, UpstreamTaskError
 from orchestrator.futures import as_completed, wait
 from orchestrator.task_runners import ThreadPoolTaskRunner
 from orchestrator.testing import recorded
@@ -43,11 +43,6 @@ def test_submit_returns_at_once_and_the_result_follows():
         return future.result(timeout=10), future.state.name, future.done()
 
     assert in_flow(main) == (1, "Completed", True)
-
-
-def test_submit_outside_of_a_flow_says_what_to_do():
-    with pytest.raises(MissingContext, match=r"Call add\(\) instead"):
-        add.submit(1)
 
 
 def test_futures_resolve_anywhere_in_nested_arguments():
