@@ -11,12 +11,15 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
 
 MAX_BODY = 4 << 20  # bytes
 MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
 MAX_DESCRIPTION = 10_000  # characters
+MAX_LIMIT = 1_000_000  # runs at once
+MAX_QUEUE_PRIORITY = 32_767
 T = TypeVar("T")
 BLOCK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")  # of a block, and the slug of a type
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
@@ -101,9 +104,38 @@ class RunInput(msgspec.Struct):
 
 
 class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A new pool."""
+    """A new pool. Without a `concurrency_limit` as many of its runs go on at once as its agents have slots."""
 
     name: str
+    description: str = ""
+    concurrency_limit: int | None = None
+
+
+class PoolChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a pool changes; what is left out stays as it is."""
+
+    description: str | UnsetType = UNSET
+    concurrency_limit: int | UnsetType | None = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+class QueueInput(msgspec.Struct, forbid_unknown_fields=True):
+    """A new work queue of a pool. Lower `priority` numbers go first."""
+
+    name: str
+    priority: int = 100
+    description: str = ""
+    concurrency_limit: int | None = None
+    paused: bool = False
+
+
+class QueueChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a work queue changes; what is left out stays as it is."""
+
+    priority: int | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    concurrency_limit: int | UnsetType | None = UNSET
+    paused: bool | UnsetType = UNSET
 
 
 class AgentInput(msgspec.Struct):
@@ -194,6 +226,22 @@ def wrong_block_type(slug: str, told: BlockTypeInput) -> dict[str, str]:
     return fields
 
 
+def wrong_of_pool(told: PoolInput | PoolChange | QueueInput | QueueChange) -> dict[str, str]:
+    """What of a pool or a work queue can't be taken, by field. What is not told is not judged."""
+    fields: dict[str, str] = {}
+    name, priority = getattr(told, "name", "-").strip(), getattr(told, "priority", UNSET)
+    if not 0 < len(name) <= 200 or "/" in name:
+        fields["name"] = "1 to 200 characters without a slash."
+    if priority is not UNSET and not 0 <= priority <= MAX_QUEUE_PRIORITY:
+        fields["priority"] = f"0 to {MAX_QUEUE_PRIORITY:,}; lower numbers go first."
+    if told.description is not UNSET and len(told.description) > MAX_DESCRIPTION:
+        fields["description"] = f"{MAX_DESCRIPTION:,} characters at most."
+    limit = told.concurrency_limit
+    if limit is not UNSET and limit is not None and not 0 < limit <= MAX_LIMIT:
+        fields["concurrency_limit"] = f"1 to {MAX_LIMIT:,}, or none."
+    return fields
+
+
 class Deployable(Protocol):
     """What a deployment is to be, whoever asks for it."""
 
@@ -224,7 +272,7 @@ def wrong_fields(request: Deployable) -> dict[str, str]:
         fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
     if request.crash_retries is not None and not 0 <= request.crash_retries <= 10_000:
         fields["crash_retries"] = "0 to 10,000."
-    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= 1_000_000:
+    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= MAX_LIMIT:
         fields["concurrency_limit"] = "1 or more."
     if request.process not in PROCESSES:
         fields["process"] = f"One of {', '.join(PROCESSES)}."

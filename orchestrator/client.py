@@ -55,6 +55,10 @@ class Client:
         """PUT a JSON body, or bytes."""
         return self.request("PUT", path, body=body, again=True)
 
+    def patch(self, path: str, body: Any) -> Any:
+        """PATCH a body; the answer's JSON."""
+        return self.request("PATCH", path, body=body, again=True)
+
     def delete(self, path: str) -> Any:
         """DELETE."""
         return self.request("DELETE", path, again=True)

@@ -13,8 +13,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 from django.utils.timezone import now
 
+from orchestrator.bodies import PoolInput, wrong_of_pool
 from orchestrator.wire import AgentLine, Load, clean_text
 from runs import events, live
+from runs.limits import set_limit
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
 from runs.models.definitions import CONNECTED_WITHIN
 from tenants import audit
@@ -30,25 +32,30 @@ MAX_LINES = 100  # of one heartbeat
 KEPT_LINES = 2_000
 
 
-def create_pool(*, workspace: Workspace, name: str, by: Actor | None = None) -> WorkPool:
+def create_pool(
+    *, workspace: Workspace, name: str, description: str = "", limit: int | None = None, by: Actor | None = None
+) -> WorkPool:
     """Make a pool and its default queue.
 
     Args:
+        limit: How many of its runs may go on at once, over all of its agents; as many as they have slots by default.
         by: Who wants it; nobody where it comes with its workspace, whose own entry in the audit trail tells of both.
 
     Raises:
-        Invalid: The name is empty, too long or taken.
+        Invalid: The name is empty, too long or taken, or something else can't be taken; `fields` says what.
     """
+    if fields := wrong_of_pool(PoolInput(name=name, description=description, concurrency_limit=limit)):
+        raise Invalid("The pool can't be made; see fields.", fields=fields)
     name = clean_text(name.strip())
-    if not 0 < len(name) <= 200:
-        raise Invalid("A pool needs a name of 1 to 200 characters.", fields={"name": "1 to 200 characters."})
     own = {"organization_id": workspace.organization_id, "workspace": workspace}
     try:
         with transaction.atomic():
-            pool = WorkPool.objects.create(**own, name=name)
+            pool = WorkPool.objects.create(**own, name=name, description=clean_text(description))
     except IntegrityError as error:
         raise Invalid("A pool of this name exists.", fields={"name": "Choose another name."}) from error
     WorkQueue.objects.create(**own, pool=pool, name=DEFAULT)
+    if limit is not None:
+        set_limit(pool, limit)
     if by:
         audit.record(by, "pool.created", pool, name=pool.name)
     return pool

@@ -14,8 +14,8 @@ from django.utils.timezone import now
 from orchestrator.bodies import wrong_fields
 from orchestrator.states import TERMINAL
 from orchestrator.wire import clean_text, json_value
-from runs import agents, events, live, scheduling
-from runs.models import Bundle, Deployment, FlowRun, Lease, Limit, Schedule
+from runs import agents, events, limits, live, scheduling
+from runs.models import Bundle, Deployment, FlowRun, Schedule
 from runs.schema import check_schema
 from runs.trigger import flow_ids
 from tenants import audit
@@ -90,7 +90,7 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         defaults=values, create_defaults={**values, "workspace_id": by.workspace_id},
     )  # fmt: skip
     _set_schedule(deployment, request.schedule)
-    set_limit(deployment, request.concurrency_limit)
+    limits.set_limit(deployment, request.concurrency_limit)
     told = {"version": deployment.version, "entrypoint": deployment.entrypoint, "work_pool": pool.name}
     event = f"deployment.{'created' if new else 'updated'}"
     audit.record(by, event, deployment, details=told)
@@ -169,21 +169,6 @@ def _anchor(value: Any) -> datetime | None:
     return moment
 
 
-def set_limit(deployment: Deployment, slots: int | None) -> None:
-    """Let at most `slots` runs of the deployment run at once, or any number. Takes effect with the next claim."""
-    own = {"kind": Limit.Kind.DEPLOYMENT, "target_id": deployment.id}
-    if slots is None:
-        limits = list(Limit.objects.select_for_update().filter(**own).values_list("id", flat=True))
-        # Locked in the order in which runs that end give their slots back, so that neither can wait for the other.
-        list(Lease.objects.select_for_update().filter(limit__in=limits).order_by("run_id", "id").values_list("id"))
-        Limit.objects.filter(id__in=limits).delete()
-        return
-    Limit.objects.update_or_create(
-        organization_id=deployment.organization_id, **own,
-        defaults={"slots": slots}, create_defaults={"slots": slots, "workspace_id": deployment.workspace_id},
-    )  # fmt: skip
-
-
 def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
     """A deployment by id or by `flow/name`.
 
@@ -231,7 +216,7 @@ def delete(deployment: Deployment, *, by: Actor) -> None:
         told = f"{waiting} of its runs" if waiting < MAX_COUNTED else f"{MAX_COUNTED} of its runs and more"
         raise Conflict(f"{told} have not ended. Cancel them, or wait for them, and delete it then.")
     audit.record(by, "deployment.deleted", deployment)
-    set_limit(deployment, None)
+    limits.set_limit(deployment, None)
     deployment.delete()
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 

@@ -177,7 +177,7 @@ def _wake_agents(changed: list[RunRow]) -> None:
     waits = [row for row in changed if row.pool_id and row.state_type == StateType.SCHEDULED and row.due_at]
     freed = Counter(row.pool_id for row in changed if row.pool_id and row.let_go)
     due = Counter(row.pool_id for row in waits if row.due_at <= at)
-    waiting.wake_pools(due + _wanted(freed, at) if freed else due)
+    waiting.wake_pools(due + wanted(freed, at) if freed else due)
     waiting.wake_at((row.pool_id, row.due_at) for row in waits if row.due_at > at)
 
 
@@ -188,9 +188,9 @@ _WAITS = """
 """
 
 
-def _wanted(freed: Counter[UUID], at: datetime) -> Counter[UUID]:
-    """How many of the free slots somebody waits for. The agent that ended a run looks for the next one by itself; a
-    slot of a limit may be another agent's.
+def wanted(freed: Counter[UUID], at: datetime) -> Counter[UUID]:
+    """How many of the slots that are free now, by pool, somebody waits for. The agent that ended a run looks for the
+    next one by itself; a slot of a limit may be another agent's.
     """
     with connection.cursor() as cursor:
         for pool_id, number in freed.items():

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import automations, dashboard, deployments, jump, pools, quarantine, runs, welcome
+from runs.views import automations, dashboard, deployments, jump, pools, quarantine, queues, runs, welcome
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
@@ -41,6 +41,17 @@ urlpatterns = [
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
     path("pools", pools.index, name="pools"),
     path("pools/_list", conditional_page(pools.rows), name="pools-rows"),
+    path("pools/new", queues.new_pool, name="pool-new"),
+    path("pools/<uuid:id>", queues.pool, name="pool"),
+    path("pools/<uuid:id>/_now", conditional_page(queues.pool_now), name="pool-now"),
+    path("pools/<uuid:id>/edit", queues.edit_pool, name="pool-edit"),
+    path("pools/<uuid:id>/pause", queues.pause_pool, name="pool-pause"),
+    path("pools/<uuid:id>/resume", queues.resume_pool, name="pool-resume"),
+    path("pools/<uuid:id>/queues/new", queues.new_queue, name="pool-queue-new"),
+    path("queues/<uuid:id>", queues.edit_queue, name="queue"),
+    path("queues/<uuid:id>/pause", queues.pause_queue, name="queue-pause"),
+    path("queues/<uuid:id>/resume", queues.resume_queue, name="queue-resume"),
+    path("queues/<uuid:id>/remove", queues.remove_queue, name="queue-remove"),
     path("quarantine", quarantine.index, name="quarantine"),
     path("quarantine/replay", quarantine.replay, name="quarantine-replay"),
     path("quarantine/drop", quarantine.drop, name="quarantine-drop"),

@@ -96,6 +96,9 @@ class Api:
     def put(self, path: str, body: Any = None, **headers: str) -> Any:
         return self._send("put", path, body, headers)
 
+    def patch(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self._send("patch", path, body, headers)
+
     def delete(self, path: str) -> Any:
         return self.client.delete(self.root + path)
 

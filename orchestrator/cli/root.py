@@ -21,6 +21,8 @@ _COMMANDS = {
     "journal": ("journal", "Journals that are still on this machine."),
     "login": ("login", "Keep an API key in a profile."),
     "variable": ("variables", "Read and write variables."),
+    "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),
+    "work-queue": ("work_queues", "List, make, change, pause and delete the queues of a pool."),
     "whoami": ("login", "Show whom the API takes you for."),
 }
 

@@ -8,33 +8,13 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput, PoolInput
+from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.wire import clean_text
 from runs import agents, claims, waiting
-from runs.models import Agent, WorkPool
+from runs.models import Agent
 from tenants.api import TenantView
 from tenants.errors import NotFound
 from tenants.messages import answer, read
-from tenants.models import Workspace
-
-
-class WorkPools(TenantView):
-    """GET: the pools. POST: a new one."""
-
-    verbs = {"GET": "pools.view", "POST": "pools.edit"}
-
-    def get(self, request: Request) -> HttpResponse:
-        pools = WorkPool.objects.filter(workspace_id=self.actor.workspace_id).order_by("name")[:500]
-        return answer({"items": [_pool(pool) for pool in pools], "next": None})
-
-    def post(self, request: Request) -> HttpResponse:
-        workspace = Workspace.objects.get(id=self.actor.workspace_id)
-        pool = agents.create_pool(workspace=workspace, name=read(request, PoolInput).name, by=self.actor)
-        return answer(_pool(pool), status=201)
-
-
-def _pool(pool: WorkPool) -> dict:
-    return {"id": pool.id, "name": pool.name, "type": pool.type, "paused": pool.paused}
 
 
 class Agents(TenantView):

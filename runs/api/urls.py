@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import agents, automations, deployments, flow_runs, journal
+from runs.api import agents, automations, deployments, flow_runs, journal, pools
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -24,7 +24,10 @@ urlpatterns = [
     path("automations", automations.Automations.as_view(), name="api-automations"),
     path("automations/<str:name>", automations.OneAutomation.as_view(), name="api-automation"),
     path("automations/<str:name>/test", automations.Test.as_view(), name="api-automation-test"),
-    path("work-pools", agents.WorkPools.as_view(), name="api-work-pools"),
+    path("work-pools", pools.WorkPools.as_view(), name="api-work-pools"),
+    path("work-pools/<str:pool>", pools.OneWorkPool.as_view(), name="api-work-pool"),
+    path("work-pools/<str:pool>/queues", pools.Queues.as_view(), name="api-work-queues"),
+    path("work-pools/<str:pool>/queues/<str:queue>", pools.OneQueue.as_view(), name="api-work-queue"),
     path("agents", agents.Agents.as_view(), name="api-agents"),
     path("agents/<uuid:id>/claim", agents.Claim.as_view(), name="api-agent-claim"),
     path("agents/<uuid:id>/heartbeat", agents.Heartbeat.as_view(), name="api-agent-heartbeat"),

@@ -78,6 +78,7 @@ class WorkQueue(InWorkspace):
 
     pool = same_tenant("runs.WorkPool", related_name="queues")
     name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, default="", db_default="")
     priority = models.SmallIntegerField(default=100)
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now)

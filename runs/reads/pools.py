@@ -7,8 +7,12 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
+from django.utils.timezone import now
 
-from runs.models import Agent, Limit, WorkPool
+from runs.limits import slots_of
+from runs.models import Agent, Deployment, Limit, WorkPool, WorkQueue
+from tenants.errors import NotFound
 
 MOST = 10_000
 MAX_POOLS, MAX_AGENTS = 200, 1_000
@@ -55,14 +59,38 @@ class PoolRow:
 
 def pools(workspace_id: UUID) -> list[PoolRow]:
     """The workspace's pools by name, each with its agents, the one heard of last first."""
-    found = list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:MAX_POOLS])
-    agents = list(Agent.objects.filter(workspace_id=workspace_id).order_by("-last_seen_at", "name")[:MAX_AGENTS])
+    return _rows(list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:MAX_POOLS]))
+
+
+def find_row(workspace_id: UUID, id: UUID) -> PoolRow:
+    """One pool of the workspace.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return _rows([find(workspace_id, id)])[0]
+
+
+def find(workspace_id: UUID, id: UUID) -> WorkPool:
+    """One pool of the workspace, alone.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = WorkPool.objects.filter(workspace_id=workspace_id, id=id).first()
+    if found is None:
+        raise NotFound("There is no such work pool here.")
+    return found
+
+
+def _rows(found: list[WorkPool]) -> list[PoolRow]:
+    agents = list(Agent.objects.filter(pool__in=found).order_by("-last_seen_at", "name")[:MAX_AGENTS])
     held = _held([agent.id for agent in agents])
     rows: dict[UUID, list[AgentRow]] = {pool.id: [] for pool in found}
     for agent in agents:
         if agent.pool_id in rows:
             rows[agent.pool_id].append(AgentRow(agent, held.get(agent.id, 0)))
-    limits = dict(Limit.objects.filter(kind="pool", workspace_id=workspace_id).values_list("target_id", "slots"))
+    limits = slots_of(Limit.Kind.POOL, rows)
     queues = _waiting([pool.id for pool in found])
     return [PoolRow(pool, rows[pool.id], *queues[pool.id], limits.get(pool.id)) for pool in found]
 
@@ -93,3 +121,46 @@ def _waiting(pool_ids: list[UUID]) -> dict[UUID, tuple[int, datetime | None]]:
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, [pool_ids, MOST])
         return {id: (number, since) for id, number, since in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A queue of a pool, and what is in it: runs that are due, runs that agents hold, deployments that name it."""
+
+    queue: WorkQueue
+    waiting: int
+    running: int
+    deployments: int
+    limit: int | None
+
+
+_WAITING_BY_QUEUE = """
+    SELECT queue_id, count(*) FROM (
+        SELECT queue_id FROM flow_run
+        WHERE pool_id = %s AND state_type = 'SCHEDULED' AND due_at <= %s ORDER BY due_at LIMIT %s
+    ) first GROUP BY 1
+"""
+_HELD_BY_QUEUE = """
+    SELECT r.queue_id, count(*) FROM lease l
+    JOIN flow_run r ON r.organization_id = l.organization_id AND r.id = l.run_id
+    WHERE l.limit_id IS NULL AND r.pool_id = %s GROUP BY 1
+"""
+
+
+def queues(pool: WorkPool) -> list[QueueRow]:
+    """The queues of a pool in the order in which they are served. Of what is due, the first 10,000 are counted."""
+    found = list(WorkQueue.objects.filter(pool=pool).select_related("pool").order_by("priority", "name"))
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING_BY_QUEUE, [pool.id, now(), MOST])
+        waiting = dict(cursor.fetchall())
+        cursor.execute(_HELD_BY_QUEUE, [pool.id])
+        held = dict(cursor.fetchall())
+    named = Deployment.objects.filter(pool=pool).values_list("queue_id").annotate(number=Count("id")).order_by()
+    deployments = dict(named)
+    limits = slots_of(Limit.Kind.QUEUE, [queue.id for queue in found])
+    return [
+        QueueRow(
+            queue, waiting.get(queue.id, 0), held.get(queue.id, 0), deployments.get(queue.id, 0), limits.get(queue.id)
+        )
+        for queue in found
+    ]

@@ -28,6 +28,7 @@ EMPTY_PAGES = [
     "runs?flow=none",
     "deployments",
     "pools",
+    "pools/new",
     "quarantine",
     "variables",
     "variables/new",
@@ -108,6 +109,8 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         served_api.put("/blocks/aws-credentials/prod", {"data": {**key, **more}})
     lake = {"bucket_name": "flights-lake", "credentials": {"$block": "aws-credentials/prod"}}
     served_api.put("/blocks/s3-bucket/lake", {"data": lake})
+    cards = {"name": "cards", "priority": 5, "concurrency_limit": 2, "description": "What needs a graphics card"}
+    queue = served_api.post("/work-pools/default/queues", cards | {"paused": True}).json()["id"]
     run, alarm = f"runs/{journal.root}", f"automations/{told_automation(acme, served_api)}"
     paths = [
         "",
@@ -123,6 +126,10 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "deployments",
         "pools",
         f"agents/{by.id}",
+        f"pools/{acme.pool.id}",
+        f"pools/{acme.pool.id}/edit",
+        f"pools/{acme.pool.id}/queues/new",
+        f"queues/{queue}",
         "quarantine",
         "quarantine?code=invalid",
         "variables",

@@ -49,6 +49,9 @@ class MemoryApi:
     def put(self, path: str, body: Any = None, **headers: str) -> Answer:
         return self._send("PUT", path, body, headers)
 
+    def patch(self, path: str, body: Any = None) -> Answer:
+        return self._send("PATCH", path, body, {})
+
     def delete(self, path: str) -> Answer:
         return self._send("DELETE", path, None, {})
 
@@ -202,6 +205,10 @@ class CommittingApi(Api):
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
         with self._committed(execute=True):
             return super()._send(method, path, body, headers)
+
+    def delete(self, path: str) -> Any:
+        with self._committed(execute=True):
+            return super().delete(path)
 
 
 class RealWorld(World):

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from orchestrator.states import TERMINAL
 from orchestrator.wire import Answer, LeaseRef
 from runs import claims, outages, tasks, trigger
-from runs.deployments import set_limit
 from runs.ingest import apply_batch, streams
+from runs.limits import set_limit
 from runs.messenger import client
 from runs.models import WorkPool, WorkQueue
 from tenants.errors import NotFound

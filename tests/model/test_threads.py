@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.wire import LeaseRef
 from runs import claims, outages, tasks, trigger
-from runs.deployments import set_limit
 from runs.ingest import apply_batch
+from runs.limits import set_limit
 from runs.models import FlowRun, Lease
 from tests.cast import Company
 from tests.model import rows

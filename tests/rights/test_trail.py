@@ -56,6 +56,10 @@ FORMS: dict[str, dict[str, Any]] = {
     "organization-sso-domains": {"domain": "acme-two.example"},
     "organization-sso-newcomers": {"role": "billing"},
     "organization-sso-switch": {"mode": "on"},
+    "pool-edit": {"description": "told"},
+    "pool-new": {"name": "told"},
+    "pool-queue-new": {"name": "told", "priority": "5"},
+    "queue": {"priority": "7"},
     "workspace-delete": {"typed": "main"},
     "workspace-people": {"email": "bob@acme.example", "role": "viewer"},
     "workspace-settings": {"name": "Renamed", "slug": "main"},
@@ -63,11 +67,18 @@ FORMS: dict[str, dict[str, Any]] = {
 BODIES: dict[str, dict[str, Any]] = {
     "api-automation": AUTOMATION,
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
+    "api-work-pool": {"description": "told"},
     "api-work-pools": {"name": "told"},
+    "api-work-queue": {"priority": 7},
+    "api-work-queues": {"name": "told"},
 }
 QUERY = {"block-new": "?type=secret"}
 OF_PEOPLE = ("organization-person", "organization-hand-over")
-BEFORE = {"automation-resume": "automation-pause"}
+BEFORE = {
+    "automation-resume": "automation-pause",
+    "pool-resume": "pool-pause",
+    "queue-resume": "queue-pause",
+}
 
 
 @pytest.fixture

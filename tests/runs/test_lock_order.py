@@ -14,8 +14,8 @@ from django.db import connection
 from orchestrator.ids import uuid7
 from orchestrator.wire import LeaseRef
 from runs import claims, outages
-from runs.deployments import set_limit
 from runs.ingest import apply_batch
+from runs.limits import set_limit
 from runs.models import Lease, Limit
 from runs.transitions import lock_runs
 from runs.trigger import RunRequest, create_runs

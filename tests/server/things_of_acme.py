@@ -44,7 +44,8 @@ def furnish(company: Company, api: Api) -> dict[str, dict[str, Thing]]:
     found: dict[str, dict[str, Thing]] = {
         "": {"organization": Thing("acme", "nobody"), "workspace": Thing("main", "nothing")}
     }
-    for table in (work(company, api), settings(company, api), people(company), log_in(company), bills(company)):
+    of_workspace = (work(company, api), pools(company, api), settings(company, api))
+    for table in (*of_workspace, people(company), log_in(company), bills(company)):
         for pattern, things in table.items():
             for name in (name for name in names() if re.fullmatch(pattern, name)):
                 own = {parameter: thing for parameter, thing in things.items() if parameter in parameters_of(name)}
@@ -71,6 +72,18 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
+    }
+
+
+def pools(company: Company, api: Api) -> Table:
+    """A pool with a queue that nothing names."""
+    assert api.post("/work-pools", {"name": "acme-pool", "description": "what acme pools"}).status_code == 201
+    queue = api.post("/work-pools/acme-pool/queues", {"name": "acme-queue"}).json()
+    pool = api.get("/work-pools/acme-pool").json()
+    return {
+        "pool(-.*)?": {"id": Thing(pool["id"], uuid7())},
+        "queue(-.*)?": {"id": Thing(queue["id"], uuid7())},
+        "api-work-.*": {"pool": Thing("acme-pool", "no-pool"), "queue": Thing("acme-queue", "no-queue")},
     }
 
 

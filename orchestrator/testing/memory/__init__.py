@@ -8,7 +8,8 @@
     cleaned.py      … cut and cleaned as it is kept
     streams.py      who may tell it: tokens, marks, gaps
     claims.py       claims, leases, heartbeats, and what happens when nobody is heard of
-    deployments.py  deployments, bundles, pools
+    deployments.py  deployments, bundles
+    pools.py        pools and their queues
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
     variables.py    variables

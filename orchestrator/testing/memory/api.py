@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
+from orchestrator.bodies import PoolInput
 from orchestrator.exchange import Reply
-from orchestrator.testing.memory import blocks, claims, deployments, journal, runs, variables
+from orchestrator.testing.memory import blocks, claims, deployments, journal, pools, runs, variables
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Store
 from orchestrator.testing.memory.shown import PORTAL, show_variable
@@ -44,6 +45,7 @@ ROLES: dict[str, frozenset[str]] = {
 
 _ID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
+_POOL = "/work-pools/(?P<pool>[^/]+)"
 _BLOCK = "/blocks/(?P<type>[^/]+)/(?P<name>[^/]+)"
 
 
@@ -77,7 +79,14 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     f"/flow-runs/{_ID}/cancel": {"POST": ("runs.cancel", runs.cancel)},
     f"/flow-runs/{_ID}/logs": {"GET": ("runs.view", runs.lines)},
     f"/flow-runs/{_ID}/task-runs": {"GET": ("runs.view", runs.tasks)},
-    "/work-pools": {"GET": ("pools.view", deployments.pools), "POST": ("pools.edit", deployments.create_pool)},
+    "/work-pools": {"GET": ("pools.view", pools.page), "POST": ("pools.edit", pools.create_pool)},
+    _POOL: {"GET": ("pools.view", pools.one), "PATCH": ("pools.edit", pools.change)},
+    f"{_POOL}/queues": {"GET": ("pools.view", pools.queues), "POST": ("pools.edit", pools.create_queue)},
+    f"{_POOL}/queues/(?P<queue>[^/]+)": {
+        "GET": ("pools.view", pools.one_queue),
+        "PATCH": ("pools.edit", pools.change_queue),
+        "DELETE": ("pools.edit", pools.delete_queue),
+    },
     "/agents": {"POST": ("agents.work", claims.register)},
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
     f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},
@@ -122,7 +131,7 @@ class Memory:
         self._routes.append((re.compile(f"/agents/{_ID}/wait"), {"GET": ("agents.work", wait)}))
         post: Handler = lambda store, asked: journal.receive(store, asked, clock.now())  # noqa: E731
         self._routes.append((re.compile("/journal"), {"POST": ("journal.write", post)}))
-        deployments.add_pool(self.store, "default")
+        pools.add_pool(self.store, PoolInput(pools.DEFAULT))
 
     def key(self, role: str = "developer", label: str = "") -> str:
         """A new key of this role."""

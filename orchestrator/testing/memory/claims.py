@@ -12,6 +12,7 @@ from orchestrator import clock
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
 from orchestrator.states import HELD, By, StateType
+from orchestrator.testing.memory import pools
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
 from orchestrator.testing.memory.states import move, settle
@@ -35,10 +36,7 @@ def register(store: Store, asked: Asked) -> dict[str, Any]:
     name = clean_text(told.name.strip())
     if not 0 < len(name) <= 200 or len(told.queues) > MAX_QUEUES:
         raise invalid("An agent needs a name of 1 to 200 characters.", "name", "1 to 200 characters.")
-    if "\x00" in told.pool:
-        raise Refusal("invalid", "A value has characters or digits that can't be stored.")
-    if told.pool not in store.pools:
-        raise Refusal("not_found", f"There is no work pool {told.pool!r}. There is: {', '.join(sorted(store.pools))}.")
+    pools.find(store, told.pool)
     same = (agent for agent in store.agents.values() if (agent.pool, agent.name) == (told.pool, name))
     agent = next(same, None) or Agent(uuid7(), told.pool, name, {}, 0)
     agent.facts = {
@@ -83,24 +81,31 @@ def claim(store: Store, asked: Asked) -> dict[str, Any]:
 def _candidates(store: Store, agent: Agent) -> list[Run]:
     at = clock.now()
     python = ".".join(agent.facts["python"].split(".")[:2])
-    queues = agent.facts["queues"]
+    pool, served = store.pools[agent.pool], agent.facts["queues"]
+    queues = {queue.name: queue for queue in store.queues.values() if queue.pool == agent.pool and not queue.paused}
     found = [
         run
         for run in store.runs.values()
         if run.state_type == StateType.SCHEDULED and run.deployment is not None
         and run.deployment.pool == agent.pool and run.due_at is not None and run.due_at <= at
-        and (not queues or run.deployment.facts["work_queue"] in queues)
+        and not pool.paused and run.queue in queues and (not served or run.queue in served)
         and run.deployment.facts["python"] in ("", python)
     ]  # fmt: skip
-    return sorted(found, key=lambda run: (-run.priority, run.due_at, run.id))
+    return sorted(found, key=lambda run: (queues[run.queue].priority, -run.priority, run.due_at, run.id))
 
 
 def _has_room(store: Store, run: Run) -> bool:
-    assert run.deployment is not None
-    limit = run.deployment.facts["concurrency_limit"]
-    if limit is None:
-        return True
-    return sum(each.deployment is run.deployment and store.held(each) for each in store.runs.values()) < limit
+    """Say whether a slot is free of each limit that the run counts against."""
+    deployment = run.deployment
+    assert deployment is not None
+    held = [each for each in store.runs.values() if each.deployment is not None and store.held(each)]
+    in_pool = [each for each in held if each.deployment and each.deployment.pool == deployment.pool]
+    counts = (
+        (deployment.facts["concurrency_limit"], sum(each.deployment is deployment for each in held)),
+        (store.pools[deployment.pool].limit, len(in_pool)),
+        (store.queues[deployment.pool, run.queue].limit, sum(each.queue == run.queue for each in in_pool)),
+    )
+    return all(limit is None or taken < limit for limit, taken in counts)
 
 
 def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:

@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import clock
-from orchestrator.bodies import DeploymentInput, PoolInput, wrong_fields
+from orchestrator.bodies import DeploymentInput, wrong_fields
 from orchestrator.ids import uuid7
-from orchestrator.testing.memory import schedules
+from orchestrator.testing.memory import pools, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.rows import Deployment, Store
@@ -30,12 +30,7 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         raise Refusal("invalid", "The deployment can't be taken; see fields.", fields)
     _check_schema(told.parameter_schema)
     _check_source(store, told.source)
-    queue = told.work_queue or "default"
-    if told.work_pool not in store.pools:
-        known = ", ".join(sorted(store.pools))
-        raise Refusal("not_found", f"There is no work pool {told.work_pool!r}. There is: {known}.")
-    if queue != "default":
-        raise Refusal("not_found", f"The pool {told.work_pool!r} has no queue {queue!r}.")
+    queue = pools.find_queue(store, pools.find(store, told.work_pool), told.work_queue).name
     flow, name, at = clean_text(told.flow), clean_text(told.name), clock.now()
     facts: dict[str, Any] = {
         **msgspec.structs.asdict(told),
@@ -169,27 +164,3 @@ def get_bundle(store: Store, asked: Asked) -> bytes:
     if found is None:
         raise Refusal("not_found", "There is no such bundle here.")
     return found
-
-
-# Pools.
-
-
-def add_pool(store: Store, name: str) -> dict[str, Any]:
-    """Make a pool."""
-    store.pools[name] = {"id": uuid7(), "name": name, "type": "process", "paused": False}
-    return store.pools[name]
-
-
-def create_pool(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
-    """A new pool, with its default queue."""
-    name = clean_text(asked.read(PoolInput).name.strip())
-    if not 0 < len(name) <= 200:
-        raise invalid("A pool needs a name of 1 to 200 characters.", "name", "1 to 200 characters.")
-    if name in store.pools:
-        raise invalid("A pool of this name exists.", "name", "Choose another name.")
-    return add_pool(store, name), 201
-
-
-def pools(store: Store, asked: Asked) -> dict[str, Any]:
-    """All pools, by name."""
-    return {"items": [store.pools[name] for name in sorted(store.pools)], "next": None}

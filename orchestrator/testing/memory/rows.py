@@ -107,6 +107,7 @@ class Run:
     error: dict[str, str] | None = None
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
+    queue: str = ""
     priority: int = 0
     attempt: int = 0
     run_count: int = 0
@@ -190,6 +191,30 @@ class Deployment:
     def full_name(self) -> str:
         """Flow and name."""
         return f"{self.flow}/{self.name}"
+
+
+@dataclass(eq=False, slots=True)
+class Pool:
+    """Where runs are executed. `limit`: how many of its runs may go on at once."""
+
+    id: UUID
+    name: str
+    description: str = ""
+    limit: int | None = None
+    paused: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Queue:
+    """A lane within a pool. Lower `priority` numbers go first."""
+
+    id: UUID
+    pool: str
+    name: str
+    description: str = ""
+    limit: int | None = None
+    paused: bool = False
+    priority: int = 100
 
 
 @dataclass(eq=False, slots=True)
@@ -286,7 +311,8 @@ class Store:
         self.artifacts: list[dict[str, Any]] = []
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}
-        self.pools: dict[str, dict[str, Any]] = {}
+        self.pools: dict[str, Pool] = {}
+        self.queues: dict[tuple[str, str], Queue] = {}  # by pool and name
         self.wakes: dict[str, int] = {}
         self.agents: dict[UUID, Agent] = {}
         self.variables: dict[str, Variable] = {}

@@ -34,7 +34,7 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     if not -32_768 <= told.priority < 32_768:
         raise invalid("The priority is out of bounds.", "priority", "-32768 to 32767.")
     deployment = deployments.find(store, told.deployment)
-    if told.work_queue and told.work_queue != deployment.facts["work_queue"]:  # Pools have one here.
+    if told.work_queue and (deployment.pool, told.work_queue) not in store.queues:
         message = f"The deployment's pool has no queue {told.work_queue!r:.210}."
         raise invalid(message, "work_queue", message)
     if told.parent is not None and told.parent not in store.runs:
@@ -42,7 +42,7 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     run, new = create(
         store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
         key=told.idempotency_key, at=None if told.scheduled_at is None else _micros(told.scheduled_at),
-        priority=told.priority, parent=told.parent, parent_task=told.parent_task,
+        priority=told.priority, queue=told.work_queue, parent=told.parent, parent_task=told.parent_task,
     )  # fmt: skip
     return show_run(run), 201 if new else 200
 
@@ -62,6 +62,7 @@ def create(
     key: str | None = None,
     at: int | None = None,
     priority: int = 0,
+    queue: str | None = None,
     parent: UUID | None = None,
     parent_task: UUID | None = None,
     origin: str = "api",
@@ -78,8 +79,8 @@ def create(
         parameters=_parameters(deployment, parameters or {}), tags=_tags([*facts["tags"], *tags]),
         version=facts["version"], deployment=deployment, schedule=schedule, idempotency_key=_key(key),
         history=[(now, "SCHEDULED", "Scheduled", None, 0)], parent_id=parent, parent_task_id=parent_task,
-        priority=priority, retries=facts["retries"], retry_delay=facts["retry_delay"],
-        crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
+        queue=queue or facts["work_queue"], priority=priority, retries=facts["retries"],
+        retry_delay=facts["retry_delay"], crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
     )  # fmt: skip
     same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
     known = next(same, None)

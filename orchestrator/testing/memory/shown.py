@@ -6,7 +6,17 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, LogLine, Run, TaskRun, Variable
+from orchestrator.testing.memory.rows import (
+    Block,
+    BlockVersion,
+    Deployment,
+    LogLine,
+    Pool,
+    Queue,
+    Run,
+    TaskRun,
+    Variable,
+)
 
 PORTAL = "http://testing.invalid/o/testing/main"
 
@@ -99,6 +109,34 @@ def show_deployment(deployment: Deployment, schedules: list[dict[str, Any]]) -> 
         "created_at": time_of(deployment.created_at),
         "updated_at": time_of(deployment.updated_at),
         "url": f"{PORTAL}/deployments/{deployment.id}",
+    }
+
+
+def show_pool(pool: Pool) -> dict[str, Any]:
+    """A work pool."""
+    return {
+        "id": pool.id,
+        "name": pool.name,
+        "type": "process",
+        "description": pool.description,
+        "paused": pool.paused,
+        "concurrency_limit": pool.limit,
+    }
+
+
+def show_queue(queue: Queue, *, waiting: int, running: int, deployments: int) -> dict[str, Any]:
+    """A work queue, and what is in it."""
+    return {
+        "id": queue.id,
+        "name": queue.name,
+        "pool": queue.pool,
+        "description": queue.description,
+        "priority": queue.priority,
+        "paused": queue.paused,
+        "concurrency_limit": queue.limit,
+        "waiting": waiting,
+        "running": running,
+        "deployments": deployments,
     }
 
 

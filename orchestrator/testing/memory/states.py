@@ -56,12 +56,13 @@ def settle(store: Store, runs: Iterable[Run]) -> None:
     for run in runs:
         if run.let_go and run.is_root:
             _let_go(store, run)
-        if run.let_go and run.deployment is not None and _somebody_waits(store, run.deployment.pool):
+        if run.let_go and run.deployment is not None and somebody_waits(store, run.deployment.pool):
             store.wake(run.deployment.pool)
         run.let_go = None
 
 
-def _somebody_waits(store: Store, pool: str) -> bool:
+def somebody_waits(store: Store, pool: str) -> bool:
+    """Say whether a run of the pool is due."""
     return any(
         run.state_type == StateType.SCHEDULED and run.deployment is not None and run.deployment.pool == pool
         and run.due_at is not None and run.due_at <= clock.now()
