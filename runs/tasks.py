@@ -19,7 +19,7 @@ from runs import agents, claims, outages, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
-from runs.usage import closing, limits, rollup, sealing
+from runs.usage import api_calls, closing, limits, rollup, sealing, seats, storage
 from runs.usage.recount import Bucket
 from tenants.billing import subscriptions
 from tenants.billing.months import Month
@@ -92,6 +92,35 @@ def roll_up_usage() -> None:
     with system_scope():
         touched |= limits.want_cancelling()
     _by_tenant(((id, id) for id in touched), lambda id, _: limits.look_after(id))
+
+
+@shared_task
+def add_up_api_calls() -> None:
+    """Take the calls of the API that web processes have counted to their day."""
+    api_calls.add_up(now())
+
+
+@shared_task
+def note_seats() -> None:
+    """Write down the most people that each organization has today."""
+    with system_scope():
+        seats.note(now().date())
+
+
+@shared_task
+def find_storage_to_measure() -> None:
+    """Have measured what organizations keep, once a day, on the queue for work that may be slow."""
+    with system_scope():
+        found = storage.due(now().date())
+    for organization_id in found:
+        measure_storage.apply_async([str(organization_id)], expires=900)
+
+
+@shared_task
+def measure_storage(organization_id: str) -> None:
+    """Measure what one organization keeps."""
+    with tenant_scope(UUID(organization_id)):
+        storage.keep(UUID(organization_id), now().date())
 
 
 @shared_task

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from runs.messenger import client, messenger
 from runs.models import Agent
+from runs.usage.api_calls import calls
 from runs.wakeups import CHANNEL, COUNTER, DUE, DUE_NUMBERS, KEEP_SECONDS, SEEN, TAKEN, waiters, word
 from tenants.authentication import actor_of
 from tenants.errors import NotFound, Problem, Unauthorized, error_body
@@ -137,6 +138,7 @@ def _agent_of(secret: str, agent_id: str) -> _Known:
     actor = actor_of(secret)
     if actor is None:
         raise Unauthorized("This key is unknown, expired or revoked.")
+    calls.count(actor)
     require(actor, "agents.work")
     known = (actor.workspace_id, agent_id)
     if known not in _agents:

@@ -76,6 +76,7 @@ API_MIDDLEWARE = [
     "orchestrator.server.logs.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "runs.usage.api_calls.CountCalls",
 ]
 
 TEMPLATES = [

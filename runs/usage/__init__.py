@@ -5,5 +5,8 @@ recount.py    the same from rows alone
 rollup.py     deltas → days
 tags.py       deltas → days by tag
 sealing.py    a bucket's days, proved and closed
+api_calls.py  calls of the API, counted in memory
+storage.py    what is kept, measured once a day
+seats.py      people, the most of each day
 shown.py      what the usage page shows
 """
