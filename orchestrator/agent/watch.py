@@ -35,7 +35,7 @@ class Watch:
         self._do(lambda: self._remove(descriptor, then))
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, when it has done what was asked before."""
         self._ended = True
         self._do(lambda: None)
         if threading.current_thread() is not self._thread:
@@ -58,6 +58,9 @@ class Watch:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._woken.recv(1 << 12)
+        self._do_what_was_asked()
+
+    def _do_what_was_asked(self) -> None:
         while self._asked:
             self._asked.popleft()()
 
@@ -66,6 +69,8 @@ class Watch:
             for key, _ in self._selector.select():
                 if key.fd in self._selector.get_map():  # Else removed by a call just before.
                     key.data()
+        # The end may overtake what was asked before it. What hangs up there is all that tells a process to end.
+        self._do_what_was_asked()
         self._selector.close()
         self._woken.close()
         self._waker.close()
