@@ -256,7 +256,8 @@ class Templates:
         if self._closed:
             return None
         alone = self._started(claimed.environment, claimed.directory)
-        if alone is None or not alone.wait_for_answer(BORN_WITHIN):
+        if alone is not None and not alone.wait_for_answer(BORN_WITHIN):
+            alone.kill()
             return None
         return alone
 
