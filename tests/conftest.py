@@ -2,20 +2,15 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.server.embedded import ports
-from orchestrator.server.embedded.children import Child
-from orchestrator.server.embedded.console import Console
-from orchestrator.server.embedded.processes import Supervisor
 from tests import stack
+from tests.web_server import WebServer
 
-START_SECONDS = 60
 SETTINGS = "orchestrator.server.settings"
 STACK_KEY = pytest.StashKey[stack.SessionStack]()
 
@@ -93,18 +88,17 @@ def _empty_valkey(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("_valkey").flushdb()
 
 
+@pytest.fixture(scope="session")
+def _web_server(django_db_setup: None) -> Iterator[WebServer]:
+    server = WebServer()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def served(transactional_db: None) -> Iterator[str]:
+def served(transactional_db: None, _web_server: WebServer) -> str:
     """The address of a web server on this worker's database, which every test finds empty. Sockets work too."""
-    port = ports.any_free()
-    url = f"http://127.0.0.1:{port}"
-    variables = {**os.environ, "ORCHESTRATOR_DATABASE_LOGIN": "web", "PUBLIC_URL": url}
-    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", str(port), "--log-level", "warning"]
-    supervisor = Supervisor(Console(sys.stderr))
-    supervisor.add(Child("web", [*command, "orchestrator.server.asgi:application"], lambda: variables))
-    supervisor.wait_until(lambda: ports.accepts("127.0.0.1", port), "The web server", START_SECONDS)
-    yield url
-    supervisor.stop_all()
+    return _web_server.serve()
 
 
 @pytest.fixture(scope="session")
