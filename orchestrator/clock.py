@@ -47,6 +47,14 @@ def reading() -> str:
     return f"{_boot()} {_began}"
 
 
+def count_as(told: str) -> None:
+    """Count time from now on as the process does that told its `reading`, if it is one of this machine."""
+    global _began
+    boot, _, began = told.rpartition(" ")
+    if boot and boot == _boot():
+        _began = int(began)
+
+
 def now_by(told: str) -> int:
     """What `now()` would be in the process that told its `reading`; our own, if the machine has started anew since."""
     boot, _, began = told.rpartition(" ")

@@ -29,6 +29,11 @@ def adopt_strays(flow_run: FlowRun | None) -> None:
     _adopter = flow_run
 
 
+def adopts_strays() -> bool:
+    """True when code without a context belongs to a run."""
+    return _adopter is not None
+
+
 def current_flow_run() -> FlowRun | None:
     """The innermost flow run around this code, if any."""
     return flow_run_here.get() or _adopter

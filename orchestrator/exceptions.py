@@ -14,6 +14,8 @@
         │   ├── CrashedRun
         │   ├── CancelledRun
         │   └── UpstreamTaskError
+        ├── NotPicklable (a TypeError)   a value can't go to another process, or come from there
+        ├── ForeignError                 stands for an exception of another process that can't come from there
         ├── TimedOut (a TimeoutError)
         │   ├── FlowRunTimeout
         │   └── TaskRunTimeout
@@ -111,6 +113,14 @@ class CancelledRun(EndedBadly):
 
 class UpstreamTaskError(EndedBadly):
     """A task run that this one depends on did not complete. Wrap the argument in allow_failure() to go on."""
+
+
+class NotPicklable(OrchestratorError, TypeError):
+    """A value can't be sent to another process. Pass what it can be made from instead, such as a path or an address."""
+
+
+class ForeignError(OrchestratorError):
+    """An exception was raised in another process, and can't be sent from there."""
 
 
 class TimedOut(OrchestratorError, TimeoutError):

@@ -164,6 +164,9 @@ class Future(Generic[R]):
             except Exception:
                 self._run.log.exception("A done callback of %s run %r failed.", self.kind_of_run, self._run.name)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a future belongs to its process; send its .result()")
+
     def __repr__(self) -> str:
         return f"<Future of {self._run.name!r}: {self.state.name}>"
 

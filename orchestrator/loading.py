@@ -87,17 +87,18 @@ def _module(directory: str, path: str) -> ModuleType:
     try:
         if parts and all(part.isidentifier() for part in parts):
             return importlib.import_module(".".join(parts))
-        return _module_from_file(Path(directory, path))
+        return load_by_path(Path(directory, path))
     except LoadError:
         raise
     except Exception as error:
         raise LoadError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
 
 
-def _module_from_file(path: Path) -> ModuleType:
-    """A file whose name is none that `import` takes."""
+def load_by_path(path: str | os.PathLike[str]) -> ModuleType:
+    """Load a file whose name is none that `import` takes."""
     import importlib.util
 
+    path = Path(path)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path} is not a Python file.")

@@ -43,6 +43,11 @@ def hide(secrets: Iterable[str]) -> None:
         _is_stale, _pattern = True, _pattern or _NOTHING  # Built when something is told: blocks come in flocks.
 
 
+def hidden() -> list[str]:
+    """What is masked here, for a process that shall mask the same."""
+    return list(_hidden)
+
+
 def mask(text: str) -> str:
     """The text without what is hidden.
 

@@ -22,6 +22,11 @@ class Body:
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    @property
+    def of(self) -> Run:
+        """The run whose function it is."""
+        return self._run
+
     def run(self) -> Any:
         run = self._run
         if run.definition.timeout_seconds is None:

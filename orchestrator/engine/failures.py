@@ -6,11 +6,11 @@ import os
 import traceback
 from typing import NamedTuple
 
-from orchestrator.exceptions import RunCancelled, RunStopped, TimedOut, UpstreamTaskError
+from orchestrator.exceptions import CrashedRun, RunCancelled, RunStopped, TimedOut, UpstreamTaskError
 from orchestrator.states import StateType
 
-_ENGINE = os.path.dirname(__file__) + os.sep
-_RUNNERS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "task_runners") + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_OURS = tuple(os.path.join(_PACKAGE, name) + os.sep for name in ("engine", "elsewhere", "task_runners"))
 
 
 class Told(NamedTuple):
@@ -19,6 +19,17 @@ class Told(NamedTuple):
     type: str
     message: str
     traceback: str
+
+
+class Elsewhere(Exception):
+    """The traceback that an exception had in another process, as the cause of what is raised here."""
+
+    def __init__(self, trace: str) -> None:
+        super().__init__(trace)
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return f"\n{self.trace}"
 
 
 def short(error: BaseException) -> str:
@@ -45,6 +56,8 @@ def _traceback(error: BaseException) -> str:
     try:
         told = traceback.TracebackException.from_exception(error, compact=True)
         _strip(told)
+        if isinstance(error.__cause__, Elsewhere) and not told.stack:
+            return error.__cause__.trace
         return "".join(told.format())
     except Exception:
         return short(error)
@@ -53,17 +66,23 @@ def _traceback(error: BaseException) -> str:
 def _strip(told: traceback.TracebackException | None) -> None:
     """Leave out the engine's frames: people look for their own."""
     while told is not None:
-        own = [frame for frame in told.stack if not frame.filename.startswith((_ENGINE, _RUNNERS))]
+        own = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
         told.stack = traceback.StackSummary.from_list(own)
         told = told.__cause__ or told.__context__
 
 
-def state_of(error: BaseException, own_timeout: bool) -> tuple[StateType, str]:
-    """The type and name of the state in which an exception ends a run."""
+def state_of(error: BaseException, own: bool) -> tuple[StateType, str]:
+    """The type and name of the state in which an exception ends a run.
+
+    Args:
+        own: Whether it tells of this run's timeout or of its process; another run's is a failure like any other.
+    """
     if isinstance(error, UpstreamTaskError):
         return StateType.FAILED, "NotReady"
-    if own_timeout and isinstance(error, TimedOut):
+    if own and isinstance(error, TimedOut):
         return StateType.FAILED, "TimedOut"
+    if own and isinstance(error, CrashedRun):
+        return StateType.CRASHED, "Crashed"
     if isinstance(error, RunCancelled):
         return StateType.CANCELLED, "Cancelled"
     if isinstance(error, Exception):

@@ -12,6 +12,7 @@ from orchestrator.engine import failures
 from orchestrator.engine.drivers import Abandoned
 from orchestrator.engine.outcomes import futures_in, judge
 from orchestrator.engine.upstream import ATOMS
+from orchestrator.exceptions import CrashedRun
 from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, Pending, State, StateType, default_name
 
@@ -151,7 +152,7 @@ class Run:
             return
         if self.root is not None:
             error = self.root.reason_for(error)
-        kind, name = failures.state_of(error, own_timeout=getattr(error, "run_id", None) == self.id)
+        kind, name = failures.state_of(error, own=getattr(error, "run_id", None) == self.id)
         self.value, self._manual, self.error = None, None, error
         self.told = failures.tell(error)
         self._finish(kind, None if name == default_name(kind) else name, failures.short(error))
@@ -189,8 +190,10 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        """True when the last execution ended FAILED."""
-        return self.state_type is StateType.FAILED
+        """True when the last execution ended FAILED, or its process was lost while the run's life was not."""
+        return self.state_type is StateType.FAILED or (
+            self.state_type is StateType.CRASHED and isinstance(self.error, CrashedRun)
+        )
 
     @property
     def went_wrong_by_itself(self) -> bool:

@@ -45,7 +45,7 @@ def limited(run: Run) -> Any:
     except _Expired as expired:
         if expired.deadline is not deadline:
             raise
-        raise _timed_out(run) from None
+        raise timed_out(run) from None
     finally:
         deadline.end()
     return value
@@ -63,12 +63,15 @@ async def limited_async(run: Run) -> Any:
     except TimeoutError:
         if not scope.expired():
             raise
-    raise _timed_out(run)
+    raise timed_out(run)
 
 
-def _timed_out(run: Run) -> TimedOut:
+def timed_out(run: Run, more: str = "") -> TimedOut:
+    """The exception for a run that took too long, and what else is to be said of it."""
     kind = FlowRunTimeout if run.definition.kind_of_run == "flow" else TaskRunTimeout
-    error = kind(f"{run.name!r} took longer than its timeout_seconds={run.definition.timeout_seconds:g}.")
+    error = kind(
+        f"{run.name!r} took longer than its timeout_seconds={run.definition.timeout_seconds:g}. {more}".strip()
+    )
     error.run_id = run.id  # pyright: ignore[reportAttributeAccessIssue]
     return error
 

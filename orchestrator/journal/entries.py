@@ -18,7 +18,7 @@ from orchestrator import clock
 from orchestrator._version import __version__
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.journal.records import LogLine, RunReport, TaskSnapshot
+from orchestrator.journal.records import Line, LogLine, RunReport, TaskSnapshot
 from orchestrator.masking import mask, mask_json
 from orchestrator.states import StateType
 from orchestrator.wire import (
@@ -48,6 +48,8 @@ _MAX_EXTRA = 32 << 10  # bytes
 
 def line_of(record: Any, seq: int, root: UUID) -> bytes:
     """One record as one line, with its end. What can't be written is replaced by a word that something was."""
+    if type(record) is Line:
+        return record.numbered(seq)
     try:
         line = encode(_MAKERS[type(record)](record, seq))
         if len(line) < MAX_ENTRY:

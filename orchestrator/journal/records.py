@@ -83,6 +83,22 @@ class LogLine:
         self.extra = extra
 
 
+class Line:
+    """An entry that a child process has made. All it lacks is its number."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def numbered(self, seq: int) -> bytes:
+        """The line with its number; one that stands for a dropped entry says it twice."""
+        text = self.text.replace(b'"seq":0', b'"seq":%d' % seq, 1)
+        if text.startswith(b'{"kind":"dropped"'):
+            text = text.replace(b'"last":0', b'"last":%d' % seq, 1)
+        return text
+
+
 class Finish:
     """The execution is over: once all is acked, its file may go."""
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.task_runners.base import TaskRunner
-    from orchestrator.task_runners.threads import ThreadPoolTaskRunner
+    from orchestrator.task_runners.processes import ProcessPoolTaskRunner
+    from orchestrator.task_runners.threads import ConcurrentTaskRunner, ThreadPoolTaskRunner
 
-__all__ = ["TaskRunner", "ThreadPoolTaskRunner"]
+__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+
+_HOME = {
+    "ConcurrentTaskRunner": "threads",
+    "ProcessPoolTaskRunner": "processes",
+    "TaskRunner": "base",
+    "ThreadPoolTaskRunner": "threads",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ThreadPoolTaskRunner":
-        from orchestrator.task_runners.threads import ThreadPoolTaskRunner
-
-        return ThreadPoolTaskRunner
-    if name == "TaskRunner":
-        from orchestrator.task_runners.base import TaskRunner
-
-        return TaskRunner
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -78,6 +78,8 @@ class ThreadPoolTaskRunner(TaskRunner):
     [1, 4, 9]
     """
 
+    stop_grace = STOP_GRACE
+
     def __init__(self, max_workers: int | None = None) -> None:
         if max_workers is not None and max_workers < 1:
             raise ValueError("max_workers must be 1 or more.")
@@ -91,6 +93,9 @@ class ThreadPoolTaskRunner(TaskRunner):
 
     def duplicate(self) -> ThreadPoolTaskRunner:
         return ThreadPoolTaskRunner(self.max_workers)
+
+    def __reduce__(self) -> Any:
+        return ThreadPoolTaskRunner, (self.max_workers,)
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
         job = _Job(run, execute)
@@ -108,7 +113,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         if end == "stop":
             self._interrupt_busy()
         with self._changed:
-            done = self._changed.wait_for(lambda: self._unfinished == 0, STOP_GRACE if end == "stop" else None)
+            done = self._changed.wait_for(lambda: self._unfinished == 0, self.stop_grace if end == "stop" else None)
         for _ in self._threads:
             self._jobs.put(None)
         if not done:
@@ -189,3 +194,7 @@ class ThreadPoolTaskRunner(TaskRunner):
     def _tell_abandoned(self) -> None:
         for job in list(self._busy.values()):
             job.run.log.warning("Task run %r can't be interrupted; its thread is left behind.", job.run.name)
+
+
+ConcurrentTaskRunner = ThreadPoolTaskRunner
+"""The same under the name that it had before, for flows that come from elsewhere."""

@@ -24,6 +24,8 @@ def test_modules_are_where_people_look_for_them():
         "futures.as_completed",
         "futures.wait",
         "states.Completed",
+        "task_runners.ConcurrentTaskRunner",
+        "task_runners.ProcessPoolTaskRunner",
         "task_runners.ThreadPoolTaskRunner",
         "exceptions.MissingContext",
         "runtime.flow_run",

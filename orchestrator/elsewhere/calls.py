@@ -1,0 +1,244 @@
+"""What goes along with a call: who asks, once for each flow run; then the function, its arguments, and which run it is.
+
+The other process rebuilds from it the flow runs around the call and the task run itself, so that all that user code
+finds here (`runtime`, loggers, tags, tasks and flows to call) it finds there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import clock, context, masking
+from orchestrator.config import current_api, use_api
+from orchestrator.context import flow_run_here, tags_here
+from orchestrator.elsewhere.pickling import dumps, loads
+from orchestrator.engine.failures import short
+from orchestrator.engine.flow_run import Execution, FlowRun
+from orchestrator.engine.task_run import TaskRun
+from orchestrator.engine.upstream import ATOMS
+from orchestrator.exceptions import NotPicklable
+from orchestrator.flows import Flow
+from orchestrator.logging import capture_prints
+from orchestrator.states import StateType
+from orchestrator.tasks import Task
+
+if TYPE_CHECKING:
+    from orchestrator.journal.stream import Stream
+
+MAX_PARAMETER = 1 << 20
+"""Bytes. A larger parameter of a flow is not taken along for `runtime.flow_run.parameters`."""
+
+
+# Here.
+
+
+def introduction(flow_run: FlowRun) -> bytes:
+    """Who asks: the flow run, those around it, the API and the token of the run, secrets to be masked."""
+    chain = [flow_run]
+    while chain[0].parent is not None:
+        chain.insert(0, chain[0].parent)
+    root = chain[0]
+    return dumps(
+        {
+            "flows": [_flow_facts(each) for each in chain],
+            "execution": _claim(root.execution) if root.execution is not None else None,
+            "api": current_api(),
+            "clock": clock.reading(),
+            "secrets": masking.hidden(),
+            "adopts": context.adopts_strays(),
+            "told": root.stream is not None,
+        }
+    )
+
+
+def _flow_facts(run: FlowRun) -> dict[str, Any]:
+    flow = run.definition
+    return {
+        "id": run.id,
+        "name": run.name,
+        "flow": flow.name,
+        "version": flow.version,
+        "log_prints": flow.log_prints,
+        "tags": run.tags,
+        "attempt": run.attempt,
+        "run_count": run.run_count,
+        "started": run.started,
+        "parameters": {name: data for name, value in run.parameters.items() if (data := _small(value)) is not None},
+    }
+
+
+def _small(value: Any) -> bytes | None:
+    with contextlib.suppress(Exception):
+        data = dumps(value)
+        return data if len(data) <= MAX_PARAMETER else None
+    return None
+
+
+def _claim(execution: Execution) -> dict[str, Any]:
+    return {
+        "run": str(execution.run),
+        "attempt": execution.attempt,
+        "token": execution.token,
+        "run_count": execution.run_count,
+        "name": execution.name,
+        "flow": execution.flow,
+        "deployment": execution.deployment,
+        "deployment_id": execution.deployment_id,
+        "scheduled_at": execution.scheduled_at,
+    }
+
+
+def pack(run: TaskRun) -> bytes:
+    """One call.
+
+    Raises:
+        NotPicklable: The function, or an argument, can't be sent. The message names it.
+    """
+    facts = _task_facts(run)
+    try:
+        return dumps({**facts, "fn": run.definition.fn, "args": run.args, "kwargs": run.kwargs})
+    except Exception as error:
+        raise _refusal(run, error) from None
+
+
+def _task_facts(run: TaskRun) -> dict[str, Any]:
+    task = run.definition
+    return {
+        "id": run.id,
+        "task": task.name,
+        "name": run.name,
+        "number": run.number,
+        "version": task.version,
+        "log_prints": task.log_prints,
+        "timeout_seconds": task.timeout_seconds,
+        "retries": task.retries,
+        "tags": run.tags,
+        "run_count": run.run_count,
+        "started": run.started,
+        "makers": _makers(run),
+    }
+
+
+def _makers(run: TaskRun) -> list[tuple[int | str, Any]]:
+    """Which task runs made the arguments, as far as that is known: what is called there may be given the same."""
+    maker = run.flow_run.lineage.maker
+    given: list[tuple[int | str, Any]] = [*enumerate(run.args), *run.kwargs.items()]
+    found = [(place, maker(value)) for place, value in given if type(value) not in ATOMS]
+    return [(place, made_by) for place, made_by in found if made_by is not None]
+
+
+def _refusal(run: TaskRun, error: Exception) -> NotPicklable:
+    """Name the culprit."""
+    named: list[tuple[str, Any]] = [(f"its argument {name!r}", value) for name, value in _by_name(run)]
+    for what, value in [*named, ("its function", run.definition.fn)]:
+        try:
+            dumps(value)
+        except Exception as its_own:
+            return NotPicklable(f"{run.name} can't be sent to a process, because {what} can't: {short(its_own)}")
+    return NotPicklable(f"{run.name} can't be sent to a process: {short(error)}")
+
+
+def _by_name(run: TaskRun) -> list[tuple[str, Any]]:
+    with contextlib.suppress(Exception):
+        return list(run.definition.bind(run.args, run.kwargs).items())
+    return [*((str(index), value) for index, value in enumerate(run.args)), *run.kwargs.items()]
+
+
+# There.
+
+
+class FlowRunElsewhere(FlowRun):
+    """A flow run that has its life in another process, for code that is called from it here."""
+
+    __slots__ = ("within",)
+
+    within: str
+    """The name of the task run that is performed here: it tells apart what several processes call."""
+
+    def count(self, task_name: str) -> Any:
+        return f"{self.within}.{super().count(task_name)}"
+
+    def begin_call(self, name: str) -> None:
+        """From now on tasks are called by the task run of this name."""
+        self.within = name
+        self._counters = {}
+
+
+def enter(told: dict[str, Any], stream: Stream | None) -> FlowRunElsewhere:
+    """Become a process of the flow run that asks. Returns it."""
+    masking.hide(told["secrets"])
+    clock.count_as(told["clock"])
+    use_api(told["api"])
+    run: FlowRunElsewhere | None = None
+    for facts in told["flows"]:
+        run = _flow_run(facts, run, told["execution"] if run is None else None, stream)
+        if facts["log_prints"]:
+            capture_prints()
+    assert run is not None
+    flow_run_here.set(run)
+    if told["adopts"]:
+        context.adopt_strays(run)
+    return run
+
+
+def _flow_run(
+    facts: dict[str, Any], parent: FlowRunElsewhere | None, claim: dict[str, Any] | None, stream: Stream | None
+) -> FlowRunElsewhere:
+    definition: Flow[..., Any] = Flow(
+        _nothing, name=facts["flow"], version=facts["version"], log_prints=facts["log_prints"]
+    )
+    execution = None
+    if claim is not None:
+        execution = Execution(claim)
+        execution.scheduled_at = claim["scheduled_at"]
+    flow_run_here.set(parent)
+    run = FlowRunElsewhere(definition, _readable(facts["parameters"]), execution=execution)
+    for name in ("id", "name", "tags", "attempt", "run_count", "started"):
+        setattr(run, name, facts[name])
+    run.within = ""
+    run.state_type = StateType.RUNNING
+    run.stream = stream
+    return run
+
+
+def _nothing() -> None:
+    """Stands for a flow's function, which is called elsewhere."""
+
+
+def _readable(parameters: dict[str, bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, data in parameters.items():
+        with contextlib.suppress(Exception):
+            found[name] = loads(data)
+    return found
+
+
+def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
+    """The task run of a call, in the context of its flow run.
+
+    Raises:
+        NotPicklable: The function or an argument can't be made again here.
+    """
+    try:
+        told = loads(data)
+    except Exception as error:
+        raise NotPicklable(f"The call was sent to a process and can't be read there: {short(error)}") from error
+    task = Task(
+        told["fn"],
+        name=told["task"],
+        version=told["version"],
+        log_prints=told["log_prints"],
+        timeout_seconds=told["timeout_seconds"],
+        retries=told["retries"],
+    )
+    flow_run_here.set(flow_run)
+    tags_here.set(told["tags"])
+    flow_run.begin_call(told["name"])
+    run = TaskRun(task, told["args"], told["kwargs"], None)
+    for name in ("id", "name", "number", "tags", "run_count", "started"):
+        setattr(run, name, told[name])
+    run.state_type = StateType.RUNNING
+    for place, maker in told["makers"]:
+        flow_run.lineage.note(run.args[place] if isinstance(place, int) else run.kwargs[place], maker)
+    return run
