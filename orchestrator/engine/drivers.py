@@ -27,6 +27,10 @@ class Abandoned(BaseException):
     """Nobody wants the rest of a generator. A life can't be told so by GeneratorExit, which would close it."""
 
 
+class Exited(BaseException):
+    """User code raised a GeneratorExit, the cause of this: that itself can't be thrown into a life, either."""
+
+
 def drive(life: Life) -> None:
     """Perform a life in sync code."""
     try:
@@ -35,7 +39,7 @@ def drive(life: Life) -> None:
             try:
                 outcome = effect.run()
             except BaseException as error:
-                effect = life.throw(error)
+                effect = life.throw(_throwable(error))
             else:
                 effect = life.send(outcome)
     except StopIteration:
@@ -50,11 +54,19 @@ async def drive_async(life: Life) -> None:
             try:
                 outcome = await effect.arun()
             except BaseException as error:
-                effect = life.throw(error)
+                effect = life.throw(_throwable(error))
             else:
                 effect = life.send(outcome)
     except StopIteration:
         return
+
+
+def _throwable(error: BaseException) -> BaseException:
+    if isinstance(error, GeneratorExit):
+        exited = Exited()
+        exited.__cause__ = error
+        return exited
+    return error
 
 
 def drive_generator(life: Life) -> Generator[Any, Any, None]:

@@ -48,8 +48,6 @@ def perform_elsewhere(run: Run) -> None:
 def _executions(run: Run) -> Generator[Effect, Any, None]:
     while True:
         run.begin()
-        if run.definition.has_hooks:
-            yield from hooks.running(run)
         yield from _execution(run)
         if not run.failed:
             return
@@ -68,6 +66,8 @@ def _executions(run: Run) -> Generator[Effect, Any, None]:
 def _execution(run: Run) -> Generator[Effect, Any, None]:
     """Once through the user's function, and through everything that it left to a task runner."""
     try:
+        if run.definition.has_hooks:
+            yield from hooks.running(run)
         value = yield Body(run)
         yield from _close_runners(run, "wait")
         pending = run.unsettled(value)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.engine import failures
-from orchestrator.engine.drivers import Abandoned
+from orchestrator.engine.drivers import Abandoned, Exited
 from orchestrator.engine.outcomes import futures_in, judge
 from orchestrator.engine.upstream import ATOMS
 from orchestrator.exceptions import CrashedRun
@@ -150,6 +150,8 @@ class Run:
         if isinstance(error, Abandoned):
             self._finish(_COMPLETED, None, "Closed by its consumer before its end.")
             return
+        if isinstance(error, Exited) and error.__cause__ is not None:
+            error = error.__cause__
         if self.root is not None:
             error = self.root.reason_for(error)
         kind, name = failures.state_of(error, own=getattr(error, "run_id", None) == self.id)
