@@ -9,7 +9,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from examples import alarm, api_client, async_fan_out, disk_usage, freshness, grid_search, sql_models, validation
+from examples import (
+    airports,
+    alarm,
+    api_client,
+    async_fan_out,
+    batch_inference,
+    disk_usage,
+    freshness,
+    grid_search,
+    sql_models,
+    validation,
+)
 from examples.local_services import Readings, Received, serving
 from orchestrator.exceptions import ParameterTypeError
 from orchestrator.testing import recorded, time_control
@@ -134,3 +145,25 @@ def test_a_webhook_that_is_away_spoils_nothing():
     with recorded() as told:
         assert alarm.close_day({"till": 100}, "http://127.0.0.1:1") == 100
     assert any("Nobody was told" in line.message for line in told.logs())
+
+
+def test_rows_are_scored_in_processes_and_a_bad_batch_costs_itself_only():
+    """1.10: tasks in child processes are recorded as any others."""
+    rows = batch_inference.customers(1_200)
+    del rows[700]["spend"]
+    with recorded() as told:
+        found = batch_inference.score_all(rows)
+    assert (found["rows"], found["failed"]) == (750, 1)
+    assert 100 < found["positive"] < 400
+    assert sorted(run.state for run in told.tasks("score")) == ["COMPLETED"] * 3 + ["FAILED"]
+    assert sum("positive" in line.message for line in told.logs()) == 3
+
+
+def test_airports_are_compared_by_subflows_of_their_own():
+    """1.9: subflows side by side, of which one fails."""
+    with recorded() as told:
+        found = airports.compare_airports(["EWR", "LGA", "XXX"])
+    assert [airport.code for airport in found] == ["LGA", "EWR"]
+    assert sum(airport.departures for airport in found) == 17_422
+    assert sorted(set(told.states("airport"))) == ["COMPLETED", "FAILED", "RUNNING"]
+    assert any("XXX is left out" in line.message for line in told.logs())
