@@ -159,6 +159,7 @@ def test_rows_are_scored_in_processes_and_a_bad_batch_costs_itself_only():
     assert sum("positive" in line.message for line in told.logs()) == 3
 
 
+@pytest.mark.filterwarnings("ignore")  # The package of the data asks setuptools for its files.
 def test_airports_are_compared_by_subflows_of_their_own():
     """1.9: subflows side by side, of which one fails."""
     with recorded() as told:
