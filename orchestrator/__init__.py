@@ -5,6 +5,7 @@ Nothing is imported until it is asked for: `from orchestrator import flow, task`
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,9 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
-        raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")
+        from orchestrator.counterparts import missing
+
+        missing(__name__)(name)
     value = (
         import_module(f"orchestrator.{name}") if home == "" else getattr(import_module(f"orchestrator.{home}"), name)
     )
@@ -75,3 +78,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Elsewhere:
+    """Asked last for a module: who looks for one that people know from Prefect is told what to use instead."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name.startswith(f"{__name__}."):
+            from orchestrator.counterparts import refuse_module
+
+            refuse_module(name)
+
+
+sys.meta_path.append(_Elsewhere)  # pyright: ignore[reportArgumentType]

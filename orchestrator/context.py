@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from orchestrator.counterparts import missing
 from orchestrator.exceptions import MissingContext
 
 if TYPE_CHECKING:
@@ -77,3 +78,6 @@ def tags(*names: str) -> Generator[frozenset[str]]:
         yield inside
     finally:
         tags_here.reset(token)
+
+
+__getattr__ = missing(__name__)

@@ -48,6 +48,8 @@ The docstring of an exception is its message when it is raised without one.
 
 from __future__ import annotations
 
+from orchestrator.counterparts import missing
+
 
 def _default_message(error: BaseException) -> str:
     return " ".join((type(error).__doc__ or type(error).__name__).split())
@@ -288,3 +290,6 @@ class RunSuperseded(RunStopped):
 
 class RunTerminated(RunStopped):
     """The process was told to end (SIGTERM), or its agent was lost."""
+
+
+__getattr__ = missing(__name__)

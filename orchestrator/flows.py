@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+from orchestrator.counterparts import missing
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.flow_run import Execution, FlowRun
@@ -415,3 +416,6 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if fn is None:
         return lambda fn: Flow(fn, **options)
     return Flow(fn, **options)
+
+
+__getattr__ = missing(__name__)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from orchestrator.counterparts import missing
 from orchestrator.states import Pending, State
 
 if TYPE_CHECKING:
@@ -273,3 +274,6 @@ def _help_one(pending: list[Future[Any]]) -> None:
             help_out(future, None)
             if future._done:
                 return
+
+
+__getattr__ = missing(__name__)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
 from orchestrator.context import current_flow_run, current_task_run, require_run
+from orchestrator.counterparts import missing
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -169,3 +170,6 @@ def _logs_prints(run: Any) -> bool:
             return run.definition.log_prints
         run = run.flow_run if run.definition.kind_of_run == "task" else run.parent
     return False
+
+
+__getattr__ = missing(__name__)

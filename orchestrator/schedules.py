@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orchestrator.counterparts import missing
+
 SHORTEST = 1.0  # seconds
 LONGEST = 10 * 366 * 86_400.0
 
@@ -194,3 +196,6 @@ def check_timezone(name: str) -> None:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(f"There is no timezone {name!r}. Names are such as 'Europe/Berlin'.") from None
+
+
+__getattr__ = missing(__name__)

@@ -103,7 +103,7 @@ def default_name(type: StateType) -> str:
     return type.value.capitalize()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class State:
     """What a run is in, or ended in.
 
@@ -118,12 +118,22 @@ class State:
     type: StateType
     name: str = ""
     message: str | None = None
-    data: Any = field(default=None, repr=False, compare=False)
+    data: Any = field(default=None, compare=False)
     timestamp: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     def __post_init__(self) -> None:
         if not self.name:
             self.name = default_name(self.type)
+
+    def __repr__(self) -> str:
+        """The call that makes it, without the value: that may be large, or secret.
+
+        >>> Completed(name="Skipped", message="nothing new", data=3)
+        Completed(name='Skipped', message='nothing new')
+        """
+        told = [f"name={self.name!r}"] if self.name != default_name(self.type) else []
+        told += [f"message={self.message!r}"] if self.message else []
+        return f"{default_name(self.type)}({', '.join(told)})"
 
     def is_final(self) -> bool:
         """True when the run can't leave this state."""
@@ -240,3 +250,32 @@ def Crashed(**attributes: Any) -> State:
 def Cancelled(**attributes: Any) -> State:
     """A CANCELLED state."""
     return State(StateType.CANCELLED, **attributes)
+
+
+def AwaitingConcurrencySlot(**attributes: Any) -> State:
+    """A SCHEDULED state that waits for a slot."""
+    return State(StateType.SCHEDULED, **{"name": "AwaitingSlot", **attributes})
+
+
+def AwaitingRetry(**attributes: Any) -> State:
+    """A SCHEDULED state that waits for its next execution."""
+    return State(StateType.SCHEDULED, **{"name": "AwaitingRetry", **attributes})
+
+
+def Late(**attributes: Any) -> State:
+    """A SCHEDULED state whose time has passed."""
+    return State(StateType.SCHEDULED, **{"name": "Late", **attributes})
+
+
+def Retrying(**attributes: Any) -> State:
+    """A RUNNING state after a failure.
+
+    >>> Retrying().is_running()
+    True
+    """
+    return State(StateType.RUNNING, **{"name": "Retrying", **attributes})
+
+
+def Suspended(**attributes: Any) -> State:
+    """A PAUSED state in which no process waits."""
+    return State(StateType.PAUSED, **{"name": "Suspended", **attributes})

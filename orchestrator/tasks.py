@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+from orchestrator.counterparts import missing
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.hooks import NAMES
@@ -267,3 +268,6 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     if fn is None:
         return lambda fn: Task(fn, **options)
     return Task(fn, **options)
+
+
+__getattr__ = missing(__name__)

@@ -9,7 +9,11 @@ from pydantic import Field, SecretStr, field_validator
 
 from orchestrator.blocks.block import Block
 from orchestrator.blocks.needs import needed
+from orchestrator.blocks.webhooks import SlackWebhook
+from orchestrator.counterparts import missing
 from orchestrator.exceptions import BlockError
+
+__all__ = ["AppriseNotification", "SlackWebhook"]
 
 
 class AppriseNotification(Block):
@@ -43,3 +47,6 @@ class AppriseNotification(Block):
     async def anotify(self, body: str, subject: str | None = None) -> None:
         """`notify` for coroutines."""
         await asyncio.to_thread(self.notify, body, subject)
+
+
+__getattr__ = missing(__name__)

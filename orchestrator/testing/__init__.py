@@ -46,7 +46,9 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from orchestrator.counterparts import missing
+
+        missing(__name__)(name)
     import importlib
 
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,5 @@
+"""Webhooks, where users of Prefect look for them."""
+
+from orchestrator.blocks.webhooks import Webhook
+
+__all__ = ["Webhook"]

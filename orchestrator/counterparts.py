@@ -1,0 +1,146 @@
+"""Names that people know from Prefect 3 and that are not here: what to use instead.
+
+Modules and names are the same wherever the thing is the same, so that moving a flow is changing its imports. Whoever
+imports one of these is told its counterpart by the ImportError. `docs/prefect-names.md` is the whole table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+_LATER = "are not available in this version"
+_INPUT = f"Pausing and input {_LATER}: end the flow, and trigger the next one when the answer is there."
+_RESULTS = f"Stored results {_LATER}: write what must last to a block, such as orchestrator.blocks.S3Bucket."
+_CACHING = f"Caching {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
+_TRANSACTIONS = f"Transactions {_LATER}: undo in an on_failure hook."
+_LIMITS = f"Limits in code {_LATER}: give a deployment a concurrency_limit, or the work queue a limit."
+_BACKGROUND = f"Background tasks {_LATER}: deploy a flow, and call orchestrator.run_deployment."
+_AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
+_APPRISE = "Use orchestrator.blocks.AppriseNotification with the service's Apprise URL."
+_RUNTIME = "Use orchestrator.runtime.flow_run and orchestrator.runtime.task_run."
+_API = "Use the REST API, docs/api.md."
+
+MODULES = {
+    "automations": _AUTOMATIONS,
+    "cache_policies": _CACHING,
+    "concurrency": _LIMITS,
+    "concurrency.asyncio": _LIMITS,
+    "concurrency.sync": _LIMITS,
+    "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
+    "flow_runs": _INPUT,
+    "input": _INPUT,
+    "locking": _CACHING,
+    "results": _RESULTS,
+    "runner": "Use Flow.serve, or `orchestrator agent start`.",
+    "serializers": _RESULTS,
+    "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
+    "task_worker": _BACKGROUND,
+    "transactions": _TRANSACTIONS,
+    "utilities": "Use orchestrator.annotations for allow_failure, quote and unmapped.",
+    "utilities.annotations": "Use orchestrator.annotations.",
+    "workers": "Agents do the work of workers: `orchestrator agent start`.",
+}
+"""Modules below `orchestrator`."""
+
+NAMES = {
+    "": {
+        "Transaction": _TRANSACTIONS,
+        "apause_flow_run": _INPUT,
+        "aresume_flow_run": _INPUT,
+        "asuspend_flow_run": _INPUT,
+        "get_client": _API,
+        "pause_flow_run": _INPUT,
+        "resume_flow_run": _INPUT,
+        "suspend_flow_run": _INPUT,
+    },
+    "blocks.notifications": dict.fromkeys(
+        (
+            "AppriseNotificationBlock",
+            "DiscordWebhook",
+            "MattermostWebhook",
+            "MicrosoftTeamsWebhook",
+            "OpsgenieWebhook",
+            "PagerDutyWebHook",
+            "SendgridEmail",
+            "TwilioSMS",
+        ),
+        _APPRISE,
+    )
+    | {"CustomWebhookNotificationBlock": "Use orchestrator.blocks.Webhook."},
+    "context": dict.fromkeys(("FlowRunContext", "TaskRunContext", "get_run_context"), _RUNTIME),
+    "exceptions": {
+        "FlowPauseTimeout": _INPUT,
+        "FlowRunWaitTimeout": "Use orchestrator.exceptions.TimedOut.",
+        "MappingLengthMismatch": "Use orchestrator.exceptions.MappingError.",
+        "MappingMissingIterable": "Use orchestrator.exceptions.MappingError.",
+        "MissingContextError": "Use orchestrator.exceptions.MissingContext.",
+        "MissingFlowError": "Use orchestrator.exceptions.LoadError.",
+        "MissingResult": "Use orchestrator.exceptions.UnfinishedRun.",
+        "NotPausedError": _INPUT,
+        "ObjectAlreadyExists": "Use orchestrator.exceptions.Conflict.",
+        "ObjectLimitReached": "Use orchestrator.exceptions.LimitReached.",
+        "ObjectNotFound": "Use orchestrator.exceptions.NotFound.",
+        "PausedRun": _INPUT,
+        "PrefectException": "Use orchestrator.exceptions.OrchestratorError.",
+        "PrefectHTTPStatusError": "Use orchestrator.exceptions.ApiError.",
+        "ScriptError": "Use orchestrator.exceptions.LoadError.",
+        "TerminationSignal": "Use orchestrator.exceptions.RunTerminated.",
+    },
+    "flows": {
+        "load_flow_from_entrypoint": "Use orchestrator.loading.load_flow.",
+    },
+    "futures": {
+        "DoneAndNotDoneFutures": "Use orchestrator.futures.DoneAndNotDone.",
+        "PrefectFlowRunFuture": "Use orchestrator.futures.Future.",
+        "PrefectFuture": "Use orchestrator.futures.Future.",
+        "PrefectFutureList": "Use orchestrator.futures.FutureList.",
+        "PrefectTaskRunFuture": "Use orchestrator.futures.Future.",
+        "resolve_futures_to_results": "Hand the futures to a task, or ask each for its result().",
+        "resolve_futures_to_states": "Ask each future for its state.",
+    },
+    "logging": {
+        "disable_run_logger": "Use the `.fn` of the flow or task: outside of a run nothing is recorded.",
+        "get_logger": "Use logging.getLogger, of the standard library.",
+    },
+    "schedules": {
+        "RRule": "Use a Cron or an Interval.",
+    },
+    "task_runners": {
+        "PrefectTaskRunner": _BACKGROUND,
+    },
+    "tasks": {
+        "task_input_hash": _CACHING,
+    },
+    "testing": {
+        "prefect_test_harness": "Use orchestrator.testing.server.",
+    },
+}
+"""Names within modules that are here, by the module."""
+
+
+def missing(module: str) -> Callable[[str], NoReturn]:
+    """Make the `__getattr__` of a public module: it tells the counterpart of a name that people know from elsewhere.
+
+    Args:
+        module: Its `__name__`.
+    """
+    known = NAMES.get(module.partition(".")[2], {})
+
+    def __getattr__(name: str) -> NoReturn:
+        if name in known:
+            raise ImportError(f"{module} has no {name!r}. {known[name]}", name=module)
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return __getattr__
+
+
+def refuse_module(name: str) -> None:
+    """Say what to use instead of a module that people know from elsewhere; keep silent on any other one.
+
+    Raises:
+        ModuleNotFoundError: It is one of these.
+    """
+    instead = MODULES.get(name.partition(".")[2])
+    if instead is not None:
+        raise ModuleNotFoundError(f"No module named {name!r}. {instead}", name=name)
