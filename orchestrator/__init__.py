@@ -13,7 +13,7 @@ from orchestrator._version import __version__
 
 if TYPE_CHECKING:
     from orchestrator import runtime
-    from orchestrator.annotations import allow_failure, quote, unmapped
+    from orchestrator.annotations import allow_failure, flatten, quote, unmapped
     from orchestrator.context import tags
     from orchestrator.deployments import Deployment, deploy, run_deployment
     from orchestrator.engine.retries import exponential_backoff
@@ -33,6 +33,7 @@ __all__ = [
     "allow_failure",
     "deploy",
     "exponential_backoff",
+    "flatten",
     "flow",
     "get_run_logger",
     "quote",
@@ -52,6 +53,7 @@ _HOME = {
     "allow_failure": "annotations",
     "deploy": "deployments",
     "exponential_backoff": "engine.retries",
+    "flatten": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
     "quote": "annotations",

@@ -48,6 +48,27 @@ class unmapped(Annotation[T]):
     __slots__ = ()
 
 
+class flatten(Annotation[T]):
+    """Map over the items of the items: `.map` takes one level of nesting away.
+
+    >>> from orchestrator import flow, task
+    >>> from orchestrator.annotations import flatten
+    >>> @task
+    ... def pages(letter):
+    ...     return [f"{letter}1", f"{letter}2"]
+    >>> @task
+    ... def read(page):
+    ...     return page.lower()
+    >>> @flow
+    ... def book():
+    ...     return read.map(flatten(pages.map(["A", "B"]))).result()
+    >>> book()
+    ['a1', 'a2', 'b1', 'b2']
+    """
+
+    __slots__ = ()
+
+
 class allow_failure(Annotation[T]):
     """Run the task even if this future fails: it is given the exception in place of the value."""
 
@@ -58,3 +79,7 @@ class quote(Annotation[T]):
     """Pass this argument as it is: nobody looks for futures inside. Good for very large nested data."""
 
     __slots__ = ()
+
+    def unquote(self) -> T:
+        """The value without the mark."""
+        return self.value

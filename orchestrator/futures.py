@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from orchestrator.counterparts import missing
 from orchestrator.states import Pending, State
@@ -21,24 +23,36 @@ _SLICE = 0.5  # seconds; a thread that waits this long looks whether its run was
 _callbacks_lock = threading.Lock()
 
 
+class Helper(Protocol):
+    """What a thread may do instead of waiting idly for a run, if it is one of those that runs are waiting for."""
+
+    def help(self, timeout: float | None) -> bool:
+        """Execute the run here, if nobody has begun it, or have somebody else do so. False in other threads."""
+        ...
+
+    def standing_in(self) -> AbstractContextManager[None]:
+        """Let one more thread run while this one waits."""
+        ...
+
+
 class Future(Generic[R]):
     """What `.submit()` returns at once.
 
     Hand it to another task, anywhere inside its arguments: that task waits for it and is given its value.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_done", "_gate", "_help", "_run")
+    __slots__ = ("__weakref__", "_callbacks", "_done", "_gate", "_helper", "_run")
 
     made = False  # True once any future exists in this process; until then nobody needs to look for one.
 
-    def __init__(self, run: Run, help_out: Callable[[Future[Any], float | None], None] | None = None) -> None:
+    def __init__(self, run: Run, helper: Helper | None = None) -> None:
         Future.made = True
         self._run = run
         self._gate = threading.Lock()
         self._gate.acquire()
         self._done = False
         self._callbacks: list[Callable[[Future[R]], Any]] | None = None
-        self._help = help_out
+        self._helper = helper
 
     @property
     def task_run_id(self) -> UUID | None:
@@ -73,8 +87,8 @@ class Future(Generic[R]):
         """Wait until the run has ended, or `timeout` seconds have passed. Look at `state` to know which."""
         if self._done:
             return
-        if self._help is not None:
-            self._help(self, timeout)
+        if self._helper is not None:
+            self._helper.help(timeout)
         if not self._done:
             self._wait(timeout)
 
@@ -105,7 +119,9 @@ class Future(Generic[R]):
                 ended.set_result(None)
 
         self.add_done_callback(lambda future: loop.call_soon_threadsafe(wake, future))
-        await asyncio.wait([ended], timeout=timeout)
+        helper = self._helper
+        with helper.standing_in() if helper is not None else nullcontext():
+            await asyncio.wait([ended], timeout=timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Wait, and return the run's value.
@@ -157,7 +173,7 @@ class Future(Generic[R]):
         with _callbacks_lock:
             self._done = True
             callbacks, self._callbacks = self._callbacks, None
-        self._help = None
+        self._helper = None
         self._gate.release()
         for callback in callbacks or ():
             try:
@@ -241,15 +257,16 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
     import queue
 
     ended: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
-    pending = list(dict.fromkeys(futures))
+    pending = deque(dict.fromkeys(futures))
+    count = len(pending)
     for future in pending:
         future.add_done_callback(ended.put)
     deadline = None if timeout is None else time.monotonic() + timeout
-    for left in range(len(pending), 0, -1):
-        yield _next_ended(ended, deadline, pending, left)
+    for left in range(count, 0, -1):
+        yield _next_ended(ended, deadline, pending, (left, count))
 
 
-def _next_ended(ended: Any, deadline: float | None, pending: list[Future[R]], left: int) -> Future[R]:
+def _next_ended(ended: Any, deadline: float | None, pending: deque[Future[R]], left: tuple[int, int]) -> Future[R]:
     import queue
 
     root = _root_here()
@@ -263,17 +280,17 @@ def _next_ended(ended: Any, deadline: float | None, pending: list[Future[R]], le
             if root is not None:
                 root.check_stop()
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"{left} of {len(pending)} futures did not end in time.") from None
+                raise TimeoutError(f"{left[0]} of {left[1]} futures did not end in time.") from None
 
 
-def _help_one(pending: list[Future[Any]]) -> None:
+def _help_one(pending: deque[Future[Any]]) -> None:
     """A worker that waits for any of these runs one of them itself, if nobody has begun it."""
+    while pending and pending[0]._done:
+        pending.popleft()
     for future in pending:
-        help_out = future._help
-        if help_out is not None and not future._done:
-            help_out(future, None)
-            if future._done:
-                return
+        helper = future._helper
+        if helper is not None and (not helper.help(None) or future._done):
+            return
 
 
 __getattr__ = missing(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+from orchestrator.context import current_flow_run
 from orchestrator.counterparts import missing
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
     from orchestrator.states import State
+    from orchestrator.task_runners.base import TaskRunner
 
 __all__ = ["Task", "exponential_backoff", "task"]
 
@@ -150,7 +152,9 @@ class Task(Definition[P, R], Generic[P, R]):
     def map(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
         """Submit the task once for each item of the iterables among its arguments.
 
-        Texts and what is not iterable go to every call; wrap an iterable in `unmapped` for the same.
+        Texts and what is not iterable go to every call; wrap an iterable in `unmapped` for the same, and in `flatten`
+        to map over the items of its items. Iterables are read as the calls are taken up: once as many as the runner
+        likes to hold wait their turn, this waits too.
 
         Args:
             wait_for: Futures that must have completed first.
@@ -172,9 +176,24 @@ class Task(Definition[P, R], Generic[P, R]):
         from orchestrator.futures import FutureList
 
         self._refuse_generator("map")
-        return FutureList(
-            self.submit(*each_args, wait_for=wait_for, **each_kwargs) for each_args, each_kwargs in calls(args, kwargs)
-        )
+        after = None if wait_for is None else list(wait_for)
+        make_room = self._runner_here().make_room
+        futures: FutureList[Any] = FutureList()
+        for call in calls(args, kwargs):
+            make_room()
+            # The items have lost whom they came from: an edge says it.
+            wait_for = after if not call.sources else [*(after or ()), *call.sources]
+            futures.append(self.submit(*call.args, wait_for=wait_for, **call.kwargs))
+        return futures
+
+    def _runner_here(self) -> TaskRunner:
+        """Where `.submit` runs what is called here."""
+        flow_run = current_flow_run()
+        if flow_run is not None:
+            return flow_run.task_runner()
+        from orchestrator.engine import alone
+
+        return alone.runner()
 
     def with_options(self, **options: Any) -> Task[P, R]:
         """A copy of this task with some options changed. Takes what `@task` takes.

@@ -57,7 +57,7 @@ def _inside(value: Any, kind: type) -> Any:
     if dataclasses.is_dataclass(kind):
         return [getattr(value, field.name, None) for field in dataclasses.fields(kind)]
     if hasattr(kind, "__pydantic_fields__") and hasattr(value, "__dict__"):
-        return list(value.__dict__.values())
+        return [*value.__dict__.values(), *(getattr(value, "__pydantic_extra__", None) or {}).values()]
     return ()
 
 
@@ -113,6 +113,9 @@ def _rebuilt(value: Any, kind: type, each: Callable[[Any], Any]) -> Any:
     names = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else list(vars(value))
     for name in names:
         object.__setattr__(changed, name, each(getattr(value, name)))
+    extra = getattr(changed, "__pydantic_extra__", None) or {}  # A copy of the other's, made by pydantic.
+    for name in extra:
+        extra[name] = each(extra[name])
     return changed
 
 

@@ -23,6 +23,10 @@ class TaskRunner:
         """Take a run; call `execute(run)` elsewhere, in a copy of the present context."""
         raise NotImplementedError
 
+    def make_room(self) -> None:
+        """Wait until another run may be submitted, so that what waits its turn is bounded. `.map` asks before each."""
+        return
+
     def close(self, end: End = "wait") -> None:
         """Wait for everything that was submitted, or bring it to its end."""
         raise NotImplementedError

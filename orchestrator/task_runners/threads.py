@@ -8,8 +8,10 @@ thread may run.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -17,7 +19,7 @@ from orchestrator.engine.failures import is_silent
 from orchestrator.engine.interrupts import raise_in_thread
 from orchestrator.engine.run import Run
 from orchestrator.exceptions import RunCancelled
-from orchestrator.futures import Future
+from orchestrator.futures import _SLICE, Future, _root_here
 from orchestrator.task_runners.base import End, TaskRunner
 
 MAX_WORKERS = 32
@@ -28,11 +30,12 @@ STOP_GRACE = 5.0
 class _Job:
     """A task run that waits for a thread. Whoever claims it runs it."""
 
-    __slots__ = ("_claims", "_context", "_execute", "future", "run")
+    __slots__ = ("_claims", "_context", "_execute", "_runner", "future", "run")
 
-    def __init__(self, run: Run, execute: Callable[[Run], Any], future: Future[Any] | None = None) -> None:
+    def __init__(self, runner: ThreadPoolTaskRunner, run: Run, execute: Callable[[Run], Any]) -> None:
         self.run = run
-        self.future = future
+        self.future: Future[Any] = Future(run, self)
+        self._runner = runner
         self._context: Context | None = copy_context()
         self._execute = execute
         self._claims = [True]
@@ -47,17 +50,23 @@ class _Job:
     def perform(self) -> None:
         context, self._context = self._context, None
         assert context is not None
-        assert self.future is not None
         try:
             context.run(self._execute, self.run)
         finally:
             self.future._settle()
 
     def drop(self, reason: BaseException) -> None:
-        assert self.future is not None
         self._context = None
         self.run.fail(reason)
         self.future._settle()
+
+    # What its future does while somebody waits for it.
+
+    def help(self, timeout: float | None) -> bool:
+        return self._runner.help(self, timeout)
+
+    def standing_in(self) -> AbstractContextManager[None]:
+        return self._runner.standing_in()
 
 
 class ThreadPoolTaskRunner(TaskRunner):
@@ -79,6 +88,8 @@ class ThreadPoolTaskRunner(TaskRunner):
     """
 
     stop_grace = STOP_GRACE
+    queue_size = 1_000
+    """How many calls of a `.map` wait their turn at most; then `.map` waits."""
 
     def __init__(self, max_workers: int | None = None) -> None:
         if max_workers is not None and max_workers < 1:
@@ -89,6 +100,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._waiting = 0
+        self._crowded = 0  # threads that wait for room
         self._busy: dict[int, _Job] = {}
 
     def duplicate(self) -> ThreadPoolTaskRunner:
@@ -98,14 +110,16 @@ class ThreadPoolTaskRunner(TaskRunner):
         return ThreadPoolTaskRunner, (self.max_workers,)
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
-        job = _Job(run, execute)
-        future: Future[Any] = Future(run, lambda future, timeout: self._help(job, timeout))
-        job.future = future
+        job = _Job(self, run, execute)
         with self._changed:
             self._unfinished += 1
             self._ensure_thread()
         self._jobs.put(job)
-        return future
+        return job.future
+
+    def make_room(self) -> None:
+        if self._jobs.qsize() >= self.queue_size and not _in_event_loop():
+            self._wait_for_room()
 
     def close(self, end: End = "wait") -> None:
         if end != "wait":
@@ -154,26 +168,59 @@ class ThreadPoolTaskRunner(TaskRunner):
     def _finished(self) -> None:
         with self._changed:
             self._unfinished -= 1
-            if self._unfinished == 0:
+            if self._unfinished == 0 or self._crowded:
                 self._changed.notify_all()
 
-    def _help(self, job: _Job, timeout: float | None) -> None:
-        """Called by a thread that is about to wait for `job`."""
+    # Threads that wait.
+
+    def help(self, job: _Job, timeout: float | None) -> bool:
+        """Called by a thread that is about to wait for `job`. False if it is none of ours."""
         if threading.get_ident() not in self._busy:
-            return
-        if timeout is None:
+            return False
+        if timeout is None and not (job.run.definition.is_async and _in_event_loop()):
             if job.claim():
                 self._perform(job)
+            return True
+        with self.standing_in():
+            job.future._wait(timeout)
+        return True
+
+    @contextmanager
+    def standing_in(self) -> Generator[None]:
+        """Let one more thread run while this one, if it is one of ours, waits."""
+        if threading.get_ident() not in self._busy:
+            yield
             return
         with self._changed:
             self._waiting += 1
             self._ensure_thread()
         try:
-            assert job.future is not None
-            job.future._wait(timeout)
+            yield
         finally:
             with self._changed:
                 self._waiting -= 1
+
+    def _wait_for_room(self) -> None:
+        """Wait until half of the queue is through. One of our own threads does its share of it."""
+        if threading.get_ident() in self._busy:
+            self._perform_next()
+            return
+        root = _root_here()
+        with self._changed:
+            self._crowded += 1
+            try:
+                while self._jobs.qsize() > self.queue_size // 2:
+                    self._changed.wait(_SLICE)
+                    if root is not None:
+                        root.check_stop()
+            finally:
+                self._crowded -= 1
+
+    def _perform_next(self) -> None:
+        with suppress(queue.Empty):
+            job = self._jobs.get_nowait()
+            if job is not None and job.claim():
+                self._perform(job)
 
     # The end.
 
@@ -194,6 +241,12 @@ class ThreadPoolTaskRunner(TaskRunner):
     def _tell_abandoned(self) -> None:
         for job in list(self._busy.values()):
             job.run.log.warning("Task run %r can't be interrupted; its thread is left behind.", job.run.name)
+
+
+def _in_event_loop() -> bool:
+    """True where nothing may block."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 ConcurrentTaskRunner = ThreadPoolTaskRunner
