@@ -118,10 +118,10 @@ class CloseRunner:
         self._runner = runner
         self._end: End = end
 
-    def run(self) -> None:
-        self._runner.close(self._end)
+    def run(self) -> int:
+        return self._runner.close(self._end) or 0
 
-    async def arun(self) -> None:
+    async def arun(self) -> int:
         import asyncio
 
-        await asyncio.to_thread(self._runner.close, self._end)
+        return await asyncio.to_thread(self._runner.close, self._end) or 0

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_BOOKS = tuple(_PACKAGE + name for name in ("engine", "journal", "logging.py", "elsewhere"))
+_CALLS = tuple(f"{_PACKAGE}engine/{name}" for name in ("effects.py", "timeouts.py", "definition.py", "retries.py"))
+
 
 def raise_in_thread(ident: int, kind: type[BaseException]) -> bool:
     """Ask the interpreter to raise `kind` in a thread; False when there is no such thread."""
@@ -15,3 +26,18 @@ def take_back(ident: int) -> None:
     import ctypes
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+
+
+def keeps_books(frame: FrameType | None) -> bool:
+    """True when the innermost frame of ours is one that keeps the books of a run: they must not be torn."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_PACKAGE):
+            return name.startswith(_BOOKS) and not name.startswith(_CALLS)
+        frame = frame.f_back
+    return False
+
+
+def thread_keeps_books(ident: int) -> bool:
+    """The same of a thread, as it is now."""
+    return keeps_books(sys._current_frames().get(ident))

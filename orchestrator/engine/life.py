@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine import hooks, retries
-from orchestrator.engine.drivers import drive, drive_async
+from orchestrator.engine import handover, hooks, retries
+from orchestrator.engine.drivers import drive_async
 from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def perform_elsewhere(run: Run) -> None:
 
         asyncio.run(drive_async(live(run)))
     else:
-        drive(live(run))
+        handover.perform(run, live(run))
 
 
 def _executions(run: Run) -> Generator[Effect, Any, None]:
@@ -69,20 +69,27 @@ def _execution(run: Run) -> Generator[Effect, Any, None]:
         if run.definition.has_hooks:
             yield from hooks.running(run)
         value = yield Body(run)
-        yield from _close_runners(run, "wait")
+        left = yield from _close_runners(run, "wait")
         pending = run.unsettled(value)
         if pending:
             yield Settle(pending)
         run.conclude(value)
     except BaseException as error:
         run.fail(error)
-        yield from _close_runners(run, "drop" if run.went_wrong_by_itself else "stop")
+        left = yield from _close_runners(run, "drop" if run.went_wrong_by_itself else "stop")
+    if left:
+        run.tell_left_behind(left)
 
 
-def _close_runners(run: Run, end: End) -> Generator[Effect, Any, None]:
-    """Wait for what was submitted, or bring it to its end: tasks first, since they may still submit flows."""
+def _close_runners(run: Run, end: End) -> Generator[Effect, Any, int]:
+    """Wait for what was submitted, or bring it to its end: tasks first, since they may still submit flows.
+
+    Returns how many threads are left behind.
+    """
+    left = 0
     if run.runner is not None:
-        yield CloseRunner(run.runner, end)
+        left += yield CloseRunner(run.runner, end)
     if run.flow_runner is not None:
-        yield CloseRunner(run.flow_runner, end)
+        left += yield CloseRunner(run.flow_runner, end)
     run.runner = run.flow_runner = None
+    return left

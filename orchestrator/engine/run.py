@@ -173,6 +173,12 @@ class Run:
         if delay:
             self.announce()
 
+    def tell_left_behind(self, threads: int) -> None:
+        """Say at the end that some threads still run what can't be interrupted."""
+        text = f"{threads} threads were left behind." if threads > 1 else "1 thread was left behind."
+        self.log.warning("%s What they run can't be interrupted.", text)
+        self.message = f"{self.message} {text}" if self.message else text
+
     def _finish(self, kind: StateType, name: str | None, message: str | None) -> None:
         if self._clock:
             self.duration += (perf_counter_ns() - self._clock) // 1000

@@ -27,6 +27,9 @@ class TaskRunner:
         """Wait until another run may be submitted, so that what waits its turn is bounded. `.map` asks before each."""
         return
 
-    def close(self, end: End = "wait") -> None:
-        """Wait for everything that was submitted, or bring it to its end."""
+    def close(self, end: End = "wait") -> int | None:
+        """Wait for everything that was submitted, or bring it to its end.
+
+        Returns how many threads are left behind, if any: they run what can't be interrupted.
+        """
         raise NotImplementedError

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.drivers import drive
+from orchestrator.engine import handover
 from orchestrator.engine.effects import Body
 from orchestrator.engine.interrupts import raise_in_thread
 from orchestrator.engine.life import live
@@ -71,14 +71,15 @@ class ProcessPoolTaskRunner(ThreadPoolTaskRunner):
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
         return super().submit(run, self._live)
 
-    def close(self, end: End = "wait") -> None:
-        super().close(end)
+    def close(self, end: End = "wait") -> int:
+        left = super().close(end)
         until = time.monotonic() + self.stop_grace
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+        return left
 
     def _live(self, run: Run) -> None:
-        drive(_with_bodies_elsewhere(live(run), self._perform_body))
+        handover.perform(run, _with_bodies_elsewhere(live(run), self._perform_body))
 
     # Each thread has a process of its own, made when it needs one.
 
@@ -106,9 +107,9 @@ class ProcessPoolTaskRunner(ThreadPoolTaskRunner):
         return process
 
     def _interrupt_busy(self) -> None:
-        for ident in list(self._busy):
+        for ident, job in list(self._busy.items()):
             process = self._processes.get(ident)
-            if process is None or not process.stop():
+            if (process is None or not process.stop()) and not job.future.done():
                 raise_in_thread(ident, RunCancelled)
 
 

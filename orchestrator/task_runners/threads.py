@@ -13,13 +13,16 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
+from orchestrator.engine import handover
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.interrupts import raise_in_thread
 from orchestrator.engine.run import Run
-from orchestrator.exceptions import RunCancelled
+from orchestrator.exceptions import RunCancelled, RunStopped
 from orchestrator.futures import _SLICE, Future, _root_here
+from orchestrator.states import TERMINAL
 from orchestrator.task_runners.base import End, TaskRunner
 
 MAX_WORKERS = 32
@@ -27,10 +30,14 @@ STOP_GRACE = 5.0
 """Seconds that tasks which were told to stop are given before their threads are left behind."""
 
 
+RELIEF = 2.0
+"""Seconds that the runs of threads which were left behind may take to be told of."""
+
+
 class _Job:
     """A task run that waits for a thread. Whoever claims it runs it."""
 
-    __slots__ = ("_claims", "_context", "_execute", "_runner", "future", "run")
+    __slots__ = ("_claims", "_context", "_execute", "_runner", "future", "life", "run")
 
     def __init__(self, runner: ThreadPoolTaskRunner, run: Run, execute: Callable[[Run], Any]) -> None:
         self.run = run
@@ -39,6 +46,7 @@ class _Job:
         self._context: Context | None = copy_context()
         self._execute = execute
         self._claims = [True]
+        self.life: handover.Handover | None = None
 
     def claim(self) -> bool:
         try:
@@ -48,17 +56,39 @@ class _Job:
         return True
 
     def perform(self) -> None:
-        context, self._context = self._context, None
-        assert context is not None
+        assert self._context is not None
+        before = handover.offer(self)
         try:
-            context.run(self._execute, self.run)
+            self.carry_out(partial(self._context.run, partial(self._execute, self.run)))
         finally:
-            self.future._settle()
+            handover.restore(before)
+
+    def carry_out(self, call: Callable[[], Any]) -> None:
+        """Do all, or the rest, of what is to be done, and tell the future."""
+        try:
+            call()
+        except handover.LeftBehind:
+            raise
+        except BaseException as error:
+            if self.run.state_type not in TERMINAL:  # What ended the thread came between two steps of the run.
+                self.run.fail(error)
+                self.run.end()
+            self._settle()
+            raise
+        self._settle()
+
+    def _settle(self) -> None:
+        self._context = self.life = None
+        self.future._settle()
+
+    def go_on(self, rest: Callable[[], None]) -> None:
+        """Have another thread do the rest: this one is stuck."""
+        assert self._context is not None
+        self._runner.relieve(self, partial(self._context.copy().run, rest))
 
     def drop(self, reason: BaseException) -> None:
-        self._context = None
         self.run.fail(reason)
-        self.future._settle()
+        self._settle()
 
     # What its future does while somebody waits for it.
 
@@ -100,6 +130,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._waiting = 0
+        self._left_behind = 0  # threads that are stuck in what can't be interrupted
         self._crowded = 0  # threads that wait for room
         self._busy: dict[int, _Job] = {}
 
@@ -121,17 +152,18 @@ class ThreadPoolTaskRunner(TaskRunner):
         if self._jobs.qsize() >= self.queue_size and not _in_event_loop():
             self._wait_for_room()
 
-    def close(self, end: End = "wait") -> None:
+    def close(self, end: End = "wait") -> int:
         if end != "wait":
             self._drop_waiting()
         if end == "stop":
             self._interrupt_busy()
         with self._changed:
             done = self._changed.wait_for(lambda: self._unfinished == 0, self.stop_grace if end == "stop" else None)
+        if not done:
+            self._leave_behind_busy()
         for _ in self._threads:
             self._jobs.put(None)
-        if not done:
-            self._tell_abandoned()
+        return self._left_behind
 
     # Threads.
 
@@ -143,17 +175,22 @@ class ThreadPoolTaskRunner(TaskRunner):
             thread.start()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if job.claim():
-                self._perform(job)
-            del job
+        with suppress(RunStopped):  # Meant for a run that has ended meanwhile.
+            while (job := self._jobs.get()) is not None:
+                if job.claim() and not self._perform(job, job.perform):
+                    return
+                del job
 
-    def _perform(self, job: _Job) -> None:
+    def _perform(self, job: _Job, perform: Callable[[], None]) -> bool:
+        """False when another thread has taken the place of this one meanwhile."""
         ident = threading.get_ident()
         outer = self._busy.get(ident)
         self._busy[ident] = job
+        relieved = False
         try:
-            job.perform()
+            perform()
+        except handover.LeftBehind:
+            relieved = True
         except BaseException as error:
             # What ends a thread from outside; the run has taken note of it.
             if not is_silent(error):
@@ -163,11 +200,13 @@ class ThreadPoolTaskRunner(TaskRunner):
                 self._busy.pop(ident, None)
             else:
                 self._busy[ident] = outer
-            self._finished()
+            self._finished(relieved)
+        return not (relieved and outer is None)
 
-    def _finished(self) -> None:
+    def _finished(self, relieved: bool = False) -> None:
         with self._changed:
-            self._unfinished -= 1
+            self._left_behind -= relieved
+            self._unfinished -= not relieved
             if self._unfinished == 0 or self._crowded:
                 self._changed.notify_all()
 
@@ -179,7 +218,7 @@ class ThreadPoolTaskRunner(TaskRunner):
             return False
         if timeout is None and not (job.run.definition.is_async and _in_event_loop()):
             if job.claim():
-                self._perform(job)
+                self._perform(job, job.perform)
             return True
         with self.standing_in():
             job.future._wait(timeout)
@@ -220,7 +259,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         with suppress(queue.Empty):
             job = self._jobs.get_nowait()
             if job is not None and job.claim():
-                self._perform(job)
+                self._perform(job, job.perform)
 
     # The end.
 
@@ -235,12 +274,31 @@ class ThreadPoolTaskRunner(TaskRunner):
                 self._finished()
 
     def _interrupt_busy(self) -> None:
-        for ident in list(self._busy):
-            raise_in_thread(ident, RunCancelled)
+        for ident, job in list(self._busy.items()):
+            if not job.future.done():
+                raise_in_thread(ident, RunCancelled)
 
-    def _tell_abandoned(self) -> None:
+    def _leave_behind_busy(self) -> None:
         for job in list(self._busy.values()):
-            job.run.log.warning("Task run %r can't be interrupted; its thread is left behind.", job.run.name)
+            life = job.life
+            if life is not None:
+                life.leave_behind(RunCancelled("It can't be interrupted, so its thread was left behind."))
+        with self._changed:
+            self._changed.wait_for(lambda: self._unfinished == 0, RELIEF)
+
+    def relieve(self, job: _Job, rest: Callable[[], None]) -> None:
+        """Let another thread take the place of one that is stuck in a job."""
+        with self._changed:
+            self._left_behind += 1
+            left = self._left_behind
+            thread = threading.Thread(target=self._take_over, args=(job, rest), name="task-runner-relief", daemon=True)
+            self._threads.append(thread)
+        job.run.log.warning("Task run %r can't be interrupted. Threads left behind so far: %d.", job.run.name, left)
+        thread.start()
+
+    def _take_over(self, job: _Job, rest: Callable[[], None]) -> None:
+        self._perform(job, partial(job.carry_out, rest))
+        self._work()
 
 
 def _in_event_loop() -> bool:

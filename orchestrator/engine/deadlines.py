@@ -1,0 +1,185 @@
+"""Moments at which user code is ended: by a signal, by an asynchronous exception, by cancelling a coroutine."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.engine import handover, watch
+from orchestrator.engine.interrupts import keeps_books, raise_in_thread, take_back, thread_keeps_books
+
+SOON = 0.002  # seconds until the next try, where the engine keeps its books at that moment
+LEFT_AFTER = 5.0  # seconds until a thread that does not hear is left behind
+AGAIN = 1.0  # seconds until a coroutine that swallowed its cancellation is cancelled again
+
+
+class Expired(BaseException):
+    """Raised in user code when a deadline has passed."""
+
+    deadline: Deadline | None = None
+
+
+class Deadline:
+    """The code after `start` is ended when so many seconds have passed, unless `end` comes first.
+
+    Attributes:
+        fired: True once that was tried.
+        over: True after `end`.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.at = time.monotonic() + seconds
+        self.fired = False
+        self.over = False
+
+    def start(self) -> None:
+        """Begin to watch."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Watch no more."""
+        raise NotImplementedError
+
+    def error(self) -> type[Expired]:
+        """A class of its own for each deadline: asynchronous exceptions are raised by class."""
+        return type("Expired", (Expired,), {"deadline": self})
+
+
+class AlarmDeadline(Deadline):
+    """By SIGALRM, in the main thread. Nested ones share the one timer of the process."""
+
+    _stack: list[AlarmDeadline] = []
+    _former: Any = None
+
+    def start(self) -> None:
+        if not self._stack:
+            AlarmDeadline._former = signal.signal(signal.SIGALRM, self._ring)
+        self._stack.append(self)
+        self._set_timer()
+
+    def end(self) -> None:
+        self.over = True
+        self._stack.remove(self)
+        self._set_timer()
+        if not self._stack:
+            signal.signal(signal.SIGALRM, AlarmDeadline._former)
+
+    @classmethod
+    def _set_timer(cls) -> None:
+        ahead = [deadline.at for deadline in cls._stack if not deadline.fired]
+        signal.setitimer(signal.ITIMER_REAL, max(1e-6, min(ahead) - time.monotonic()) if ahead else 0)
+
+    @classmethod
+    def _ring(cls, number: int, frame: Any) -> None:
+        if keeps_books(frame):
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+            return
+        now = time.monotonic()
+        for deadline in cls._stack:  # The outermost first: it ends the inner ones too.
+            if deadline.at <= now and not deadline.fired:
+                deadline.fired = True
+                cls._set_timer()
+                raise deadline.error()
+        cls._set_timer()
+
+
+class ThreadDeadline(Deadline):
+    """By an asynchronous exception. A thread that is deaf to it is left behind, where others can go on without it.
+
+    Args:
+        life: What others go on with then.
+        left: Makes the exception that they go on with.
+    """
+
+    def __init__(
+        self, seconds: float, life: handover.Handover | None = None, left: Callable[[], BaseException] = Expired
+    ) -> None:
+        super().__init__(seconds)
+        self._life = life
+        self._left = left
+        self._thread = threading.get_ident()
+        self._state = threading.Lock()
+
+    def start(self) -> None:
+        watch.watch.add(self)
+
+    def end(self) -> None:
+        with self._state:
+            self.over = True
+            if self.fired:
+                take_back(self._thread)
+
+    def fire(self) -> None:
+        with self._state:
+            if self.over:
+                return
+            if self.fired:
+                self.over = self._life is not None and self._life.leave_behind(self._left())
+                return
+            if thread_keeps_books(self._thread):
+                self.at += SOON
+            else:
+                self.fired = True
+                raise_in_thread(self._thread, self.error())
+                self.at += LEFT_AFTER
+        watch.watch.add(self)
+
+
+class CoroutineDeadline(Deadline):
+    """By cancelling the asyncio task, again and again until it ends. Where the task never awaits, as in a thread."""
+
+    def __init__(self, seconds: float) -> None:
+        import asyncio
+
+        super().__init__(seconds)
+        self._thread = threading.get_ident()
+        self._state = threading.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task()
+        self._cancelling = self._task.cancelling()
+        self._cancels = 0
+        self._raised = False
+        self._current_task = asyncio.current_task
+
+    def start(self) -> None:
+        watch.watch.add(self)
+
+    def end(self) -> None:
+        with self._state:
+            self.over = True
+            if self._raised:
+                take_back(self._thread)
+        while self._cancels:
+            self._cancels -= 1
+            self._task.uncancel()
+
+    @property
+    def alone(self) -> bool:
+        """True, after `end`, when nobody else has cancelled the task."""
+        return self._task.cancelling() <= self._cancelling
+
+    def fire(self) -> None:
+        with self._state:
+            if self.over:
+                return
+            if self.fired and self._is_blocked():
+                self._raised = True
+                raise_in_thread(self._thread, self.error())
+            self.fired = True
+            with contextlib.suppress(RuntimeError):  # The loop is closed.
+                self._loop.call_soon_threadsafe(self._cancel)
+            self.at += AGAIN
+        watch.watch.add(self)
+
+    def _is_blocked(self) -> bool:
+        """True when the loop stands still since this very task holds it."""
+        return self._current_task(self._loop) is self._task and not thread_keeps_books(self._thread)
+
+    def _cancel(self) -> None:
+        if not self.over:
+            self._cancels += 1
+            self._task.cancel()
