@@ -16,11 +16,12 @@ from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
 
 from tenants.errors import Forbidden, Invalid, NotFound, Problem
-from tenants.models import Membership, Organization, Workspace, WorkspaceMembership, WorkspaceRole
+from tenants.models import Membership, Organization, Workspace
 from tenants.organizations import moved
-from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, require
+from tenants.permissions import Actor, require
 from tenants.scope import tenant_scope, user_scope
 from tenants.sso.gate import turned_away
+from tenants.standing import Standing, standing
 
 LAST_WORKSPACE = "last_workspace"  # in the session: (organization, workspace) slugs
 MOST = 1_000  # organizations and workspaces of one person that lists show
@@ -35,10 +36,10 @@ def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
     membership = _membership(user_id, organization)
     with tenant_scope(membership.organization_id):
         found = Workspace.objects.filter(slug=workspace, deleted_at=None).first()
-        role = _role(membership, found.id) if found else None
-    if found is None or role is None:
+        here = standing(membership, found.id) if found else None
+    if found is None or here is None:
         raise NotFound("There is no such workspace, or you don't belong to it.")
-    return _actor(membership, found.id, role)
+    return _actor(membership, found.id, here)
 
 
 def organization_actor(user_id: UUID, organization: str) -> Actor:
@@ -50,15 +51,16 @@ def organization_actor(user_id: UUID, organization: str) -> Actor:
     return _actor(_membership(user_id, organization))
 
 
-def _actor(membership: Membership, workspace_id: UUID | None = None, role: str = "") -> Actor:
+def _actor(membership: Membership, workspace_id: UUID | None = None, here: Standing | None = None) -> Actor:
     return Actor(
         "user",
         membership.organization_id,
         workspace_id,
-        role,
+        here.role if here else "",
         membership.user.email,
         user_id=membership.user_id,
         organization_role=membership.role,
+        granted=here.verbs if here else None,
     )
 
 
@@ -70,19 +72,6 @@ def _membership(user_id: UUID, organization: str) -> Membership:
     if membership is None:
         raise NotFound("There is no such organization, or you don't belong to it.")
     return membership
-
-
-def _role(membership: Membership, workspace_id: UUID) -> str | None:
-    if membership.role in OWNS_ALL_WORKSPACES:
-        return WorkspaceRole.OWNER
-    own = WorkspaceMembership.objects.filter(workspace_id=workspace_id, user_id=membership.user_id)
-    return own.values_list("role", flat=True).first()
-
-
-def present_role(user_id: UUID, workspace_id: UUID) -> str | None:
-    """A person's role in a workspace at this moment; None without one. Call it inside the organization's scope."""
-    membership = Membership.objects.filter(user_id=user_id, user__is_active=True).first()
-    return _role(membership, workspace_id) if membership else None
 
 
 def organizations_of(user_id: UUID) -> list[Organization]:

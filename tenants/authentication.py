@@ -10,11 +10,12 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
-from tenants.access import present_role
 from tenants.keys import KEY_PREFIX, digest, has_form
 from tenants.models import ApiKey
-from tenants.permissions import Actor, lower
+from tenants.permissions import Actor
+from tenants.roles.offered import verbs_of
 from tenants.scope import tenant_scope
+from tenants.standing import Standing, present
 
 TRUST_SECONDS = 5.0
 REMEMBERED = 10_000  # secrets held in memory at most
@@ -67,21 +68,23 @@ def _key_actor(hash: bytes) -> Actor | None:
         return None
     with tenant_scope(row[0]):
         key = ApiKey.objects.get(id=row[1])
-        role = _role(key)
-        if role is None:
+        here = _standing(key)
+        if here is None or not here.verbs:
             return None
         _note_use(key)
     return Actor(
-        "key", key.organization_id, key.workspace_id, role, key.name, user_id=key.user_id, key_id=key.id
+        "key", key.organization_id, key.workspace_id, here.role, key.name, user_id=key.user_id, key_id=key.id,
+        granted=here.verbs,
     )  # fmt: skip
 
 
-def _role(key: ApiKey) -> str | None:
+def _standing(key: ApiKey) -> Standing | None:
     """What a key may do now: a personal one no more than its person. None when that person has no part any more."""
+    own = Standing(key.role, verbs_of([key.role])[key.role])
     if key.user_id is None:
-        return key.role
-    present = present_role(key.user_id, key.workspace_id)
-    return lower(key.role, present) if present else None
+        return own
+    persons = present(key.user_id, key.workspace_id)
+    return own.within(persons) if persons else None
 
 
 def _note_use(key: ApiKey) -> None:

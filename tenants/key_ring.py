@@ -7,7 +7,6 @@ account's key stands for itself; who manages keys makes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,8 +19,10 @@ from tenants import audit
 from tenants.authentication import forget_secrets
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.keys import create_key
-from tenants.models import ApiKey, User, Workspace, WorkspaceMembership, WorkspaceRole
-from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, can, covers, require
+from tenants.models import ApiKey, Membership, User, Workspace
+from tenants.permissions import Actor, can, require
+from tenants.roles.offered import Role, check, check_covered, roles
+from tenants.standing import standings
 
 MAX_KEYS = 200  # that are good, in one workspace
 MAX_DAYS = 3650
@@ -63,31 +64,17 @@ def make(
 
 
 def _check_role(role: str, by: Actor) -> None:
-    if role not in WorkspaceRole.values:
-        raise Invalid(f"There is no role {role!r}.", fields={"role": f"One of {', '.join(WorkspaceRole.values)}."})
-    if not covers(by.role, role):
-        told = f"Your own role here is {by.role}; a key of yours can't do more."
-        raise Invalid(told, fields={"role": told})
+    check([role], for_people=False)
+    check_covered(by, role)
 
 
-def roles_for(by: Actor) -> list[str]:
-    """Roles that a key of this person may have in the workspace, the most able first."""
-    order = [WorkspaceRole.OWNER, WorkspaceRole.DEVELOPER, WorkspaceRole.RUNNER, WorkspaceRole.VIEWER]
-    return [role for role in [*order, WorkspaceRole.AGENT] if covers(by.role, role)]
-
-
-def roles_offered(by: Actor, workspaces: Sequence[Workspace]) -> dict[str, list[str]]:
+def roles_offered(by: Actor, workspaces: Sequence[Workspace]) -> list[tuple[Role, list[str]]]:
     """Each role that keys of this person may have in some of these workspaces, and the addresses of those."""
-    if by.organization_role in OWNS_ALL_WORKSPACES:
-        parts = {place.id: WorkspaceRole.OWNER for place in workspaces}
-    else:
-        own = WorkspaceMembership.objects.filter(user_id=by.user_id, workspace__in=workspaces)
-        parts = dict(own.values_list("workspace_id", "role"))
-    found: dict[str, list[str]] = {}
-    for place in workspaces:
-        for role in roles_for(replace(by, role=parts[place.id])) if place.id in parts else ():
-            found.setdefault(role, []).append(place.slug)
-    return found
+    membership = Membership.objects.get(user_id=by.user_id)
+    parts = standings(membership, [place.id for place in workspaces])
+    places = [(place.slug, parts[place.id].verbs) for place in workspaces if place.id in parts]
+    offered = ((role, [slug for slug, verbs in places if role.verbs <= verbs]) for role in roles(for_people=False))
+    return [(role, where) for role, where in offered if where]
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from tenants.errors import Invalid
 from tenants.models import ApiKey, User, Workspace, WorkspaceRole
+from tenants.roles.offered import check
 
 KEY_PREFIX = "orc_"
 RUN_PREFIX = "orr_"
@@ -51,8 +52,7 @@ def create_key(
     Raises:
         Invalid: The workspace has a key of this name, or the role is unknown.
     """
-    if role not in WorkspaceRole.values:
-        raise Invalid(f"There is no role {role!r}.", fields={"role": f"One of {', '.join(WorkspaceRole.values)}."})
+    check([role], for_people=False)
     secret = new_secret(KEY_PREFIX)
     key = ApiKey(
         organization_id=workspace.organization_id,

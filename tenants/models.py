@@ -11,7 +11,9 @@ from orchestrator.ids import uuid7
 from tenants.billing import models as billing  # noqa: F401 - Django looks for models here
 from tenants.leaving.models import Departure, Export, ExportChunk  # noqa: F401 - models are looked for here
 from tenants.owned import TenantManager, TenantOwned, same_tenant
+from tenants.roles.models import CustomRole  # noqa: F401 - models are looked for here
 from tenants.sso.models import SsoDomain, SsoIdentity, SsoProvider  # noqa: F401 - models are looked for here
+from tenants.teams.models import Team, TeamMember, TeamPart  # noqa: F401 - models are looked for here
 
 
 class UserManager(BaseUserManager):
@@ -124,7 +126,7 @@ class OrganizationRole(models.TextChoices):
 
 
 class WorkspaceRole(models.TextChoices):
-    """What a person or a key may do in a workspace."""
+    """What a person or a key may do in a workspace. Beside these stand the roles of an organization's own."""
 
     OWNER = "owner"
     DEVELOPER = "developer"
@@ -150,7 +152,7 @@ class WorkspaceMembership(TenantOwned):
 
     workspace = same_tenant("tenants.Workspace")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    role = models.CharField(max_length=20, choices=WorkspaceRole.choices, default=WorkspaceRole.VIEWER)
+    role = models.CharField(max_length=40, choices=WorkspaceRole.choices, default=WorkspaceRole.VIEWER)
     created_at = models.DateTimeField(default=now)
 
     class Meta:
@@ -170,7 +172,7 @@ class ApiKey(TenantOwned):
     workspace = same_tenant("tenants.Workspace")
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+", db_index=False)
     name = models.CharField(max_length=120)
-    role = models.CharField(max_length=20, choices=WorkspaceRole.choices, default=WorkspaceRole.DEVELOPER)
+    role = models.CharField(max_length=40, choices=WorkspaceRole.choices, default=WorkspaceRole.DEVELOPER)
     prefix = models.CharField(max_length=16)
     hash = models.BinaryField(max_length=32)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", db_index=False)

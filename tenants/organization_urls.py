@@ -3,7 +3,9 @@
 from django.urls import path
 
 from tenants import audit_views
+from tenants.roles import views as roles
 from tenants.sso import page as sso
+from tenants.teams import views as teams
 from tenants.views import billing, invitations, keys, organization, people
 
 urlpatterns = [
@@ -29,6 +31,16 @@ urlpatterns = [
     path("people/<uuid:id>/hand-over", people.hand_over, name="organization-hand-over"),
     path("people/invitations/<uuid:id>/again", invitations.send_again, name="organization-invitation-again"),
     path("people/invitations/<uuid:id>/revoke", invitations.revoke, name="organization-invitation-revoke"),
+    path("teams", teams.index, name="organization-teams"),
+    path("teams/<uuid:id>", teams.team, name="organization-team"),
+    path("teams/<uuid:id>/people", teams.add, name="organization-team-add"),
+    path("teams/<uuid:id>/people/<uuid:person>/remove", teams.remove, name="organization-team-remove"),
+    path("teams/<uuid:id>/workspaces", teams.parts, name="organization-team-parts"),
+    path("teams/<uuid:id>/delete", teams.delete, name="organization-team-delete"),
+    path("roles", roles.index, name="organization-roles"),
+    path("roles/new", roles.new, name="organization-role-new"),
+    path("roles/<uuid:id>", roles.role, name="organization-role"),
+    path("roles/<uuid:id>/delete", roles.delete, name="organization-role-delete"),
     path("keys", keys.index, name="organization-keys"),
     path("keys/new", keys.new, name="organization-key-new"),
     path("keys/<uuid:id>/rotate", keys.rotate, name="organization-key-rotate"),

@@ -18,21 +18,22 @@ from tenants.models import (
     OrganizationRole,
     Workspace,
     WorkspaceMembership,
-    WorkspaceRole,
 )
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, can, require
+from tenants.roles.offered import check
+from tenants.teams.teams import leave_all, teams_of
 
 PAGE = 50  # people
-PEOPLES_ROLES = [role for role in WorkspaceRole if role != WorkspaceRole.AGENT]
 LAST_OWNER = "An organization needs an owner. Make somebody else one first."
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A member with the workspaces that they were given a part in."""
+    """A member with the workspaces that they were given a part in, and the names of their teams."""
 
     membership: Membership
     parts: list[WorkspaceMembership]
+    teams: list[str]
 
     @property
     def owns_all(self) -> bool:
@@ -47,8 +48,9 @@ def page(*, text: str = "", after: str = "") -> tuple[list[Person], str]:
         found = found.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))
     members = list(found.order_by("user__email")[: PAGE + 1])
     shown, more = members[:PAGE], len(members) > PAGE
-    parts = _parts(member.user_id for member in shown)
-    people = [Person(member, parts.get(member.user_id, [])) for member in shown]
+    ids = [member.user_id for member in shown]
+    parts, teams = _parts(ids), teams_of(ids)
+    people = [Person(member, parts.get(member.user_id, []), teams.get(member.user_id, [])) for member in shown]
     return people, shown[-1].user.email if more else ""
 
 
@@ -69,7 +71,7 @@ def find(user_id: UUID) -> Person:
     membership = Membership.objects.select_related("user").filter(user_id=user_id).first()
     if membership is None:
         raise NotFound("There is no such person in this organization.")
-    return Person(membership, _parts([user_id]).get(user_id, []))
+    return Person(membership, _parts([user_id]).get(user_id, []), teams_of([user_id]).get(user_id, []))
 
 
 @transaction.atomic
@@ -126,7 +128,9 @@ def set_part(
 
 @transaction.atomic
 def remove(*, user_id: UUID, by: Actor) -> None:
-    """Take a person out of the organization, or leave it oneself. Their personal keys end; what they made stays.
+    """Take a person out of the organization, or leave it oneself: out of all its teams, too.
+
+    Their personal keys end; what they made stays.
 
     Raises:
         Conflict: They are the last owner.
@@ -140,6 +144,7 @@ def remove(*, user_id: UUID, by: Actor) -> None:
     _keep_an_owner(membership, "")
     keys = ApiKey.objects.filter(user_id=user_id, revoked_at=None).update(revoked_at=now())
     WorkspaceMembership.objects.filter(user_id=user_id).delete()
+    leave_all(user_id)
     membership.delete()
     action = "person.left" if user_id == by.user_id else "person.removed"
     audit.record(by, action, name=membership.user.email, details={"role": membership.role, "keys_revoked": keys})
@@ -205,9 +210,7 @@ def check_parts(parts: dict[UUID, str]) -> dict[UUID, str]:
         Invalid: A role is unknown.
         NotFound: There is no such workspace.
     """
-    for role in parts.values():
-        if role not in PEOPLES_ROLES:
-            raise Invalid(f"There is no role {role!r}.", fields={"role": f"One of {', '.join(PEOPLES_ROLES)}."})
+    check(parts.values())
     known = set(Workspace.objects.filter(id__in=list(parts), deleted_at=None).values_list("id", flat=True))
     if known != set(parts):
         raise NotFound("There is no such workspace.")

@@ -73,25 +73,14 @@ OWNS_ALL_WORKSPACES = frozenset({OrganizationRole.OWNER, OrganizationRole.ADMIN}
 VERBS = frozenset().union(*WORKSPACE_VERBS.values(), *ORGANIZATION_VERBS.values())
 
 
-def covers(role: str, other: str) -> bool:
-    """Say whether a role in a workspace may do all that another one may."""
-    return WORKSPACE_VERBS[other] <= WORKSPACE_VERBS[role]
-
-
-def lower(role: str, other: str) -> str | None:
-    """Of two roles in a workspace the one that the other covers; None where neither does."""
-    if covers(role, other):
-        return other
-    return role if covers(other, role) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asks, in which workspace, in which role.
 
     `kind` is `user`, `key`, `run` or `system`; `label` is how lists and audit name the actor. `role` is the one in the
     workspace, `organization_role` the one a person has in the organization; either may be missing. A run's actor
-    carries its root and attempt, a key's the key.
+    carries its root and attempt, a key's the key. `granted` are the verbs in the workspace where they are more than
+    a built-in role's name says: several roles together, one of the organization's own, a key held down by its person.
     """
 
     kind: str
@@ -105,13 +94,19 @@ class Actor:
     key_id: UUID | None = None
     organization_role: str = ""
     is_authenticated: bool = True
+    granted: frozenset[str] | None = None
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """What they may do in the workspace."""
+        return WORKSPACE_VERBS.get(self.role, frozenset()) if self.granted is None else self.granted
 
 
 def can(actor: Actor, verb: str, object: Any = None) -> bool:
     """Say whether the actor may do `verb`, to `object` if one is meant."""
     if verb not in VERBS:
         raise ValueError(f"{verb} is in no role's list of verbs")
-    in_workspace = actor.workspace_id is not None and verb in WORKSPACE_VERBS.get(actor.role, ())
+    in_workspace = actor.workspace_id is not None and verb in actor.verbs
     if not in_workspace and verb not in ORGANIZATION_VERBS.get(actor.organization_role, ()):
         return False
     if object is None:

@@ -11,7 +11,9 @@ from tenants.errors import Invalid
 from tenants.models import Membership, Organization, OrganizationRole, User, Workspace
 from tenants.scope import tenant_scope, user_scope
 
-RESERVED_SLUGS = frozenset({"admin", "usage", "billing", "people", "keys", "sso", "audit", "settings", "new"})
+RESERVED_SLUGS = frozenset(
+    {"admin", "usage", "billing", "people", "teams", "roles", "keys", "sso", "audit", "settings", "new"}
+)
 
 
 def find_or_create_user(*, email: str, password: str | None = None) -> tuple[User, bool]:

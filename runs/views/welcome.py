@@ -16,7 +16,7 @@ from runs.reads.welcome import progress
 from tenants import key_ring
 from tenants.access import workspace_page
 from tenants.models import ApiKey, WorkspaceRole
-from tenants.permissions import covers
+from tenants.permissions import WORKSPACE_VERBS
 
 FIRST_FLOW = """\
 from orchestrator import flow, task
@@ -76,7 +76,7 @@ def _welcome(request: Any, secret: str = "") -> dict[str, Any]:
     return {
         "section": "welcome",
         "progress": progress(request.workspace.id),
-        "may_connect": covers(request.actor.role, WorkspaceRole.DEVELOPER),
+        "may_connect": WORKSPACE_VERBS[WorkspaceRole.DEVELOPER] <= request.actor.verbs,
         "secret": secret,
         "is_installed": program != "orchestrator",
         "install": "python3 -m pip install orchestrator",

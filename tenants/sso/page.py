@@ -18,6 +18,7 @@ from tenants.billing.subscriptions import allows
 from tenants.errors import LimitReached, Problem
 from tenants.models import Workspace
 from tenants.permissions import Actor, can
+from tenants.roles.offered import roles
 from tenants.scope import tenant_scope
 from tenants.sso import dns, domains, identities, oidc, providers, questions, saml
 from tenants.sso.fetching import Unreachable, fetch
@@ -217,7 +218,7 @@ def _page(request: Any, errors: dict[str, str] | None = None, typed: dict[str, s
         "first": "?" if request.GET.get("cursor") else "",
         "outside": identities.outside(),
         "roles": providers.NEWCOMER_ROLES,
-        "workspace_roles": providers.WORKSPACE_ROLES,
+        "workspace_roles": roles(),
         "places": [(each, given.get(str(each.id), "")) for each in places],
         "addresses": {
             name: providers.address(f"sso-{name}", request.organization.id) for name in ("callback", "acs", "saml")

@@ -14,8 +14,9 @@ from django.utils.timezone import now
 from tenants import audit, encryption, rights
 from tenants.billing.subscriptions import demand
 from tenants.errors import Conflict, Invalid, NotFound
-from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
+from tenants.models import Organization, OrganizationRole, Workspace
 from tenants.permissions import Actor, require
+from tenants.roles.offered import check
 from tenants.scope import tenant_scope
 from tenants.sso import domains, oidc
 from tenants.sso.models import SsoKind, SsoProvider
@@ -23,7 +24,6 @@ from tenants.sso.models import SsoKind, SsoProvider
 SECRET_PLACE = "sso_provider/client_secret"
 # Nobody owns an organization because a provider says so.
 NEWCOMER_ROLES = [role for role in OrganizationRole if role != OrganizationRole.OWNER]
-WORKSPACE_ROLES = [role for role in WorkspaceRole if role != WorkspaceRole.AGENT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ def admit(*, role: str, workspaces: Mapping[str, str], trusts_addresses: bool, b
     """
     provider = _own(by)
     known = {str(id) for id in Workspace.objects.filter(deleted_at=None).values_list("id", flat=True)}
-    fits = set(workspaces) <= known and set(workspaces.values()) <= set(WORKSPACE_ROLES)
-    if role not in NEWCOMER_ROLES or not fits:
+    if role not in NEWCOMER_ROLES or not set(workspaces) <= known:
         raise Invalid("There is no such role or workspace.", fields={"role": "Choose one of the list."})
+    check(workspaces.values())
     provider.newcomer_role, provider.newcomer_workspaces = role, dict(workspaces)
     provider.trusts_addresses = trusts_addresses
     provider.save(update_fields=["newcomer_role", "newcomer_workspaces", "trusts_addresses"])

@@ -80,14 +80,14 @@ def _form(request: Any, errors: dict[str, str], typed: dict[str, str], status: i
     slugs = [place.slug for place in places]
     chosen = typed["workspace"] if typed["workspace"] in slugs else next(iter(slugs), "")
     offered = key_ring.roles_offered(request.actor, places)
-    here = [role for role, where in offered.items() if chosen in where]
+    here = [role.slug for role, where in offered if chosen in where]
     role = typed["role"] if typed["role"] in here else next(iter(here), "")
     context = {
         "section": "organization-keys",
         "errors": errors,
         "typed": {**typed, "workspace": chosen, "role": role},
         "places": places,
-        "roles": [(WorkspaceRole(each), " ".join(where), each in here) for each, where in offered.items()],
+        "roles": [(each, " ".join(where), each.slug in here) for each, where in offered],
         "lives": LIVES,
     }
     return TemplateResponse(request, "tenants/key_new.html", context, status=status)

@@ -15,6 +15,7 @@ from tenants import invitations, people
 from tenants.access import organization_page
 from tenants.models import OrganizationRole, Workspace
 from tenants.permissions import Actor
+from tenants.roles.offered import roles
 
 SHOWN_INVITATIONS = 50
 PART = "workspace-"  # fields of forms: the role in each workspace
@@ -45,14 +46,14 @@ def person(request: HttpRequest, id: UUID) -> HttpResponse:
         messages.success(request, "The roles are saved. They hold at once.")
         return redirect("organization-people", request.organization.slug)
     found = people.find(id)
-    roles = grantable(request.actor)
+    offered = grantable(request.actor)
     if not people.may_edit(request.actor, found):
-        roles = [OrganizationRole(found.membership.role)]
+        offered = [OrganizationRole(found.membership.role)]
     context = {
         "section": "organization-people",
         "person": found,
         "may_edit": people.may_edit(request.actor, found),
-        "roles": roles,
+        "roles": offered,
         "choices": workspace_choices({part.workspace_id: part.role for part in found.parts}),
     }
     return TemplateResponse(request, "tenants/person.html", context)
@@ -92,9 +93,9 @@ def grantable(by: Actor) -> list[str]:
 
 def workspace_choices(parts: Mapping[UUID, str]) -> list[dict[str, Any]]:
     """The workspaces for a form, each with the role that is chosen there."""
-    found = Workspace.objects.filter(deleted_at=None).order_by("name")
+    found, offered = Workspace.objects.filter(deleted_at=None).order_by("name"), roles()
     return [
-        {"workspace": each, "field": f"{PART}{each.id}", "role": parts.get(each.id, ""), "roles": people.PEOPLES_ROLES}
+        {"workspace": each, "field": f"{PART}{each.id}", "role": parts.get(each.id, ""), "roles": offered}
         for each in found
     ]
 

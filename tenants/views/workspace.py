@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +14,8 @@ from django.template.response import TemplateResponse
 from tenants import deletion, organizations, parts
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid
-from tenants.people import PEOPLES_ROLES
+from tenants.roles import offered
+from tenants.teams import teams
 
 
 @workspace_page({"GET": "workspace.edit", "POST": "workspace.edit"})
@@ -39,7 +42,9 @@ def _page(request: Any, typed: dict[str, str], errors: dict[str, str], **more: A
         "grace": deletion.GRACE.days,
         "parts": people,
         "more": following,
-        "roles": PEOPLES_ROLES,
+        "roles": offered.below(request.actor),
+        "team_parts": parts.of_teams(request.workspace),
+        "teams": teams.listed(),
         **more,
     }
     return TemplateResponse(request, "tenants/workspace.html", context, status=400 if errors or more else 200)
@@ -56,6 +61,27 @@ def assign(request: HttpRequest) -> HttpResponse:
         return _page(request, typed, {}, wanted=wanted, wrong=problem.fields)
     messages.success(request, f"{wanted['email']} is {wanted['role'] or 'without a part'} here now.")
     return redirect("workspace-settings", request.organization.slug, request.workspace.slug)
+
+
+@workspace_page({"POST": "people.assign"})
+def assign_team(request: HttpRequest) -> HttpResponse:
+    """Give a team a role here, or take it away."""
+    role, typed = request.POST.get("role", "")[:254], {"name": request.workspace.name, "slug": request.workspace.slug}
+    try:
+        team = parts.assign_team(
+            workspace=request.workspace, team_id=_team_of(request.POST), role=role, by=request.actor
+        )
+    except Invalid as problem:
+        return _page(request, typed, {}, wrong_team=problem.fields)
+    messages.success(request, f"The team {team} is {role or 'without a part'} here now.")
+    return redirect("workspace-settings", request.organization.slug, request.workspace.slug)
+
+
+def _team_of(posted: Mapping[str, str]) -> UUID:
+    try:
+        return UUID(posted.get("team", ""))
+    except ValueError as error:
+        raise Invalid("Choose a team.", fields={"team": "Choose one."}) from error
 
 
 @workspace_page({"POST": "workspace.edit"})

@@ -10,23 +10,29 @@ from playwright.sync_api import expect
 from tenants.access import organization_actor, workspace_actor
 from tenants.invitations import invite
 from tenants.key_ring import make
-from tenants.models import Membership, Workspace, WorkspaceMembership
+from tenants.models import CustomRole, Membership, Team, Workspace, WorkspaceMembership
 from tenants.organizations import add_workspace, found
+from tenants.roles import custom
+from tenants.teams import teams
 from tests.browser.conftest import Portal
 from tests.browser.looking import visit
 from tests.cast import Company
 
-ORGANIZATION = ["people", "people/invite", "keys", "keys/new", "settings", "new"]
+ORGANIZATION = ["people", "people/invite", "teams", "roles", "roles/new", "keys", "keys/new", "settings", "new"]
 DOORS = ["login/", "signup/", "password/reset/", "password/reset/done/", "confirm-email/", "invitations/none"]
 
 
 @pytest.fixture
 def full(acme: Company, bob: Any) -> Company:
-    """With people, invitations, keys and a second workspace."""
+    """With people, a team, a role of its own, invitations, keys and a second workspace."""
     by = organization_actor(acme.owner.id, "acme")
     here = workspace_actor(acme.owner.id, "acme", "main")
     with acme.scope():
         add_workspace(organization=acme.organization, name="Second", by=by)
+        team = teams.make(name="Data and whatever else belongs to it", by=by)
+        teams.add(id=team.id, email="bob@acme.example", by=by)
+        custom.make(name="Release manager", verbs=["deployments.edit", "bundles.write"], by=by)
+        teams.set_parts(id=team.id, parts={acme.workspace.id: "release-manager"}, by=by)
         invite(email="nora@north.example", role="member", parts={acme.workspace.id: "viewer"}, by=by)
         for name, personal in (("laptop", True), ("a service account with quite a long name", False)):
             make(workspace=acme.workspace, name=name, role="agent", personal=personal, expires_at=None, by=here)
@@ -40,6 +46,8 @@ def test_pages_when_there_is_nothing(portal: Portal) -> None:
 
 def test_pages_when_there_is_much(portal: Portal, full: Company, bob: Any) -> None:
     paths = [f"../{path}" for path in ORGANIZATION] + [f"../people/{bob.id}", "../people?q=nobody", "settings"]
+    with full.scope():
+        paths += [f"../teams/{Team.objects.get().id}", f"../roles/{CustomRole.objects.get().id}"]
     assert visit(portal, paths) == []
 
 
@@ -96,7 +104,7 @@ def test_a_new_key_has_no_more_than_ones_role_in_the_chosen_workspace(portal: Po
     page = portal.open("../keys/new?workspace=main")
     role, offered = page.get_by_label("Role"), page.locator("#role option:not([disabled])")
     expect(role).to_have_value("developer")
-    expect(offered).to_have_text(["Developer", "Runner", "Viewer", "Agent"])
+    expect(offered).to_have_text(["Developer", "Runner", "Viewer", "Agent", "Release manager"])
     page.locator("#workspace").select_option("Second")
     expect(offered).to_have_text(["Runner", "Viewer"])
     expect(role).to_have_value("runner")

@@ -33,6 +33,7 @@ def body(things: dict[str, dict[str, Thing]]) -> dict[str, Any]:
         "run": str(run), "attempt": 1, "leases": [{"run": str(run), "attempt": 1}], "parent": str(run),
         "entrypoint": "a:b", "source": {"type": "path", "path": "/x"},
         "data": {"value": "hers"}, "schema": {}, "version": 1,
+        "team": str(things["organization-team"]["id"].acmes),
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 SECRETS = [
     "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "carol@acme.example", "acme-key",
     "acme-agent", "what acme logs", "acme-vault",
-    "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools",
+    "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 

@@ -16,7 +16,7 @@ from orchestrator.ids import uuid7
 from tenants.access import workspace_actor
 from tenants.invitations import invite
 from tenants.keys import create_key
-from tenants.models import Workspace
+from tenants.models import CustomRole, Team, TeamMember, TeamPart, Workspace
 from tenants.provisioning import create_workspace
 from tests.cast import Api, Company
 from tests.runs.automating import automate
@@ -109,12 +109,25 @@ def people(company: Company) -> Table:
         invitation, _ = invite(email="carol@acme.example", role="member", parts={}, by=by)
         former = create_workspace(organization=company.organization, name="acme-former")
         Workspace.objects.filter(id=former.id).update(deleted_at=now())
+        team, role = team_and_role(company)
     return {
+        "organization-team(-.*)?": {"id": Thing(team.id, uuid7()), "person": Thing(company.owner.id, uuid7())},
+        "organization-role(-.*)?": {"id": Thing(role.id, uuid7())},
         "organization-(person|hand-over)(-.*)?": {"id": Thing(company.owner.id, uuid7())},
         "organization-invitation(-.*)?": {"id": Thing(invitation.id, uuid7())},
         "organization-key(-.*)?": {"id": Thing(key.id, uuid7())},
         "organization-restore(-.*)?": {"id": Thing(former.id, uuid7())},
     }
+
+
+def team_and_role(company: Company) -> tuple[Team, CustomRole]:
+    """A team of the owner, who has a part in the workspace by it, too; and a role that nobody has."""
+    own = {"organization": company.organization}
+    team = Team.objects.create(**own, name="acme-team")
+    TeamMember.objects.create(**own, team=team, user=company.owner)
+    TeamPart.objects.create(**own, team=team, workspace=company.workspace, role="viewer")
+    role = CustomRole.objects.create(**own, slug="acme-deployer", name="acme-deployer", verbs=["deployments.view"])
+    return team, role
 
 
 def log_in(company: Company) -> Table:

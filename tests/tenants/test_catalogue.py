@@ -87,6 +87,8 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("organization", "own", ["app"], "SELECT"),
         ("sso_domain", "look_up", ["owner"], "SELECT"),
         ("sso_provider", "look_up", ["owner"], "SELECT"),
+        ("team_member", "own", ["app"], "SELECT"),
+        ("team_part", "own", ["app"], "SELECT"),
         ("usage_day", "look_up", ["owner"], "SELECT"),
         ("usage_delta", "look_up", ["owner"], "SELECT"),
         ("usage_seal", "look_up", ["owner"], "SELECT"),

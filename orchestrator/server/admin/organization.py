@@ -40,7 +40,7 @@ site = OrganizationSite()
 
 def actor_in(request: Any, workspace_id: UUID) -> Actor:
     """Who asks, in one of the workspaces: owners and admins own all of them."""
-    return replace(request.actor, workspace_id=workspace_id, role=WorkspaceRole.OWNER)
+    return replace(request.actor, workspace_id=workspace_id, role=WorkspaceRole.OWNER, granted=None)
 
 
 def workspaces() -> QuerySet[Workspace]:
