@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.retries import exponential_backoff
     from orchestrator.flows import Flow, flow
     from orchestrator.logging import get_run_logger
+    from orchestrator.serving import serve
     from orchestrator.states import State
     from orchestrator.tasks import Task, task
     from orchestrator.variables import Variable
@@ -39,6 +40,7 @@ __all__ = [
     "quote",
     "run_deployment",
     "runtime",
+    "serve",
     "tags",
     "task",
     "unmapped",
@@ -59,6 +61,7 @@ _HOME = {
     "quote": "annotations",
     "run_deployment": "deployments",
     "runtime": "",
+    "serve": "serving",
     "tags": "context",
     "task": "tasks",
     "unmapped": "annotations",

@@ -353,6 +353,54 @@ class Flow(Definition[P, R], Generic[P, R]):
         )
         return deploy(deployment)[0]
 
+    def serve(
+        self,
+        name: str | None = None,
+        *,
+        limit: int | None = None,
+        pause_on_shutdown: bool = True,
+        print_starting_message: bool = True,
+        **options: Any,
+    ) -> None:
+        """Deploy this flow and execute its runs under this process, until told to stop (Ctrl-C, SIGTERM).
+
+        Args:
+            name: The deployment's name; the flow's by default.
+            limit: Runs at once; 10 by default.
+            pause_on_shutdown: Pause the schedule at the end; the next `serve` resumes it.
+            print_starting_message: Say where the deployment is to be seen.
+            options: What `to_deployment` takes.
+
+        Raises:
+            NotConfigured: No API is known.
+            ApiError: The API refused.
+        """
+        from orchestrator.serving import serve
+
+        serve(
+            self.to_deployment(name or self.name, **options),
+            limit=limit,
+            pause_on_shutdown=pause_on_shutdown,
+            print_starting_message=print_starting_message,
+        )
+
+    @classmethod
+    def from_source(cls, source: str | Path, entrypoint: str) -> Flow[..., Any]:
+        """A flow whose code is elsewhere, to be called or deployed from here.
+
+        Args:
+            source: A directory, or the address of a git repository: `https://…`, `ssh://…`, `git@…`, `file://…` or what
+                ends in `.git`, with `@branch`, `@tag` or `@commit` behind it for another one than the default branch.
+            entrypoint: `path/in/source.py:name`.
+
+        Raises:
+            LoadError: The repository can't be fetched, there is no such file or name, or it is no flow.
+        """
+        from orchestrator.fetching import fetched
+        from orchestrator.loading import load_flow
+
+        return load_flow(entrypoint, fetched(source))
+
 
 async def _perform_async(run: FlowRun, return_state: bool) -> Any:
     await drive_async(live(run))
@@ -417,5 +465,7 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         return lambda fn: Flow(fn, **options)
     return Flow(fn, **options)
 
+
+flow.from_source = Flow.from_source  # pyright: ignore[reportFunctionMemberAccess]  (as people write it)
 
 __getattr__ = missing(__name__)

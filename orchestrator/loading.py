@@ -86,12 +86,24 @@ def _module(directory: str, path: str) -> ModuleType:
         parts.pop()
     try:
         if parts and all(part.isidentifier() for part in parts):
+            _make_room(directory, parts[0])
             return importlib.import_module(".".join(parts))
         return load_by_path(Path(directory, path))
     except LoadError:
         raise
     except Exception as error:
         raise LoadError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _make_room(directory: str, name: str) -> None:
+    """A module of the same name from another directory gives way; who has imported it keeps it."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or Path(file).resolve().is_relative_to(directory):
+        return
+    for known in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+        del sys.modules[known]
+    sys.path.remove(directory)
+    sys.path.insert(0, directory)
 
 
 def load_by_path(path: str | os.PathLike[str]) -> ModuleType:

@@ -56,14 +56,23 @@ def code_of(flow: Flow[..., Any], source: str | os.PathLike[str] | None = None) 
     """
     module = sys.modules.get(flow.fn.__module__)
     file = _file_of(module)
-    name = _name_in(module, flow) if module is not None and module.__name__ != "__main__" else None
+    name = _name_in(module, flow) if module is not None else None
     if source is not None:
         return Code(_entrypoint_under(Path(source), module, file, name, flow))
-    if module is None or file is None or name is None:
+    if module is None or file is None or name is None or module.__name__ == "__main__":
         return _pickled(flow, file)
     root = _root_of(module, file)
     files = dict(_files(root, file))
     return Code(f"{file.relative_to(root).as_posix()}:{name}", _zipped(files))
+
+
+def directory_of(flow: Flow[..., Any]) -> Path | None:
+    """The directory from which any process can import the flow; None for what is in no file, or has no name there."""
+    module = sys.modules.get(flow.fn.__module__)
+    file = _file_of(module)
+    if module is None or file is None or _name_in(module, flow) is None:
+        return None
+    return file.parent if module.__name__ == "__main__" else _root_of(module, file)
 
 
 def _file_of(module: ModuleType | None) -> Path | None:

@@ -23,6 +23,8 @@ from tenants.errors import Conflict, Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
 MAX_BUNDLE = 50 << 20  # bytes
+SERVE = "serve, which has ended"
+"""Who paused a schedule whose deployment was served by a process that is gone."""
 MAX_COUNTED = 1_000  # runs that a refusal counts
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -187,17 +189,21 @@ def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
     return deployment
 
 
-def pause(deployment: Deployment, *, by: Actor) -> None:
-    """Stop the deployment's schedules until somebody resumes them."""
+def pause(deployment: Deployment, *, by: Actor, until_served: bool = False) -> None:
+    """Stop the deployment's schedules until somebody resumes them, or until a process serves the deployment again."""
     for schedule in Schedule.objects.filter(deployment=deployment, active=True):
-        scheduling.pause(schedule, by=by.label)
+        scheduling.pause(schedule, by=SERVE if until_served else by.label)
     audit.record(by, "deployment.paused", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
 
-def resume(deployment: Deployment, *, by: Actor) -> None:
-    """Start the deployment's schedules again, from now on."""
-    for schedule in Schedule.objects.filter(deployment=deployment, active=False):
+def resume(deployment: Deployment, *, by: Actor, served: bool = False) -> None:
+    """Start the deployment's schedules again, from now on; those that a person paused stay so if it is only served."""
+    paused = Schedule.objects.filter(deployment=deployment, active=False)
+    paused = paused.filter(paused_by=SERVE) if served else paused
+    if served and not paused:
+        return
+    for schedule in paused:
         scheduling.start(schedule)
     audit.record(by, "deployment.resumed", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")

@@ -166,6 +166,16 @@ def directory_of(url: str, pool: str, name: str) -> Path:
     return Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}-{known}"
 
 
+def is_taken(url: str, pool: str, name: str) -> bool:
+    """Whether an agent of this name runs on this machine."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(directory_of(url, pool, name) / "socket"))
+        except OSError:
+            return False
+        return True
+
+
 def _make_private(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     facts = directory.stat()

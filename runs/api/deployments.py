@@ -73,22 +73,22 @@ class DeploymentByName(DeploymentView):
 
 
 class Pause(DeploymentView):
-    """POST: stop its schedules."""
+    """POST: stop its schedules. `?by=serve`: until a process serves it again."""
 
     verbs = {"POST": "schedules.edit"}
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
-        deployments.pause(self.found(), by=self.actor)
+        deployments.pause(self.found(), by=self.actor, until_served=request.GET.get("by") == "serve")
         return self.described()
 
 
 class Resume(DeploymentView):
-    """POST: start its schedules again."""
+    """POST: start its schedules again. `?by=serve`: those that nobody but `serve` paused."""
 
     verbs = {"POST": "schedules.edit"}
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
-        deployments.resume(self.found(), by=self.actor)
+        deployments.resume(self.found(), by=self.actor, served=request.GET.get("by") == "serve")
         return self.described()
 
 

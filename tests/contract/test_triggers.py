@@ -253,6 +253,17 @@ def test_a_paused_schedule_takes_its_runs_back_and_stays_paused(world: World) ->
     assert world.deploy()["schedules"] == []
 
 
+def test_what_serve_paused_is_resumed_when_it_is_served_again_and_what_a_person_paused_is_not(world: World) -> None:
+    made = world.deploy(schedule={"interval": 3_600})
+
+    def ask(what: str) -> bool:
+        return world.api.post(f"/deployments/{made['id']}/{what}").json()["schedules"][0]["active"]
+
+    assert [ask("pause?by=serve"), ask("resume?by=serve")] == [False, True]
+    assert [ask("pause"), ask("resume?by=serve"), ask("pause?by=serve"), ask("resume?by=serve")] == [False] * 4
+    assert ask("resume") is True
+
+
 @pytest.mark.parametrize("cron", ["0 6 * * 1-5", "*/7 2 1,15 * *", "30 12 L * *"])
 def test_a_cron_follows_the_wall_clock_of_its_zone(world: World, cron: str) -> None:
     schedule = {"cron": cron, "timezone": "Europe/Berlin"}

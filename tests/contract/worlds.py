@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 from uuid import UUID
 
 from orchestrator.testing import Clock, Server
@@ -58,7 +58,8 @@ class MemoryApi:
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str], query: Any = None) -> Answer:
         data = body if isinstance(body, bytes) else json.dumps(body if body is not None else {}).encode()
         sent = {"Authorization": f"Bearer {self.key}", "Orchestrator-Wire": "1", **headers}
-        texts = {name: str(value) for name, value in (query or {}).items()}
+        path, _, asked = path.partition("?")
+        texts = {**dict(parse_qsl(asked)), **{name: str(value) for name, value in (query or {}).items()}}
         reply = self.server.memory.request(method, unquote(path), texts, sent, b"" if method == "GET" else data)
         return Answer(reply.status, dict(reply.headers), reply.body)
 

@@ -22,6 +22,8 @@ from orchestrator.wire import clean_text, json_value
 MAX_BUNDLE = 50 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+SERVE = "serve"  # paused the schedule of a deployment that nobody serves
+
 
 def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     """Make or change the deployment of this flow and name."""
@@ -130,15 +132,21 @@ def pause(store: Store, asked: Asked) -> dict[str, Any]:
     """Stop its schedules."""
     deployment = find(store, asked.names["id"])
     if deployment.schedule is not None and deployment.schedule.active:
-        schedules.pause(store, deployment.schedule, asked.by.label)
+        by_serve = asked.query.get("by") == "serve"
+        schedules.pause(store, deployment.schedule, SERVE if by_serve else asked.by.label)
     return show(deployment)
 
 
 def resume(store: Store, asked: Asked) -> dict[str, Any]:
     """Start its schedules again, from now on."""
     deployment = find(store, asked.names["id"])
-    if deployment.schedule is not None and not deployment.schedule.active:
-        schedules.start(deployment.schedule)
+    schedule = deployment.schedule
+    if (
+        schedule is not None
+        and not schedule.active
+        and (asked.query.get("by") != "serve" or schedule.paused_by == SERVE)
+    ):
+        schedules.start(schedule)
     return show(deployment)
 
 

@@ -1,0 +1,150 @@
+"""`serve`: flows that the server can trigger, executed by the process that calls it, for as long as it runs.
+
+A deployment that is served runs from the files on this machine: what is edited is what the next run executes. It has a
+queue of its own in its pool, of which only processes that serve it take runs.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from orchestrator.client import Client
+from orchestrator.config import Api, require_api
+from orchestrator.exceptions import ApiError, NotFound
+
+if TYPE_CHECKING:
+    from orchestrator.agent.agent import Agent
+    from orchestrator.deployments import Deployment
+
+__all__ = ["serve"]
+
+QUEUE = "serve "
+BY = {"by": "serve"}
+DESCRIPTION = "For processes that serve the deployment of this name."
+
+
+def serve(
+    *deployments: Deployment,
+    limit: int | None = None,
+    pause_on_shutdown: bool = True,
+    print_starting_message: bool = True,
+) -> None:
+    """Execute runs of these deployments here, until told to stop (Ctrl-C, SIGTERM).
+
+    Several processes may serve the same deployments; they share the work.
+
+    Args:
+        deployments: What `flow.to_deployment(…)` returned.
+        limit: Runs at once; 10 by default.
+        pause_on_shutdown: Pause the deployments' schedules at the end, so that nothing waits for a process that is
+            gone; the next `serve` resumes them. What a person paused stays paused.
+        print_starting_message: Say where the deployments are to be seen.
+
+    Raises:
+        TypeError: There is nothing to serve, or something else than a deployment.
+        NotConfigured: No API is known.
+        BundleError: A flow's code can't be found by another process.
+        ApiError: The API refused.
+    """
+    _check(deployments)
+    api = require_api()
+    ids = _make_known(api, deployments)
+    agent = _agent(api, deployments, limit)
+    if print_starting_message:
+        _tell(api, ids)
+    try:
+        agent.run()
+    finally:
+        if pause_on_shutdown:
+            _pause(api, ids, deployments)
+
+
+def _check(deployments: tuple[Any, ...]) -> None:
+    from orchestrator.deployments import Deployment
+
+    if not deployments:
+        raise TypeError("serve() takes deployments: serve(my_flow.to_deployment('prod')).")
+    for each in deployments:
+        if not isinstance(each, Deployment):
+            raise TypeError(f"serve() takes what flow.to_deployment(…) returns, not {type(each).__name__}.")
+    pools = {each.settings["work_pool"] for each in deployments}
+    if len(pools) > 1:
+        raise TypeError(f"One process serves deployments of one work pool, not of {', '.join(sorted(pools))}.")
+
+
+def _make_known(api: Api, deployments: tuple[Deployment, ...]) -> list[str]:
+    """Make the queues and the deployments, and let the schedules begin; the deployments' ids."""
+    from orchestrator.deployments import deploy
+    from orchestrator.sources import directory_of
+
+    with Client(api) as client:
+        for each in deployments:
+            _make_queue(client, each)
+            each.settings["work_queue"] = queue_of(each)
+            each.source = each.source or directory_of(each.flow)
+        ids = [str(id) for id in deploy(*deployments)]
+        for id, each in zip(ids, deployments, strict=True):
+            if each.settings["schedule"] is not None:
+                client.request("POST", f"/deployments/{id}/resume", params=BY, again=True)
+    return ids
+
+
+def _make_queue(client: Client, deployment: Deployment) -> None:
+    queues, name = f"/work-pools/{quote(deployment.settings['work_pool'], safe='')}/queues", queue_of(deployment)
+    try:
+        client.get(f"{queues}/{quote(name, safe='')}")
+    except NotFound:
+        client.post(queues, {"name": name, "description": DESCRIPTION})
+
+
+def queue_of(deployment: Deployment) -> str:
+    """The name of the queue of a deployment that is served.
+
+    >>> from orchestrator import flow
+    >>> @flow
+    ... def load(): ...
+    >>> queue_of(load.to_deployment("prod"))
+    'serve load-prod'
+    """
+    named = f"{deployment.settings['flow']}-{deployment.name}"
+    return QUEUE + re.sub(r"[^\w.-]+", "-", named)[:150]
+
+
+def _agent(api: Api, deployments: tuple[Deployment, ...], limit: int | None) -> Agent:
+    from orchestrator.agent.adoption import is_taken
+    from orchestrator.agent.agent import Agent
+    from orchestrator.agent.settings import Settings
+
+    queues = [queue_of(each) for each in deployments]
+    settings = Settings(pool=deployments[0].settings["work_pool"], queues=queues)
+    settings.limit = limit or settings.limit
+    settings.name = f"{queues[0]} on {platform.node()}"
+    if is_taken(api.url, settings.pool, settings.name):
+        import os
+
+        settings.name = f"{settings.name} {os.getpid()}"
+    return Agent(api, settings)
+
+
+def _tell(api: Api, ids: list[str]) -> None:
+    with Client(api) as client:
+        for id in ids:
+            told = client.get(f"/deployments/{id}")
+            print(f"Serving {told['flow']}/{told['name']}: {told.get('url') or id}", file=sys.stderr)
+    print("Ctrl-C stops.", file=sys.stderr)
+
+
+def _pause(api: Api, ids: list[str], deployments: tuple[Deployment, ...]) -> None:
+    """Nobody executes what would be scheduled. A server that is away can't be told."""
+    with Client(api) as client:
+        for id, each in zip(ids, deployments, strict=True):
+            if each.settings["schedule"] is None:
+                continue
+            try:
+                client.request("POST", f"/deployments/{id}/pause", params=BY, again=True)
+            except ApiError as error:
+                print(f"The schedule of {each.settings['flow']}/{each.name} goes on: {error}", file=sys.stderr)
