@@ -162,12 +162,16 @@ class Flow(Definition[P, R], Generic[P, R]):
 
         return alone.runner().submit(run, perform_elsewhere)
 
-    def execute(self, parameters: dict[str, Any], execution: Execution) -> FlowRun:
+    def run_for(self, execution: Execution) -> FlowRun:
+        """The run that an agent was given, not begun yet. Not for user code."""
+        return FlowRun(self, {**self._defaults(), **execution.parameters}, execution=execution)
+
+    def execute(self, execution: Execution) -> FlowRun:
         """Run the flow as the root of an execution that an agent was given. Not for user code.
 
         Async flows get an event loop; generators are run to their end. The returned run tells its final state.
         """
-        run = FlowRun(self, {**self._defaults(), **parameters}, execution=execution)
+        run = self.run_for(execution)
         from orchestrator.context import adopt_strays
 
         if execution.alone:

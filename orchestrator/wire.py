@@ -262,6 +262,32 @@ class ClaimedRun(Struct, kw_only=True):
     job_variables: dict[str, Any] = {}
 
 
+HOOKS_WITHIN = 150
+"""Seconds for which the token of an attempt that was lost still does what it did, for the hooks of the run's end."""
+
+
+class LastState(Struct, kw_only=True):
+    """The state in which the server ended a run whose process is gone. `t` is µs UTC."""
+
+    type: str
+    name: str
+    message: str
+    t: int
+
+
+class LastHooks(Struct, kw_only=True):
+    """The run has ended and nobody has called its hooks: an agent may, in a fresh process, with the attempt's token."""
+
+    state: LastState
+    run: ClaimedRun
+
+
+class EndedAnswer(Struct, kw_only=True):
+    """The answer to the word that the process of an attempt is gone."""
+
+    hooks: LastHooks | None = None
+
+
 class LeaseRef(Struct):
     """A lease as its holder knows it."""
 

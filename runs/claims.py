@@ -100,7 +100,7 @@ def claim(agent: Agent, *, slots: int) -> list[ClaimedRun]:
     save(row for row, _ in chosen)
     _write_leases(agent, chosen, tokens, at)
     waiting.note_taken(agent.pool_id, len(chosen))
-    return _told([row for row, _ in chosen], tokens)
+    return describe([row for row, _ in chosen], tokens=tokens)
 
 
 def _lock_limits(pool_id: UUID, at: datetime) -> dict[UUID, _Limit]:
@@ -172,7 +172,8 @@ def _write_leases(
     )  # fmt: skip
 
 
-def _told(rows: list[RunRow], tokens: dict[UUID, str]) -> list[ClaimedRun]:
+def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]:
+    """Say of runs what an agent has to know to execute them."""
     deployments = Deployment.objects.select_related("flow").in_bulk({row.deployment_id for row in rows})
     facts = _facts([row.id for row in rows])
     told = []
@@ -181,7 +182,7 @@ def _told(rows: list[RunRow], tokens: dict[UUID, str]) -> list[ClaimedRun]:
         parameters, tags = facts[row.id]
         told.append(
             ClaimedRun(
-                run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens[row.id], name=row.name,
+                run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
                 flow=deployment.flow.name, deployment=deployment.name, deployment_id=deployment.id,
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
@@ -304,8 +305,10 @@ def _welcome_back(ids: list[UUID]) -> None:
 # ── the end of an attempt that did not tell its own ──────────────────────────────────────────────
 
 
-def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, message: str) -> None:
+def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, message: str) -> tuple[RunRow, bool]:
     """The agent says that the process of an attempt is gone. What the process told of itself comes first.
+
+    Answers the run, and whether this has ended it.
 
     Args:
         started: False when user code was never reached: that uses no retry.
@@ -317,12 +320,14 @@ def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, mess
         raise NotFound("This agent never held that attempt.")
     rows = lock_runs([run_id])
     row = rows[run_id]
-    if row.attempt == attempt and row.state_type in HELD:
+    was_held = row.attempt == attempt and row.state_type in HELD
+    if was_held:
         if row.state_type == StateType.PENDING and not started:
             _give_back(row, message)
         else:
             _attempt_is_lost(row, message)
         save([row])
+    return row, was_held and row.is_final
 
 
 def _attempt_is_lost(row: RunRow, message: str) -> None:

@@ -49,7 +49,7 @@ class Agent:
         self.launcher: Launcher = launcher or ProcessLauncher(
             api, self.settings, self.watch, self.log, self.adoption, bounds
         )
-        self.holdings = Holdings(self.client, self.launcher, self.log, self.settings.grace)
+        self.holdings = Holdings(self.client, self.launcher, self.log, self.settings)
         self.holdings.changed = self._holdings_changed
         self.heart = Heart(self)
         self.id = ""

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.agent import bundles, leftovers
+from orchestrator.agent.last_hooks import LastHooks
 from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
 from orchestrator.agent.log import Log
 from orchestrator.agent.patience import pause
+from orchestrator.agent.settings import Settings
 from orchestrator.client import Client
 from orchestrator.exceptions import ApiError, NotFound, OrchestratorError, Unavailable
 
@@ -26,13 +28,14 @@ class Holdings:
         giving_up: True when what can't be told to the server now is left to the next agent.
     """
 
-    def __init__(self, client: Client, launcher: Launcher, log: Log, grace: float) -> None:
+    def __init__(self, client: Client, launcher: Launcher, log: Log, settings: Settings) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.giving_up = threading.Event()
         self._client = client
         self._launcher = launcher
         self._log = log
-        self._grace = grace
+        self._grace = settings.grace
+        self._hooks = LastHooks(client, launcher, log, settings.hooks)
         self._lock = threading.Lock()
         self._agent_id = ""
         self._registered = threading.Event()
@@ -40,7 +43,7 @@ class Holdings:
         self._executions: dict[str, Execution] = {}
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._held) + len(self._hooks)
 
     def registered_as(self, agent_id: str) -> None:
         """From now on it is known as whom the ends are told."""
@@ -83,13 +86,27 @@ class Holdings:
             self._log.warning(f"{claimed.name} was not ended by itself: {leftovers.describe(ending, True)}")
         with self._lock:
             self._executions.pop(claimed.run, None)
+        hooks = None
         try:
-            self._report(claimed, ending, started)
+            hooks = self._report(claimed, ending, started)
         finally:
             with self._lock:
+                if hooks is not None:
+                    self._hooks.expect(hooks)
                 if self._held.get(claimed.run) is claimed:
                     del self._held[claimed.run]
             self.changed()
+        if hooks is not None:
+            self._call_hooks(hooks, claimed.token)
+
+    def call_hooks(self, hooks: dict[str, Any], token: str) -> None:
+        """Call the hooks of a run that an agent before this one held, in a thread of their own."""
+        self._hooks.expect(hooks)
+        threading.Thread(target=self._call_hooks, args=(hooks, token), name="agent-hooks", daemon=True).start()
+
+    def _call_hooks(self, hooks: dict[str, Any], token: str) -> None:
+        self._hooks.call(hooks, token)
+        self.changed()
 
     def _execute(self, claimed: Claimed) -> tuple[Ending, bool]:
         try:
@@ -106,24 +123,25 @@ class Holdings:
             execution.signal(word)
         return execution.wait(), True
 
-    def _report(self, claimed: Claimed, ending: Ending, started: bool) -> None:
+    def _report(self, claimed: Claimed, ending: Ending, started: bool) -> dict[str, Any] | None:
+        """Tell the server; what it says of hooks that are to be called."""
         failures = 0
         while not self._registered.wait(PATIENCE):
             if self.giving_up.is_set():
-                return
+                return None
         while True:
             try:
                 if not leftovers.ship_journal(self._client, claimed.run, claimed.attempt):
                     raise Unavailable("The journal is being sent by another thread.")
-                if ending.exit != 0:
-                    leftovers.tell_end(self._client, self._agent_id, claimed.run, claimed.attempt, ending, started)
-                return
+                if ending.exit == 0:
+                    return None
+                return leftovers.tell_end(self._client, self._agent_id, claimed.run, claimed.attempt, ending, started)
             except NotFound:
-                return
+                return None
             except ApiError as error:
                 failures += 1
                 if self.giving_up.wait(pause(error, failures)):
-                    return
+                    return None
 
     # What the server says.
 
@@ -195,3 +213,4 @@ class Holdings:
             claimed.stop.set()
         for execution in executions:
             execution.terminate()
+        self._hooks.terminate()

@@ -16,6 +16,7 @@ class Claimed:
         leased_until: The end of the lease, by our monotonic clock.
         replaceable: Whether somebody else would be given the run then. Until the server has said so, it might.
         unreachable: True once the run was told to stop because its lease could not be renewed.
+        ended: The state in which the run has ended: all that is left of it are the hooks.
     """
 
     claim: dict[str, Any]
@@ -25,6 +26,7 @@ class Claimed:
     leased_until: float = 0.0
     replaceable: bool = True
     unreachable: bool = False
+    ended: dict[str, Any] | None = None
 
     @property
     def run(self) -> str:
@@ -33,6 +35,10 @@ class Claimed:
     @property
     def attempt(self) -> int:
         return int(self.claim["attempt"])
+
+    @property
+    def token(self) -> str:
+        return str(self.claim.get("token") or "")
 
     @property
     def name(self) -> str:
@@ -45,7 +51,7 @@ class Claimed:
     @property
     def process(self) -> str:
         """`fresh`, `warm` or `reuse`."""
-        return str(self.claim.get("process") or "warm")
+        return "fresh" if self.ended else str(self.claim.get("process") or "warm")
 
     @property
     def variables(self) -> dict[str, Any]:

@@ -124,5 +124,6 @@ class Heart:
         while not self._end.is_set():
             began = time.monotonic()
             self._agent.launcher.tidy()
-            leftovers.sweep(self._agent.client, self._agent.id, self._agent.holdings.live_streams())
+            holdings = self._agent.holdings
+            leftovers.sweep(self._agent.client, self._agent.id, holdings.live_streams(), holdings.call_hooks)
             self._end.wait(max(1.0, SWEEP_EVERY - (time.monotonic() - began)))

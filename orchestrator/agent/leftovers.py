@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+from collections.abc import Callable
+from typing import Any
 
 from orchestrator.agent.launchers import Ending
 from orchestrator.client import Client
@@ -28,15 +30,19 @@ def ship_journal(client: Client, run: str, attempt: int) -> bool:
     return not path.exists()
 
 
-def tell_end(client: Client, agent_id: str, run: str, attempt: int, ending: Ending, started: bool = True) -> None:
+def tell_end(
+    client: Client, agent_id: str, run: str, attempt: int, ending: Ending, started: bool = True
+) -> dict[str, Any] | None:
     """Tell the server that the process of an attempt is gone. What it told of itself came first.
+
+    Returns the run whose hooks are to be called now, and its last state; None when there is none.
 
     Raises:
         ApiError: The API can't be reached, or doesn't know the attempt as this agent's.
     """
     reason = "never_started" if not started else "killed" if ending.exit is not None and ending.exit < 0 else "exited"
     body = {"run": run, "attempt": attempt, "exit": ending.exit, "reason": reason, "message": describe(ending, started)}
-    client.post(f"/agents/{agent_id}/ended", body, again=True)
+    return client.post(f"/agents/{agent_id}/ended", body, again=True).get("hooks")
 
 
 def describe(ending: Ending, started: bool) -> str:
@@ -56,17 +62,20 @@ def describe(ending: Ending, started: bool) -> str:
     return f"{told}\n{last}"[:4_000] if last else told
 
 
-def sweep(client: Client, agent_id: str, ours: set[str]) -> None:
+def sweep(client: Client, agent_id: str, ours: set[str], call_hooks: Callable[[dict[str, Any], str], None]) -> None:
     """Send the journals that were left on this machine, and tell of the executions they belong to.
 
     Args:
         ours: Streams of processes that live; somebody else sees to them.
+        call_hooks: Is given what the server says of hooks to be called, and the attempt's token.
     """
     for left in list(recovery.found()):
         stream = f"{left.root}.{left.attempt}"
         if left.live or stream in ours or left.api_url != client.api.url:
             continue
         with contextlib.suppress(ApiError, RecordError, OSError):
-            if recovery.ship_one(left.path, client.api):
+            if recovery.ship_one(left.path, client.api) and left.writer == 0:
                 lost = Ending(None, ["Its agent or its machine was lost; the journal was found and sent afterwards."])
-                tell_end(client, agent_id, left.root, left.attempt, lost)
+                hooks = tell_end(client, agent_id, left.root, left.attempt, lost)
+                if hooks is not None:
+                    call_hooks(hooks, left.token)

@@ -56,13 +56,17 @@ class ProcessLauncher:
         return process
 
     def _order(self, claimed: Claimed) -> dict[str, Any]:
+        if claimed.ended is not None:
+            last = {"ended": claimed.ended, "hooks_seconds": self._settings.hooks, "adoption": None}
+        else:
+            last = {"adoption": self._adoption.order(claimed)}
         return {
             "claim": claimed.claim,
             "api_url": self._api.url,
             "directory": claimed.directory,
             "environment": claimed.environment,
             "grace": self._settings.grace,
-            "adoption": self._adoption.order(claimed),
+            **last,
         }
 
     def groups(self) -> list[int]:

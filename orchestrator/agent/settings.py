@@ -6,6 +6,7 @@
 | ORCHESTRATOR_AGENT_LIMIT | how many runs it executes at once | 10 |
 | ORCHESTRATOR_AGENT_GRACE_SECONDS | how long a run that was told to stop may take before it is killed | 10 |
 | ORCHESTRATOR_AGENT_DRAIN_SECONDS | how long an agent that was told to stop waits for its runs | 60 |
+| ORCHESTRATOR_AGENT_HOOKS_SECONDS | how long the hooks of a run whose process is gone may take; 120 at most | 60 |
 | ORCHESTRATOR_AGENT_PYTHON | the interpreter for runs | the agent's own |
 | ORCHESTRATOR_AGENT_TEMPLATES | how many deployments it keeps warm | 8 |
 | ORCHESTRATOR_AGENT_TEMPLATE_IDLE_SECONDS | how long a deployment without runs is kept warm | 600 |
@@ -46,6 +47,7 @@ class Settings:
     limit: int = field(default_factory=lambda: int(_number("LIMIT", 10)))
     grace: float = field(default_factory=lambda: _number("GRACE_SECONDS", 10.0))
     drain: float = field(default_factory=lambda: _number("DRAIN_SECONDS", 60.0))
+    hooks: float = field(default_factory=lambda: min(_number("HOOKS_SECONDS", 60.0), 120.0))
     python: str = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_PYTHON") or sys.executable)
     templates: int = field(default_factory=lambda: int(_number("TEMPLATES", 8)))
     template_idle: float = field(default_factory=lambda: _number("TEMPLATE_IDLE_SECONDS", 600.0))

@@ -67,7 +67,7 @@ class LoneRoot(FlowRun):
             self.name = self._task_run.name
             super().begin()
 
-    def end(self) -> None:
+    def end(self) -> bool:
         """End as the task did."""
         task_run = self._task_run
         self.name, self.duration, self.told, self.error = (
@@ -79,7 +79,7 @@ class LoneRoot(FlowRun):
         self._clock = 0
         assert task_run.state_type is not None
         self._finish(task_run.state_type, task_run.state_name, task_run.message)
-        super().end()
+        return super().end()
 
     def _log_begin(self) -> None:
         return

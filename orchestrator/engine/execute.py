@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         return ENDED_EARLY
     code = ENDED_EARLY
     atexit.register(lambda: line.end(code))  # The first one registered is the last one called.
-    code = exit_code(perform(line, order))
+    code = call_hooks(order) if "ended" in order else exit_code(perform(line, order))
     return code
 
 
@@ -55,14 +55,31 @@ def perform(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = N
         loaded: The flow, where the process has it already.
     """
     line.listen()
+    execution = _begin(order)
+    execution.on_start = line.introduce
+    if loaded is None:
+        loaded, why_not = _load(order["claim"], order["directory"])
+        if why_not is not None:
+            execution.parameters = {}
+    return loaded.execute(execution)
+
+
+def call_hooks(order: dict[str, Any]) -> int:
+    """Call the hooks of a run whose process is gone. Nobody has signals for it; it ends in time by itself."""
+    from orchestrator.engine import last_hooks
+
+    execution = _begin(order)
+    flow, why_not = _load(order["claim"], order["directory"])
+    last_hooks.call(flow, execution, order["ended"], within=float(order["hooks_seconds"]), why_not=why_not)
+    return 0
+
+
+def _begin(order: dict[str, Any]) -> Execution:
     for stream in (sys.stdout, sys.stderr):  # The agent reads them, and tells the server their last lines.
         masking.guard(stream)
     execution = Execution(order["claim"])
-    execution.on_start = line.introduce
     use_api(Api(order["api_url"], execution.token))
-    flow = loaded or _load(order["claim"], order["directory"])
-    parameters = order["claim"]["parameters"] if flow.name != _REFUSING else {}
-    return flow.execute(parameters, execution)
+    return execution
 
 
 def exit_code(run: FlowRun) -> int:
@@ -70,24 +87,21 @@ def exit_code(run: FlowRun) -> int:
     return ENDED_EARLY if run.state_type is StateType.CRASHED else 0
 
 
-_REFUSING = "(could not be loaded)"
-
-
-def _load(claim: dict[str, Any], directory: str) -> Flow[..., Any]:
+def _load(claim: dict[str, Any], directory: str) -> tuple[Flow[..., Any], Exception | None]:
     """The flow; or, if it can't be loaded, one that fails by saying why, so that the run's page does."""
     from orchestrator.flows import Flow
 
     try:
         from orchestrator.loading import load_flow
 
-        return load_flow(claim["entrypoint"], directory)
+        return load_flow(claim["entrypoint"], directory), None
     except Exception as error:
         reason = error
 
         def refuse() -> None:
             raise reason
 
-        return Flow(refuse, name=_REFUSING)
+        return Flow(refuse, name="(could not be loaded)"), reason
 
 
 def perform_and_exit(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = None) -> NoReturn:

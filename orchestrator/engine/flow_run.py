@@ -16,7 +16,7 @@ from orchestrator.engine.run import Run
 from orchestrator.engine.stopping import Stopping
 from orchestrator.logging import capture_prints
 from orchestrator.names import run_name
-from orchestrator.states import StateType
+from orchestrator.states import StateType, default_name
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
@@ -41,6 +41,8 @@ class Execution:
         self.deployment = str(claim.get("deployment") or "")
         self.deployment_id = claim.get("deployment_id")
         self.scheduled_at: datetime | None = None
+        self.parameters: dict[str, Any] = claim.get("parameters") or {}
+        self.writer = 0
         self.handed_back = False
         self.lost = False
         self.alone = True  # In a process of its own, to which every thread belongs.
@@ -189,13 +191,20 @@ class FlowRun(Run):
     def announce(self) -> None:
         self._report()
 
-    def end(self) -> None:
-        if self.root.stopping_state.muted:
-            return
+    def end(self) -> bool:
+        stopping: Stopping = self.root.stopping_state
+        if stopping.muted:
+            return not stopping.superseded
         if self.execution is not None and (self.execution.handed_back or self._is_lost()):
-            return
+            return False
         self._log_end()
         self._report(final=True)
+        return True
+
+    def take_end(self, kind: StateType, name: str, message: str, t: int) -> None:
+        """Be in the state in which the server ended this run."""
+        self.state_type, self.message, self.t, self.ended = kind, message or None, t, t
+        self.state_name = None if name == default_name(kind) else name
 
     def _is_lost(self) -> bool:
         """True when the process was ended from outside: the server decides whether another attempt follows."""

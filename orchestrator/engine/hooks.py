@@ -31,8 +31,16 @@ def running(run: Run) -> Generator[Effect, Any, None]:
 
 def after(run: Run) -> Generator[Effect, Any, None]:
     """Call the hooks of the state in which a run ended. A retry calls none."""
-    name = _AFTER.get(run.state_type) if run.state_type is not None else None
-    return _call(run, name or "")
+    return _call(run, _name_after(run))
+
+
+def hang_on(run: Run) -> bool:
+    """Say whether any hook hangs on the state in which a run ended."""
+    return bool(run.definition.hooks.get(_name_after(run)))
+
+
+def _name_after(run: Run) -> str:
+    return _AFTER.get(run.state_type, "") if run.state_type is not None else ""
 
 
 def _call(run: Run, name: str) -> Generator[Effect, Any, None]:

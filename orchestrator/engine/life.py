@@ -28,8 +28,7 @@ def live(run: Run) -> Generator[Effect, Any, None]:
             run.fail(error)
         else:
             yield from _executions(run)
-        run.end()
-        if run.definition.has_hooks:
+        if run.end() and run.definition.has_hooks:
             yield from hooks.after(run)
     finally:
         run.leave()

@@ -110,8 +110,8 @@ class Run:
         """Report that the run is in a state that is not final."""
         raise NotImplementedError
 
-    def end(self) -> None:
-        """Report the final state."""
+    def end(self) -> bool:
+        """Report the final state; False when this is not the end of the run, whatever the execution has come to."""
         raise NotImplementedError
 
     def hand_back(self, delay: float) -> bool:

@@ -11,6 +11,7 @@ A signal that arrives while the engine itself is at work waits for the engine's 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -35,12 +36,24 @@ _INTERRUPTIBLE = tuple(
 class Stopping:
     """What one execution knows about its end from outside."""
 
-    __slots__ = ("_delivered", "_former", "_loop", "_root", "_task", "_thread", "event", "muted", "reason")
+    __slots__ = (
+        "_delivered",
+        "_former",
+        "_loop",
+        "_root",
+        "_task",
+        "_thread",
+        "event",
+        "muted",
+        "reason",
+        "superseded",
+    )
 
     def __init__(self, root: FlowRun) -> None:
         self.reason: RunStopped | None = None
         self.event = threading.Event()
         self.muted = False  # True once the server no longer wants to hear of the run's state.
+        self.superseded = False  # True once another attempt holds the run.
         self._root = root
         self._delivered: set[int] = set()
         self._thread = 0
@@ -54,8 +67,9 @@ class Stopping:
         if self._root.definition.is_async:
             import asyncio
 
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.current_task()
+            with contextlib.suppress(RuntimeError):  # No loop: hooks of an async flow that is gone.
+                self._loop = asyncio.get_running_loop()
+                self._task = asyncio.current_task()
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._former = signal.signal(signal.SIGTERM, self._on_sigterm)
         if self.reason is not None:
@@ -82,7 +96,7 @@ class Stopping:
     def stop(self, reason: RunStopped) -> None:
         """Stop the execution for this reason. The first reason counts, but being superseded overrides."""
         if isinstance(reason, RunSuperseded):
-            self.muted = True
+            self.muted = self.superseded = True
         if self.reason is not None:
             return
         self.reason = reason

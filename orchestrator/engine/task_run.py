@@ -111,7 +111,7 @@ class TaskRun(Run):
         if self.stream is not None:
             self.stream.opened(self)
 
-    def end(self) -> None:
+    def end(self) -> bool:
         if self.stream is not None:
             self.stream.closed(self)
             if type(self.value) not in ATOMS:
@@ -120,6 +120,7 @@ class TaskRun(Run):
             self._tell_failure(self.error)
         if self.alone is not None:
             self.alone.end()
+        return True
 
     def _tell_failure(self, error: BaseException) -> None:
         told = self.told

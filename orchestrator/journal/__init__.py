@@ -41,7 +41,12 @@ def attach(root: FlowRun) -> Stream | None:
     if not hub.streams:
         clock.set_anew()
     return hub.open(
-        root=root.id, attempt=root.attempt, writer=0, token=token, stopping=root.stopping_state, local=execution is None
+        root=root.id,
+        attempt=root.attempt,
+        writer=execution.writer if execution is not None else 0,
+        token=token,
+        stopping=root.stopping_state,
+        local=execution is None,
     )
 
 

@@ -60,6 +60,8 @@ class Found:
     api_url: str
     root: str
     attempt: int
+    writer: int
+    token: str
     size: int
     live: bool
 
@@ -113,7 +115,8 @@ def found() -> Iterator[Found]:
             size = path.stat().st_size
         except (OSError, RecordError):
             continue
-        yield Found(path, header["api_url"], header["root"], header["attempt"], size, live)
+        told = {name: header[name] for name in ("api_url", "root", "attempt", "writer", "token")}
+        yield Found(path, size=size, live=live, **told)
 
 
 def _is_locked(file: BinaryIO) -> bool:

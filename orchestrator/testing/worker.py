@@ -9,6 +9,7 @@ from uuid import UUID
 from orchestrator import journal
 from orchestrator.client import Client
 from orchestrator.config import Api
+from orchestrator.engine import last_hooks
 from orchestrator.engine.flow_run import Execution
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.states import StateType
@@ -62,10 +63,13 @@ class Worker:
             return
         execution = Execution(claim)
         execution.alone = False
-        run = flow.execute(claim["parameters"], execution)
+        run = flow.execute(execution)
         journal.hub_of(self._api).flush(FLUSH_SECONDS)
         if run.state_type is StateType.CRASHED:
-            client.post(f"/agents/{agent}/ended", {**gone, "reason": "exited", "message": run.message or "It crashed."})
+            told = {**gone, "reason": "exited", "message": run.message or "It crashed."}
+            hooks = client.post(f"/agents/{agent}/ended", told)["hooks"]
+            if hooks is not None:
+                last_hooks.call(flow, Execution(claim), hooks["state"])
 
     def _flow(self, client: Client, claim: dict[str, Any]) -> Any:
         """The very object that was deployed in this process; else its code, loaded as an agent does."""

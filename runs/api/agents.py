@@ -9,8 +9,8 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
-from orchestrator.wire import clean_text
-from runs import agents, claims, waiting
+from orchestrator.wire import EndedAnswer, clean_text
+from runs import agents, claims, last_hooks, waiting
 from runs.models import Agent
 from tenants.api import TenantView
 from tenants.errors import NotFound
@@ -77,5 +77,9 @@ class Ended(AgentView):
         told = read(request, EndedInput)
         message = clean_text(told.message, 4_000) or f"The process ended with exit code {told.exit}."
         started = told.reason != "never_started"
-        claims.end_attempt(self.agent, run_id=told.run, attempt=told.attempt, started=started, message=message)
-        return answer({})
+        row, ended = claims.end_attempt(
+            self.agent, run_id=told.run, attempt=told.attempt, started=started, message=message
+        )
+        if ended:
+            last_hooks.owe(row)
+        return answer(EndedAnswer(hooks=last_hooks.owed(row, told.attempt)))

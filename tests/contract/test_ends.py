@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.ids import uuid7
+from orchestrator.wire import HOOKS_WITHIN
 from tests.contract.test_agents import begin, held_run
 from tests.contract.worlds import World
 
@@ -74,9 +75,50 @@ def test_the_end_of_a_process_without_a_last_word(world: World, told: Any, state
     begin(world, claim)
     for _ in range(2):
         response = agent.tell_end(claim, **told)
-        assert (response.status_code, response.json()) == (200, {})
+        assert (response.status_code, list(response.json())) == (200, ["hooks"])
     run = world.run(claim["run"])["state"]
     assert (run["type"], run["message"]) == (state, message)
+
+
+def test_who_tells_of_a_runs_lost_process_is_asked_to_call_its_hooks(world: World) -> None:
+    """1.8: with what it needs for them; again, should the answer be lost; and the token acts for the run meanwhile."""
+    agent, claim = held_run(world)
+    begin(world, claim)
+    told = [agent.tell_end(claim, exit=-9).json()["hooks"] for _ in range(2)]
+    assert told[0] == told[1]
+    state = told[0]["state"]
+    assert (state["type"], state["name"], state["message"]) == (
+        "CRASHED",
+        "Crashed",
+        "The process ended with exit code -9.",
+    )
+    assert told[0]["run"] == {**claim, "token": "", "run_count": 1}
+    by_run = world.with_key(claim["token"])
+    assert by_run.get("/variables/none").status_code == 404
+    world.pass_time(HOOKS_WITHIN + 1)
+    assert by_run.get("/variables/none").status_code == 403
+    assert agent.tell_end(claim, exit=-9).json() == {"hooks": None}
+
+
+def test_a_cancelled_run_that_had_to_be_killed_has_hooks_to_be_called(world: World) -> None:
+    """1.8: on_cancellation after SIGKILL."""
+    agent, claim = held_run(world)
+    begin(world, claim)
+    world.api.post(f"/flow-runs/{claim['run']}/cancel")
+    assert agent.tell_end(claim, exit=-9).json()["hooks"]["state"]["type"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("last", ["COMPLETED", "FAILED", "CANCELLED", None])
+def test_hooks_are_not_asked_for_where_the_engine_had_the_last_word_or_the_run_goes_on(
+    world: World, last: str | None
+) -> None:
+    """1.8: exactly when nobody else calls them."""
+    agent, claim = held_run(world, retries=1)
+    journal = begin(world, claim)
+    if last is not None:
+        journal.send(journal.state(last, run_count=1))
+    assert agent.tell_end(claim, exit=-9).json() == {"hooks": None}
+    assert world.state(claim["run"])[0] == (last or "SCHEDULED")
 
 
 def test_what_a_process_told_of_itself_counts(world: World) -> None:

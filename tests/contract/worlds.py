@@ -244,7 +244,9 @@ class RealWorld(World):
         with self.company.scope():
             Lease.objects.update(expires_at=F("expires_at") - by)
             FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by)
-            Attempt.objects.update(created_at=F("created_at") - by, ended_at=F("ended_at") - by)
+            Attempt.objects.update(
+                created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
+            )
             Schedule.objects.filter(next_at__isnull=False).update(next_at=F("next_at") - by)
             claims.expire(list(FlowRun.objects.values_list("id", flat=True)))
             scheduling.create_due_runs(

@@ -417,7 +417,7 @@ def test_the_token_of_one_run_is_not_used_for_the_journals_of_others(server, hom
         return 1
 
     execution = Execution({"run": "01a204b9-7af9-769e-80b5-977c2ad055b6", "attempt": 1, "token": "orr_token"})
-    assert claimed.execute({}, execution).state_type == "COMPLETED"
+    assert claimed.execute(execution).state_type == "COMPLETED"
     until(lambda: server.all_entries() and files(home) == [])
     assert sent_on == []
 

@@ -188,7 +188,8 @@ class Memory:
         held = self.store.tokens.get(secret)
         if held is not None:
             run, attempt = held
-            live = run.lease is not None and run.lease.attempt == attempt
+            held = run.lease is not None and run.lease.attempt == attempt
+            live = held or run.attempts[attempt].hooks_until > clock.now()
             return Actor("run", "run" if live else "run.over", "run", run.id, attempt)
         actor = self.store.keys.get(secret) if scheme.lower() == "bearer" else None
         if actor is None:

@@ -11,12 +11,21 @@ import msgspec
 from orchestrator import clock
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
-from orchestrator.states import HELD, By, StateType
+from orchestrator.states import HELD, TERMINAL, By, StateType
 from orchestrator.testing.memory import pools
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
 from orchestrator.testing.memory.states import move, settle
-from orchestrator.wire import ClaimedRun, LeaseRef, Signal, clean_text
+from orchestrator.wire import (
+    HOOKS_WITHIN,
+    ClaimedRun,
+    EndedAnswer,
+    LastHooks,
+    LastState,
+    LeaseRef,
+    Signal,
+    clean_text,
+)
 
 MAX_SLOTS = 1_000
 MAX_QUEUES = 100
@@ -117,6 +126,12 @@ def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:
     run.attempts[run.attempt] = Attempt(token, clock.now(), agent.id)
     store.tokens[token] = (run, run.attempt)
     run.lease = Lease(run.attempt, agent.id, clock.now() + store.lease_time)
+    return _describe(store, run, token)
+
+
+def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
+    deployment = run.deployment
+    assert deployment is not None
     facts = deployment.facts
     return ClaimedRun(
         run=run.id, attempt=run.attempt, run_count=run.run_count, token=token, name=run.name, flow=run.flow,
@@ -180,7 +195,7 @@ def _renewed(store: Store, agent: Agent, ref: LeaseRef) -> bool:
 # The end of an attempt that did not tell its own.
 
 
-def end_attempt(store: Store, asked: Asked) -> dict[str, Any]:
+def end_attempt(store: Store, asked: Asked) -> EndedAnswer:
     """The agent says that the process of an attempt is gone. What the process told of itself comes first."""
     told, agent = asked.read(EndedInput), find_agent(store, asked)
     run = store.runs.get(told.run)
@@ -194,7 +209,17 @@ def end_attempt(store: Store, asked: Asked) -> dict[str, Any]:
         else:
             _attempt_is_lost(run, message)
         settle(store, [run])
-    return {}
+        if run.state_type in TERMINAL:
+            attempt.hooks_until = clock.now() + HOOKS_WITHIN * 1_000_000
+    return EndedAnswer(hooks=_hooks_owed(store, run, told.attempt, attempt))
+
+
+def _hooks_owed(store: Store, run: Run, number: int, attempt: Attempt) -> LastHooks | None:
+    if run.attempt != number or attempt.hooks_until <= clock.now():
+        return None
+    message = run.state_message or ""
+    state = LastState(type=run.state_type, name=run.state_name, message=message, t=run.state_at)
+    return LastHooks(state=state, run=_describe(store, run, token=""))
 
 
 def _attempt_is_lost(run: Run, message: str) -> None:

@@ -63,6 +63,7 @@ class Attempt:
     ended_at: int | None = None
     outcome: str = ""
     history: list[Any] = field(default_factory=list)
+    hooks_until: int = 0
 
 
 @dataclass(eq=False, slots=True)
