@@ -63,6 +63,22 @@ def django_db_setup(django_test_environment: None, django_db_blocker: pytest.Fix
         connections.close_all()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_listed_once(django_test_environment: None) -> None:
+    """Each of Django's test clients makes its own middleware, in which WhiteNoise looks at every file again."""
+    from whitenoise.base import WhiteNoise
+
+    look, listed = WhiteNoise.update_files_dictionary, {}
+
+    def look_once(self: WhiteNoise, root: str, prefix: str) -> None:
+        if (root, prefix) not in listed:
+            look(self, root, prefix)
+            listed[root, prefix] = dict(self.files)
+        self.files.update(listed[root, prefix])
+
+    WhiteNoise.update_files_dictionary = look_once
+
+
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[object]:
     from redis import Redis
