@@ -8,5 +8,8 @@ sealing.py    a bucket's days, proved and closed
 api_calls.py  calls of the API, counted in memory
 storage.py    what is kept, measured once a day
 seats.py      people, the most of each day
-shown.py      what the usage page shows
+meters.py     all meters: names, how days make a month
+shown.py      where a month's usage went
+forecasts.py  where the open month leads
+exports.py    the same as CSV
 """

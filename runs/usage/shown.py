@@ -1,30 +1,39 @@
-"""What the usage page shows of a month: sums, days, where it went, and where it leads. From days alone, all bounded."""
+"""Where a month's usage went, meter by meter: by deployment, workspace, tag, day, and what else a meter knows.
+
+From days alone, all bounded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
-from statistics import fmean, pstdev
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Sum
-from django.utils.timezone import now
 
 from runs.models import Deployment
-from tenants.billing.limits import METERS
-from tenants.billing.models import UsageDay
+from runs.usage import api_calls, storage
+from runs.usage.meters import SHOWN, Meter
+from runs.usage.recount import METERS
+from runs.usage.tags import OTHERS
+from tenants.billing.models import MeterDay, TagDay, UsageDay
 from tenants.billing.months import Month
 from tenants.models import Workspace
-from tenants.scope import tenant_scope
 
-SHOWN = 50  # rows of a table
-LOOKED_BACK = 28  # days that a forecast is made of
-EXPORTED_AT_ONCE = 2_000
-BY = {"workspace": "workspace_id", "deployment": "deployment_id", "day": "day"}
-LABELS = {"task_runs": "Task runs", "flow_runs": "Flow runs", "run_time": "Run time", "cpu": "CPU time",
-          "log_bytes": "Log messages"}  # fmt: skip
+ROWS = 50  # of the page's table
+EXPORTED = 10_000  # of the table as CSV
+COLUMNS = {
+    "workspace": ["workspace_id"],
+    "deployment": ["deployment_id", "workspace_id"],
+    "tag": ["tag"],
+    "day": ["day"],
+    "credential": ["kind"],
+    "content": ["kind"],
+}
+
+Name = Callable[[dict[str, Any]], tuple[str, str]]
+"""What a row is called, and where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,52 +47,75 @@ class Share:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """Task runs by the month's end, as the last days went: expected, and between which numbers."""
+def shares(organization_id: UUID, month: Month, by: str, meter: str, *, most: int = ROWS) -> tuple[list[Share], int]:
+    """Where a month's usage went, the most first (days in their order), and how many rows are left out.
 
-    expected: int
-    low: int
-    high: int
-
-
-def days_of(organization_id: UUID, month: Month, meter: str) -> list[int]:
-    """A meter's sum on each day of a month."""
-    sums = dict(_in(organization_id, month).values_list("day").annotate(sum=Sum(meter)))
-    return [int(sums.get(month.first + timedelta(days=number), 0)) for number in range(month.days)]
-
-
-def shares(organization_id: UUID, month: Month, by: str, meter: str) -> tuple[list[Share], int]:
-    """Where a month's usage went, the most first (days in their order), and how many rows are left out."""
-    column = BY[by]
-    columns = [column] if by != "deployment" else ["deployment_id", "workspace_id"]
-    sums = {f"sum_{name}": Sum(name) for name in METERS}
-    grouped = _in(organization_id, month).values(*columns).annotate(**sums)
-    rows = list(grouped.order_by(*(["day"] if by == "day" else [f"-sum_{meter}", *columns]))[:SHOWN])
-    left_out = max(grouped.count() - SHOWN, 0) if len(rows) == SHOWN else 0
-    whole = int(_in(organization_id, month).aggregate(sum=Sum(meter))["sum"] or 0)
-    names = _names(rows)
+    What runs used comes with all their meters in each row, other meters alone.
+    """
+    wanted = SHOWN[meter]
+    rows, left_out = _grouped(organization_id, month, by, wanted, most)
+    whole = _whole(organization_id, month, wanted)
+    names = names_of(rows)
     found = []
     for row in rows:
-        meters = {name: int(row[f"sum_{name}"] or 0) for name in METERS}
+        meters = {name: int(row[f"sum_{name}"] or 0) for name in _with(wanted)}
         name, place = names(row)
-        found.append(Share(row[column], name, place, meters, meters[meter] / whole if whole else 0.0))
+        found.append(Share(row[COLUMNS[by][0]], name, place, meters, meters[meter] / whole if whole else 0.0))
+    if wanted.month == "mean" and by != "day":
+        found = [_of_a_day(each, meter, _measured_days(organization_id, month, meter)) for each in found]
     return found, left_out
 
 
-def _names(rows: list[dict[str, Any]]) -> Any:
+def _with(meter: Meter) -> tuple[str, ...]:
+    return METERS if meter.is_of_runs else (meter.name,)
+
+
+def _grouped(organization_id: UUID, month: Month, by: str, meter: Meter, most: int) -> tuple[list[dict[str, Any]], int]:
+    columns = COLUMNS[by]
+    found = _in(_rows_of(meter, by), organization_id, month).values(*columns)
+    found = found.annotate(**{f"sum_{name}": Sum(name if meter.is_of_runs else "amount") for name in _with(meter)})
+    rows = list(found.order_by(*(["day"] if by == "day" else [f"-sum_{meter.name}", *columns]))[:most])
+    return rows, max(found.count() - most, 0) if len(rows) == most else 0
+
+
+def _rows_of(meter: Meter, by: str) -> Any:
+    if not meter.is_of_runs:
+        return MeterDay.objects.filter(meter=meter.name)
+    return TagDay.objects.all() if by == "tag" else UsageDay.objects.all()
+
+
+def _whole(organization_id: UUID, month: Month, meter: Meter) -> int:
+    """All of it: with several tags to a run, what tags add up to is more."""
+    rows = _in(_rows_of(meter, ""), organization_id, month)
+    return int(rows.aggregate(sum=Sum(meter.name if meter.is_of_runs else "amount"))["sum"] or 0)
+
+
+def _measured_days(organization_id: UUID, month: Month, meter: str) -> int:
+    rows = _in(MeterDay.objects.filter(meter=meter), organization_id, month)
+    return max(rows.values("day").distinct().count(), 1)
+
+
+def _of_a_day(share: Share, meter: str, days: int) -> Share:
+    return Share(share.key, share.name, share.place, {meter: round(share.meters[meter] / days)}, share.share)
+
+
+def names_of(rows: list[dict[str, Any]]) -> Name:
+    """What rows are called. Asks at most twice, however many there are."""
     deployments = {row["deployment_id"] for row in rows if row.get("deployment_id")}
+    workspaces = {row.get("workspace_id") for row in rows} - {None}
     known = {d.id: str(d) for d in Deployment.objects.filter(id__in=deployments).select_related("flow")}
-    places = dict(
-        Workspace.objects.filter(id__in={row.get("workspace_id") for row in rows} - {None}).values_list("id", "name")
-    )
+    places = dict(Workspace.objects.filter(id__in=workspaces).values_list("id", "name"))
 
     def name(row: dict[str, Any]) -> tuple[str, str]:
         place = places.get(row.get("workspace_id"), "a deleted workspace")
         if "day" in row:
             return f"{row['day'].day} {row['day']:%B}", ""
+        if "tag" in row:
+            return ("Other tags", "") if row["tag"] == OTHERS else (row["tag"], "")
+        if "kind" in row:
+            return (api_calls.KINDS | storage.KINDS).get(row["kind"], row["kind"]), ""
         if "deployment_id" not in row:
-            return place, ""
+            return (place, "") if row["workspace_id"] else ("All workspaces together", "")
         if row["deployment_id"] is None:
             return "Called by hand", place
         return known.get(row["deployment_id"], "A deleted deployment"), place
@@ -91,55 +123,5 @@ def _names(rows: list[dict[str, Any]]) -> Any:
     return name
 
 
-def forecast(organization_id: UUID, month: Month, used: int) -> Forecast | None:
-    """What the open month leads to; None for a closed one, or before a whole day was seen.
-
-    Each day that is left, and what is left of today, is expected as the mean of the last 28; the range is twice the
-    deviation of such a sum.
-    """
-    today = now().date()
-    if Month.of(today) != month:
-        return None
-    since = today - timedelta(days=LOOKED_BACK)
-    rows = UsageDay.objects.filter(organization_id=organization_id, day__gte=since, day__lt=today)
-    sums = dict(rows.values_list("day").annotate(sum=Sum("task_runs")))
-    if not sums:
-        return None
-    first = min(sums)
-    seen = [int(sums.get(first + timedelta(days=number), 0)) for number in range((today - first).days)]
-    left = (month.end - now()) / timedelta(days=1)
-    expected = used + round(fmean(seen) * left)
-    spread = round(2 * pstdev(seen) * left**0.5)
-    return Forecast(expected, max(expected - spread, used), expected + spread)
-
-
-def csv_lines(organization_id: UUID, month: Month) -> Iterator[str]:
-    """All days of a month as CSV. Read in pieces, each in a transaction of its own: a slow reader holds none open."""
-    yield "day,workspace,deployment,task_runs,flow_runs,run_time_seconds,cpu_seconds,log_bytes\r\n"
-    place: tuple[date, UUID] | None = None
-    while True:
-        with tenant_scope(organization_id):
-            found = _in(organization_id, month).order_by("day", "id")
-            if place:
-                found = found.filter(day__gte=place[0]).exclude(day=place[0], id__lte=place[1])
-            rows = list(found[:EXPORTED_AT_ONCE])
-            names = _names([{"deployment_id": row.deployment_id, "workspace_id": row.workspace_id} for row in rows])
-        for row in rows:
-            name, workspace = names({"deployment_id": row.deployment_id, "workspace_id": row.workspace_id})
-            seconds = [f"{int(value) / 1e6:.3f}" for value in (row.run_time, row.cpu)]
-            numbers = [str(row.task_runs), str(row.flow_runs), *seconds, str(row.log_bytes)]
-            yield ",".join([row.day.isoformat(), _cell(workspace), _cell(name), *numbers]) + "\r\n"
-        if len(rows) < EXPORTED_AT_ONCE:
-            return
-        place = (rows[-1].day, rows[-1].id)
-
-
-def _cell(text: str) -> str:
-    """A name in a cell. One that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if text[:1] in "=+-@\t\r":
-        text = f"'{text}"
-    return '"' + text.replace('"', '""') + '"'
-
-
-def _in(organization_id: UUID, month: Month) -> Any:
-    return UsageDay.objects.filter(organization_id=organization_id, day__gte=month.first, day__lt=month.following.first)
+def _in(rows: Any, organization_id: UUID, month: Month) -> Any:
+    return rows.filter(organization_id=organization_id, day__gte=month.first, day__lt=month.following.first)

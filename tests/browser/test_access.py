@@ -87,7 +87,8 @@ def test_usage_and_billing(portal: Portal, acme: Company, served_api: Api) -> No
     roll_up()
     with acme.scope():
         edit_limit(limit=32, at_limit="stop", under_way="finish", by=owner_of(acme))
-    ways = [f"../usage?by={by}&meter=run_time" for by in ("workspace", "day", "deployment")]
+    ways = [f"../usage?by={by}&meter=run_time" for by in ("workspace", "day", "deployment", "tag")]
+    ways += ["../usage?meter=storage", "../usage?meter=seats"]
     assert visit(portal, ["../usage", *ways, "../billing"]) == []
 
 

@@ -34,7 +34,7 @@ def metered(value: int, meter: str) -> str:
     """
     if meter in {"run_time", "cpu"}:
         return _time(int(value) / 1_000_000)
-    if meter == "log_bytes":
+    if meter in {"log_bytes", "storage"}:
         for size, unit in ((GIGABYTE, "GB"), (MEGABYTE, "MB"), (KILOBYTE, "kB")):
             if value >= size:
                 return f"{value / size:,.1f} {unit}"
