@@ -6,6 +6,7 @@ E003 SECRET_KEY is not set though the database is given from outside.
 E004 All processes together may open more connections than PostgreSQL takes.
 E005 MASTER_KEYS is missing or holds no keys: secrets could not be sealed.
 E006 Usage that was booked differs from a recount of the rows.
+E007 The service that holds a master key can't be asked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from django.db import DatabaseError, connection
 from orchestrator.server import environment
 from runs import partitions
 from tenants import encryption
+from tenants.errors import Unavailable
+from tenants.master_keys import MasterKey
 
 OLDEST_POSTGRES = 16
 LOOP_THREADS = 1  # What the event loop asks of the database goes through one thread.
@@ -115,7 +118,18 @@ def master_keys(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if not settings.MASTER_KEYS and not environment.text("DATABASE_URL"):
         return []
     try:
-        encryption.master_keys()
+        keys = encryption.master_keys()
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="Set MASTER_KEYS or MASTER_KEYS_FILE.", id="orchestrator.E005")]
-    return []
+    return [problem for name, key in keys.items() if key.is_elsewhere for problem in _key_service(name, key)]
+
+
+def _key_service(name: str, key: MasterKey) -> list[CheckMessage]:
+    """Whether it wraps, and opens what it has wrapped."""
+    try:
+        opens = key.unwrap(key.wrap(b"check", b"check"), b"check") == b"check"
+        told = "" if opens else "It opens something else than it wrapped."
+    except (Unavailable, encryption.CannotUnseal) as error:
+        told = str(error)
+    hint = "The key's address in MASTER_KEYS, VAULT_TOKEN, and the token's policy: update on encrypt and decrypt."
+    return [Error(f"The master key {name!r} can't be used: {told}", hint=hint, id="orchestrator.E007")] if told else []

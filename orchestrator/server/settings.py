@@ -1,5 +1,6 @@
 """All settings, from the environment only. Without one, the embedded stack of the data directory is used."""
 
+import os
 import secrets
 import sys
 from urllib.parse import urlsplit
@@ -21,8 +22,12 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 SECURE = PUBLIC_URL.startswith("https://")
 ON_LOOPBACK = urlsplit(PUBLIC_URL).hostname in {"127.0.0.1", "localhost", "::1"}
 PROXY_HOPS = int(env.number("PROXY_HOPS", 0))  # proxies of ours that append to X-Forwarded-For
-# Seal secrets at rest: `name:base64`, newest first. See tenants/encryption.py.
+# Seal secrets at rest, newest first. See tenants/master_keys.py.
 MASTER_KEYS = env.text("MASTER_KEYS") or STACK.get("MASTER_KEYS", "")
+KEY_SECONDS = env.number("KEY_SECONDS", 300)
+VAULT_NAMESPACE = env.text("VAULT_NAMESPACE")
+VAULT_TOKEN_FILE = os.environ.get("VAULT_TOKEN_FILE", "")  # Read at each call: who renews the token writes it.
+VAULT_TOKEN = env.text("VAULT_TOKEN")
 # May requests that tenants ask for (webhooks, log-in providers) reach private addresses?
 OUTBOUND_PRIVATE = env.boolean("OUTBOUND_PRIVATE", ON_LOOPBACK)
 # Who is asked whether a domain is an organization's, `address:port`; empty: the machine's own resolver.
@@ -227,6 +232,9 @@ TICK_SECONDS = env.number("TICK_SECONDS", 1)
 # ── Journals: how much one organization may send to one web process (bytes, unpacked) ────────────
 JOURNAL_BYTES_PER_SECOND = env.number("JOURNAL_BYTES_PER_SECOND", 4 << 20)
 JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
+
+# ── Exports: the largest zip of an organization that is kept (bytes) ─────────────────────────────
+EXPORT_MAX_BYTES = int(env.number("EXPORT_MAX_BYTES", 10 << 30))
 
 # ── Money: off, nobody has a limit of ours and nothing is owed ───────────────────────────────────
 BILLING = env.boolean("BILLING")
