@@ -5,37 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from blocks import references, versions
-from blocks.models import Block
+from blocks.models import Block, BlockVersion
 from orchestrator.block_data import MAX_BLOCKS, MAX_DEPTH, Stored, blocks_in, filled
 from tenants.audit import record
 from tenants.errors import Conflict, NotFound
 from tenants.permissions import Actor
 
 
-def value(*, block: Block, by: Actor) -> dict[str, Any]:
+def value(*, block: Block, by: Actor, number: int | None = None) -> dict[str, Any]:
     """The block with all that it names, `{"type", "name", "version", "data"}`; one entry in the audit for each block.
 
+    Args:
+        number: The block as it was in this version, with what it names as that is now; None: as it is.
+
     Raises:
+        NotFound: The version is not kept.
         Conflict: Blocks within blocks go too deep, in a circle, or are too many, or one is gone.
     """
-    known = _all_within(block, by)
+    if number is not None:
+        block.version = number  # Of this object alone: it is what is told and recorded.
+    known = _all_within(block, by, versions.current(block))
     for each, _ in known.values():
         record(by, "block.read", each, details={"version": each.version})
     return _Resolved(known).block(block.path, ())
 
 
-def _all_within(block: Block, by: Actor) -> dict[str, tuple[Block, Stored]]:
+def _all_within(block: Block, by: Actor, version: BlockVersion) -> dict[str, tuple[Block, Stored]]:
     """The block and all that it names, directly or through others, with their data, by name."""
     found: dict[str, tuple[Block, Stored]] = {}
-    level = [block]
+    level, newest = [block], {block.id: version}
     while level:
-        newest = versions.current_ones(level)
         level = [each for each in level if each.id in newest]  # Others were deleted in this moment.
         found |= {each.path: (each, versions.stored(newest[each.id])) for each in level}
         named = {path for each in level for path in blocks_in(newest[each.id].data).values()} - found.keys()
         if len(found) + len(named) > MAX_BLOCKS:
             raise Conflict(f"{block.path} has more than {MAX_BLOCKS} blocks within it.")
         level = references.find_all(by, named)
+        newest = versions.current_ones(level)
     return found
 
 

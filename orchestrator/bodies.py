@@ -202,6 +202,18 @@ class BlockInput(msgspec.Struct):
     expected_version: int | None = None
 
 
+class ValueInput(msgspec.Struct):
+    """The version that is asked for; the newest where none is."""
+
+    version: int | None = None
+
+
+class RenameInput(msgspec.Struct):
+    """The new name."""
+
+    name: str
+
+
 class RollbackInput(msgspec.Struct):
     """The version to go back to."""
 

@@ -7,9 +7,9 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from blocks import blocks, values, versions
+from blocks import blocks, references, values, versions
 from blocks.models import Block, BlockVersion
-from orchestrator.bodies import BlockInput, RollbackInput
+from orchestrator.bodies import BlockInput, RenameInput, RollbackInput, ValueInput
 from tenants.api import TenantView
 from tenants.messages import answer, number, page_size, read
 
@@ -59,12 +59,16 @@ class OneBlock(BlockView):
 
 
 class Value(BlockView):
-    """POST: the block with its secrets in clear and the blocks within it; recorded in the audit."""
+    """POST: the block with its secrets in clear and the blocks within it, in a `version` if asked; recorded in the
+    audit.
+    """
 
     verbs = {"POST": "blocks.use"}
 
     def post(self, request: Request, type: str, name: str) -> HttpResponse:
-        return answer(values.value(block=self.found(), by=self.actor), **{"Cache-Control": "no-store"})
+        number = read(request, ValueInput).version if request.body else None
+        told = values.value(block=self.found(), by=self.actor, number=number)
+        return answer(told, **{"Cache-Control": "no-store"})
 
 
 class Versions(BlockView):
@@ -78,6 +82,27 @@ class Versions(BlockView):
         items = list((rows.filter(number__lt=before) if before > 0 else rows)[: limit + 1])
         cursor = str(items[limit - 1].number) if len(items) > limit else None
         return answer({"items": [describe_version(item) for item in items[:limit]], "next": cursor})
+
+
+class Rename(BlockView):
+    """POST: give it another name."""
+
+    verbs = {"POST": "blocks.edit"}
+
+    def post(self, request: Request, type: str, name: str) -> HttpResponse:
+        wanted = read(request, RenameInput).name
+        block = blocks.rename(block=self.found(), name=wanted, by=self.actor)
+        return answer(describe(block, versions.current(block)))
+
+
+class Users(BlockView):
+    """GET: what uses it, each with its `kind` (block, deployment, automation) and `name`; 100 at most."""
+
+    verbs = {"GET": "blocks.view"}
+
+    def get(self, request: Request, type: str, name: str) -> HttpResponse:
+        users = references.users_of(self.found())
+        return answer({"items": [{"kind": user.kind, "name": user.name} for user in users]})
 
 
 class Rollback(BlockView):

@@ -13,5 +13,7 @@ urlpatterns = [
     path("blocks/<str:type>/<str:name>", blocks.OneBlock.as_view(), name="api-block"),
     path("blocks/<str:type>/<str:name>/value", blocks.Value.as_view(), name="api-block-value"),
     path("blocks/<str:type>/<str:name>/versions", blocks.Versions.as_view(), name="api-block-versions"),
+    path("blocks/<str:type>/<str:name>/rename", blocks.Rename.as_view(), name="api-block-rename"),
+    path("blocks/<str:type>/<str:name>/users", blocks.Users.as_view(), name="api-block-users"),
     path("blocks/<str:type>/<str:name>/rollback", blocks.Rollback.as_view(), name="api-block-rollback"),
 ]

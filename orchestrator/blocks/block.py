@@ -21,8 +21,8 @@ class Block(BaseModel):
     Secret fields are those of the types SecretStr, SecretBytes (of pydantic) and SecretDict; their values of six
     characters and more are masked in whatever runs tell from then on. A field may be another block.
 
-    In sync code `load`, `save`, `delete` and `register_type` do what they say; in a coroutine they are awaited:
-    `await Block.load("secret/token")`. `aload` and `asave` are coroutines everywhere.
+    In sync code `load`, `save`, `rename`, `delete` and `register_type` do what they say; in a coroutine they are
+    awaited: `await Block.load("secret/token")`. `aload` and `asave` are coroutines everywhere.
 
     Class attributes that a type may set: `_block_type_slug` (of its class name by default), `_block_type_name`,
     `_description` (the docstring's first paragraph by default), `_icon`.
@@ -63,26 +63,29 @@ class Block(BaseModel):
     # What the API has.
 
     @classmethod
-    def load(cls, name: str) -> Self:
-        """The block of a name, in its newest version; `Block.load("secret/token")` says the type too.
+    def load(cls, name: str, *, version: int | None = None) -> Self:
+        """The block of a name; `Block.load("secret/token")` says the type too.
+
+        Args:
+            version: As it was then; the last 50 are kept. Blocks in it are as they are now. None: the newest.
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is none, or no such version.
             BlockError: What is kept does not fit the class, or there is no class for it here.
             NotConfigured: No API is known.
             ApiError: The API refused, or could not be reached.
         """
-        return in_context(cls._load, name)
+        return in_context(cls._load, name, version)
 
     @classmethod
-    async def aload(cls, name: str) -> Self:
+    async def aload(cls, name: str, *, version: int | None = None) -> Self:
         """`load` for coroutines."""
-        return await asyncio.to_thread(cls._load, name)
+        return await asyncio.to_thread(cls._load, name, version)
 
     @classmethod
-    def _load(cls, reference: str) -> Self:
+    def _load(cls, reference: str, version: int | None = None) -> Self:
         slug, name = documents.split(reference, cls.get_block_type_slug())
-        return cls._made_from(documents.read(slug, name))
+        return cls._made_from(documents.read(slug, name, version))
 
     def save(self, name: str, *, overwrite: bool = False, description: str | None = None) -> int:
         """Keep this block under a name, its type first if it is new; return the version.
@@ -119,6 +122,17 @@ class Block(BaseModel):
             ApiError: The API refused, or could not be reached.
         """
         return in_context(documents.remove, *documents.split(name, cls.get_block_type_slug()))
+
+    @classmethod
+    def rename(cls, name: str, to: str) -> None:
+        """Give the block of a name another one. Blocks that have it in them follow; its versions stay.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: Another block has the name, or deployments or automations name this one; the message says which.
+            ApiError: The API refused, or could not be reached.
+        """
+        return in_context(documents.rename, *documents.split(name, cls.get_block_type_slug()), to)
 
     @classmethod
     def register_type(cls) -> None:

@@ -34,19 +34,22 @@ def split(reference: str, slug: str = "") -> tuple[str, str]:
     return kind or slug, name
 
 
-def read(slug: str, name: str) -> dict[str, Any]:
-    """A block with its secrets, and with the blocks in it.
+def read(slug: str, name: str, version: int | None = None) -> dict[str, Any]:
+    """A block with its secrets, and with the blocks in it; as it was in a version, or as it is.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none, or no such version is kept.
         NotConfigured: No API is known.
         ApiError: The API refused, or could not be reached.
     """
     with Client() as client:
         try:
             # Reading twice does no harm, but that it is recorded twice.
-            return client.post(f"{path_of(slug, name)}/value", {}, again=True)
+            wanted = {} if version is None else {"version": version}
+            return client.post(f"{path_of(slug, name)}/value", wanted, again=True)
         except NotFound as error:
+            if version is not None:
+                raise
             message = (
                 f"There is no block {slug:.110}/{name:.110} in this workspace. `orchestrator block ls` lists them; "
             )
@@ -85,6 +88,12 @@ def remove(slug: str, name: str) -> None:
     """Delete a block."""
     with Client() as client:
         client.delete(path_of(slug, name))
+
+
+def rename(slug: str, former: str, name: str) -> None:
+    """Give a block another name."""
+    with Client() as client:
+        client.post(f"{path_of(slug, former)}/rename", {"name": name})
 
 
 def register(client: Client, kind: type[Block], again: bool = False) -> None:

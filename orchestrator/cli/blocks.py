@@ -65,6 +65,48 @@ def delete(name: str) -> None:
     click.echo(f"{name} is deleted.")
 
 
+@block.command()
+@click.argument("name")
+@click.argument("to")
+def rename(name: str, to: str) -> None:
+    """Call a block, TYPE/NAME, otherwise. Blocks that have it in them follow."""
+    found = connect().post(f"{_address(name)}/rename", {"name": to})
+    click.echo(f"{name} is {_path(found)} now.")
+
+
+@block.command()
+@click.argument("name")
+@output_option
+def users(name: str, output: str) -> None:
+    """List what uses a block, TYPE/NAME."""
+    items = connect().get(f"{_address(name)}/users")["items"]
+    print_items(items, output, ("KIND", "NAME"), lambda each: (each["kind"], each["name"]))
+
+
+@block.command()
+@click.argument("name")
+@limit_option
+@output_option
+def versions(name: str, limit: int, output: str) -> None:
+    """List the versions of a block, TYPE/NAME, the newest first."""
+    items = connect().pages(f"{_address(name)}/versions", limit)
+    print_items(
+        items,
+        output,
+        ("VERSION", "MADE", "BY", "NOTE"),
+        lambda each: (each["version"], short_time(each["created_at"]), each["created_by"], each["note"]),
+    )
+
+
+@block.command()
+@click.argument("name")
+@click.argument("version", type=int)
+def rollback(name: str, version: int) -> None:
+    """Make what a version of a block, TYPE/NAME, held the newest one."""
+    made = connect().post(f"{_address(name)}/rollback", {"version": version})
+    click.echo(f"{name} holds what it held in version {version}, as version {made['version']}.")
+
+
 @block.group("type")
 def kinds() -> None:
     """Types of blocks."""

@@ -125,6 +125,51 @@ def test_new_versions(world: World, lake: str) -> None:
     assert refusal(world.api.post(f"/blocks/{path}/rollback", {"version": 9})) == (404, "not_found", [])
 
 
+def test_an_older_version_is_read(world: World, lake: str) -> None:
+    """5.1: with what is in it as that is now."""
+    path = "aws-credentials/prod"
+    changed = {"aws_access_key_id": "AKIB", "aws_secret_access_key": "another-secret"}
+    save(world, path, changed)
+    older = world.api.post(f"/blocks/{path}/value", {"version": 1}).json()
+    assert (older["version"], older["data"]) == (1, KEY)
+    assert world.api.post(f"/blocks/{path}/value", {}).json()["data"] == changed
+    save(world, lake, {"bucket_name": "ocean", "credentials": {"$block": path}})
+    whole = world.api.post(f"/blocks/{lake}/value", {"version": 1}).json()["data"]
+    assert (whole["bucket_name"], whole["credentials"]["data"]) == ("lake", changed)
+    assert refusal(world.api.post(f"/blocks/{path}/value", {"version": 9})) == (404, "not_found", [])
+    assert refusal(world.api.post(f"/blocks/{path}/value", {"version": "x"})) == (400, "invalid", ["version"])
+
+
+def test_a_renamed_block_is_followed(world: World, lake: str) -> None:
+    """5.1: by the blocks that name it, each with a new version; its own versions stay."""
+    path, named = "aws-credentials/prod", "aws-credentials/production"
+    told = world.api.post(f"/blocks/{path}/rename", {"name": "production"})
+    assert (told.status_code, told.json()["name"], told.json()["version"]) == (200, "production", 1)
+    assert refusal(world.api.get(f"/blocks/{path}")) == (404, "not_found", [])
+    assert world.api.post(f"/blocks/{named}/value").json()["data"] == KEY
+    whole = world.api.post(f"/blocks/{lake}/value").json()
+    assert (whole["version"], whole["data"]["credentials"]["$block"]) == (2, named)
+    [newest, _] = world.api.get(f"/blocks/{lake}/versions").json()["items"]
+    assert newest["note"] == f"{path} is now {named}"
+    save(world, "aws-credentials/other", KEY)
+    for name, fields in (("Upper", ["name"]), ("other", ["name"])):
+        answer = world.api.post(f"/blocks/{named}/rename", {"name": name})
+        assert refusal(answer)[2] == fields
+    assert world.api.post(f"/blocks/{named}/rename", {"name": "production"}).json()["version"] == 1
+
+
+def test_what_uses_a_block_is_told_and_keeps_its_name(world: World, lake: str) -> None:
+    """5.1: what can't follow a rename refuses it, and the refusal names it."""
+    world.deploy("nightly", parameters={"target": {"$block": lake}})
+    users = world.api.get("/blocks/aws-credentials/prod/users").json()["items"]
+    assert users == [{"kind": "block", "name": lake}]
+    [user] = world.api.get(f"/blocks/{lake}/users").json()["items"]
+    assert (user["kind"], user["name"].endswith(" / nightly")) == ("deployment", True)
+    refused = world.api.post(f"/blocks/{lake}/rename", {"name": "ocean"})
+    assert refusal(refused) == (409, "conflict", ["name"])
+    assert user["name"] in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "data", "told"),
     [

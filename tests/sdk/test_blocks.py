@@ -191,6 +191,31 @@ def test_saving_again_makes_a_version_if_asked_to(api):
     assert Secret.load("x").get() == "second"
 
 
+def test_an_older_version_is_loaded(api):
+    """5.1"""
+    Secret(value="first-value").save("x")
+    Secret(value="second-value").save("x", overwrite=True)
+    assert Secret.load("x", version=1).get() == "first-value"
+    assert Block.load("secret/x", version=2).get() == "second-value"
+    assert asyncio.run(Secret.aload("x", version=1)).get() == "first-value"
+    with pytest.raises(NotFound, match="no version 7"):
+        Secret.load("x", version=7)
+
+
+def test_a_block_gets_another_name(api):
+    """5.1"""
+    Secret(value="hunter22").save("x")
+    JSON(value=1).save("y")
+    Secret.rename("x", "token")
+    assert Secret.load("token").get() == "hunter22"
+    with pytest.raises(NotFound):
+        Secret.load("x")
+    with pytest.raises(NotFound):
+        Secret.rename("x", "z")
+    Block.rename("json/y", "number")
+    assert JSON.load("number").value == 1
+
+
 def test_in_coroutines_they_are_awaited(api):
     async def main():
         await Secret(value="hunter22").save("x")

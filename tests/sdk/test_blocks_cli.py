@@ -85,3 +85,20 @@ def test_register_and_list_types(command, tmp_path):
     assert "defines no class" in command("block", "register", str(file)).output
     file.write_text("1 / 0")
     assert isinstance(command("block", "register", str(file)).exception, LoadError)
+
+
+def test_versions_are_listed_and_restored(command):
+    """5.1"""
+    Secret(value="hunter23").save("token", overwrite=True)
+    listed = json.loads(command("block", "versions", "secret/token", "-o", "json").output)
+    assert [each["version"] for each in listed] == [2, 1]
+    assert "as version 3" in command("block", "rollback", "secret/token", "1").output
+    assert Secret.load("token").get() == "hunter22"
+
+
+def test_a_block_is_renamed_and_its_users_are_listed(command):
+    """5.1"""
+    assert "s3-bucket/lake" in command("block", "users", "aws-credentials/prod").output
+    assert "aws-credentials/live now" in command("block", "rename", "aws-credentials/prod", "live").output
+    assert S3Bucket.load("lake").credentials.get_reference() == "aws-credentials/live"
+    assert isinstance(command("block", "rename", "aws-credentials/prod", "x").exception, NotFound)

@@ -104,6 +104,8 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     },
     f"{_BLOCK}/value": {"POST": ("blocks.use", blocks.value)},
     f"{_BLOCK}/versions": {"GET": ("blocks.view", blocks.versions)},
+    f"{_BLOCK}/users": {"GET": ("blocks.view", blocks.users)},
+    f"{_BLOCK}/rename": {"POST": ("blocks.edit", blocks.rename)},
     f"{_BLOCK}/rollback": {"POST": ("blocks.edit", blocks.roll_back)},
     "/variables": {"GET": ("variables.view", variables.page)},
     "/variables/(?P<name>[^/]+)": {

@@ -15,13 +15,15 @@ from orchestrator.bodies import (
     MAX_DESCRIPTION,
     BlockInput,
     BlockTypeInput,
+    RenameInput,
     RollbackInput,
+    ValueInput,
     wrong_block_type,
 )
 from orchestrator.schema import SchemaRefusal
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.blocks_within import check_named, users_of, with_all_within
-from orchestrator.testing.memory.rows import Block, BlockVersion, Store
+from orchestrator.testing.memory.blocks_within import check_named, deployments_naming, users_of, with_all_within
+from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, Store
 from orchestrator.testing.memory.shown import show_block, show_block_version
 from orchestrator.wire import clean_text, encode
 
@@ -176,8 +178,60 @@ def remove(store: Store, asked: Asked) -> tuple[None, int]:
 
 
 def value(store: Store, asked: Asked) -> dict[str, Any]:
-    """A block with its secrets, and with the blocks within it."""
-    return with_all_within(store, _found(store, asked))
+    """A block with its secrets, and with the blocks within it; in a version if asked."""
+    number = asked.read(ValueInput).version if asked.body else None
+    block = _found(store, asked)
+    return with_all_within(store, block, block.newest if number is None else _version(block, number))
+
+
+def _version(block: Block, number: int) -> BlockVersion:
+    found = next((each for each in block.versions if each.number == number), None)
+    if found is None:
+        raise Refusal("not_found", f"There is no version {number} of this block. The last {KEPT} are kept.")
+    return found
+
+
+def users(store: Store, asked: Asked) -> dict[str, Any]:
+    """What uses a block."""
+    block = _found(store, asked)
+    found = [{"kind": "block", "name": each.path} for each in users_of(store, block)]
+    found += [{"kind": "deployment", "name": _shown(each)} for each in deployments_naming(store, block)]
+    return {"items": found}
+
+
+def _shown(deployment: Deployment) -> str:
+    return f"{deployment.flow} / {deployment.name}"
+
+
+def rename(store: Store, asked: Asked) -> dict[str, Any]:
+    """Give a block another name; blocks that name it follow."""
+    name, block = asked.read(RenameInput).name, _found(store, asked)
+    if not BLOCK_NAME.fullmatch(name):
+        message = "Lower case letters, digits and -; 100 characters at most."
+        raise invalid(f"{name!r:.120} is no name for a block.", "name", message)
+    if name == block.name:
+        return show_block(block)
+    if others := deployments_naming(store, block):
+        told = ", ".join(f"deployment {_shown(each)}" for each in others[:MAX_NAMED])
+        message = f"{block.path} is named by {told}{', …' if len(others) > MAX_NAMED else ''}. Change these first."
+        raise Refusal("conflict", message, {"name": "In use."})
+    if (block.type, name) in store.blocks:
+        raise Refusal("conflict", f"{block.type}/{name} exists already.", {"name": "Choose another name."})
+    former, following = block.path, users_of(store, block)
+    store.blocks[block.type, name] = store.blocks.pop((block.type, block.name))
+    block.name = name
+    for user in following:
+        data = _renamed(user.newest.data, former, block.path)
+        _add(user, Stored(data, user.newest.secrets), asked.by.label, f"{former} is now {block.path}")
+    return show_block(block)
+
+
+def _renamed(held: Any, former: str, path: str) -> Any:
+    if held == {"$block": former}:
+        return {"$block": path}
+    if isinstance(held, dict):
+        return {name: _renamed(item, former, path) for name, item in held.items()}
+    return [_renamed(item, former, path) for item in held] if isinstance(held, list) else held
 
 
 def versions(store: Store, asked: Asked) -> dict[str, Any]:
@@ -191,9 +245,7 @@ def versions(store: Store, asked: Asked) -> dict[str, Any]:
 def roll_back(store: Store, asked: Asked) -> dict[str, Any]:
     """Make what an older version held the newest one."""
     number, block = asked.read(RollbackInput).version, _found(store, asked)
-    older = next((each for each in block.versions if each.number == number), None)
-    if older is None:
-        raise Refusal("not_found", f"There is no version {number} of this block. The last {KEPT} are kept.")
+    older = _version(block, number)
     known = Stored(older.data, older.secrets)
     taken = _taken(store, _type(store, block.type)["schema"], older.data, known, block.path)
     _add(block, taken, asked.by.label, f"version {number} again")

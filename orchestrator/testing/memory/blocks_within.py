@@ -7,12 +7,18 @@ from typing import Any
 
 from orchestrator.block_data import MAX_BLOCKS, MAX_DEPTH, Stored, blocks_in, field_of, filled
 from orchestrator.testing.memory.asked import Refusal
-from orchestrator.testing.memory.rows import Block, Store
+from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, Store
 
 
 def users_of(store: Store, block: Block) -> list[Block]:
     """The blocks whose newest version names this one, by name."""
     return [each for _, each in sorted(store.blocks.items()) if block.path in blocks_in(each.newest.data).values()]
+
+
+def deployments_naming(store: Store, block: Block) -> list[Deployment]:
+    """Those whose parameters name it."""
+    known = sorted(store.deployments.values(), key=lambda each: each.full_name)
+    return [each for each in known if block.path in blocks_in(each.facts.get("parameters") or {}).values()]
 
 
 def check_named(store: Store, named: Mapping[str, str], within: str) -> None:
@@ -54,8 +60,8 @@ def _named_by(store: Store, path: str) -> Iterator[str]:
         yield from blocks_in(block.newest.data).values()
 
 
-def with_all_within(store: Store, block: Block) -> dict[str, Any]:
-    """A block with its secrets, and each block that it names in the place of its name."""
+def with_all_within(store: Store, block: Block, version: BlockVersion) -> dict[str, Any]:
+    """A block with its secrets, as it was in a version, and each block that it names in the place of its name."""
     count = 0
 
     def resolved(path: str, above: tuple[str, ...]) -> dict[str, Any]:
@@ -69,7 +75,7 @@ def with_all_within(store: Store, block: Block) -> dict[str, Any]:
         if len(above) > MAX_DEPTH or count > MAX_BLOCKS:
             message = f"{above[0]} has blocks within it that go more than {MAX_DEPTH} deep or are too many."
             raise Refusal("conflict", message)
-        held = found.newest
+        held = found.newest if above else version
         stored = Stored(held.data, held.secrets)
         data = filled(stored, lambda inner: {"$block": inner} | resolved(inner, (*above, path)))
         return {"type": found.type, "name": found.name, "version": held.number, "data": data}
