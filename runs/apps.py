@@ -12,6 +12,8 @@ class RunsConfig(AppConfig):
             agents,  # noqa: F401 - new workspaces begin with a pool
             departures,  # noqa: F401 - who leaves leaves runs behind
             live,  # noqa: F401 - open sockets hear of changed rights
+            moving,  # noqa: F401 - a workspace that moves takes its work along
+            takeaway,  # noqa: F401 - exports have runs in them
         )
         from runs.automations import edit  # noqa: F401 - automations tell by blocks
         from runs.reads import block_users  # noqa: F401 - deployments use blocks

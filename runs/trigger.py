@@ -24,7 +24,7 @@ from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
 from tenants import audit
-from tenants.errors import Invalid
+from tenants.errors import Conflict, Invalid
 from tenants.models import Organization
 from tenants.permissions import Actor
 
@@ -73,6 +73,7 @@ def create_runs(
     Raises:
         Invalid: Parameters that the deployment's schema refuses, or a bound was passed; `fields` says where.
         LimitReached: The organization may start no new runs.
+        Conflict: The workspace is an archive.
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
@@ -105,6 +106,8 @@ def _row(
     queues: Mapping[tuple[UUID | None, str], UUID],
 ) -> FlowRun:
     deployment = request.deployment
+    if deployment.paused:
+        raise Conflict("This workspace is an archive: it went on in another organization, and nothing runs in it.")
     due = max(request.scheduled_at or at, at - FURTHEST)
     if due > at + FURTHEST:
         raise Invalid("That is more than ten years ahead.", fields={"scheduled_at": "Choose an earlier time."})

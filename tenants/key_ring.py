@@ -41,7 +41,7 @@ def make(
     Raises:
         Invalid: The name is taken or too long, or the role is above one's own.
         Forbidden: Service accounts need who manages keys.
-        Conflict: The workspace has very many keys.
+        Conflict: The workspace has very many keys, or is an archive.
     """
     name = clean_text(" ".join(name.split()))
     if not 0 < len(name) <= 80:
@@ -49,6 +49,8 @@ def make(
     if expires_at and expires_at <= now():
         raise Invalid("The key would be over already.", fields={"expires_at": "A time to come."})
     _check_role(role, by)
+    if workspace.archived_at:
+        raise Conflict("This workspace is an archive: nothing runs in it, so it has no keys.")
     if not personal:
         require_service(by, workspace)
     if good().filter(workspace=workspace).count() >= MAX_KEYS:

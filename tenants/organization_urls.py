@@ -6,7 +6,7 @@ from tenants import audit_views
 from tenants.roles import views as roles
 from tenants.sso import page as sso
 from tenants.teams import views as teams
-from tenants.views import billing, invitations, keys, organization, people
+from tenants.views import billing, exports, invitations, keys, moves, organization, people
 
 urlpatterns = [
     path("audit", audit_views.index, name="organization-audit"),
@@ -46,9 +46,12 @@ urlpatterns = [
     path("keys/<uuid:id>/rotate", keys.rotate, name="organization-key-rotate"),
     path("keys/<uuid:id>/revoke", keys.revoke, name="organization-key-revoke"),
     path("settings", organization.edit, name="organization-settings"),
+    path("settings/export", exports.ask, name="organization-export"),
+    path("settings/export/<uuid:id>.zip", exports.download, name="organization-export-download"),
     path("settings/delete", organization.delete, name="organization-delete"),
     path(
         "settings/workspaces/<uuid:id>/restore", organization.restore_workspace, name="organization-restore-workspace"
     ),
+    path("settings/workspaces/<uuid:id>/move", moves.move, name="organization-move-workspace"),
     path("new", organization.new_workspace, name="organization-new-workspace"),
 ]

@@ -24,11 +24,13 @@ _ADMIN = _MEMBER | {
     "admin.use",
 }
 
+_OWNER = {"organization.delete", "organization.export", "workspaces.move", "sso.edit"}
+
 ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
     OrganizationRole.MEMBER: _MEMBER,
     OrganizationRole.BILLING: _BILLING,
     OrganizationRole.ADMIN: _ADMIN,
-    OrganizationRole.OWNER: _ADMIN | _BILLING | {"organization.delete", "sso.edit"},
+    OrganizationRole.OWNER: _ADMIN | _BILLING | _OWNER,
 }
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view"})

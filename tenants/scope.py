@@ -58,6 +58,16 @@ def tenant_scope(organization_id: UUID) -> Iterator[None]:
 
 
 @contextmanager
+def another_tenant(organization_id: UUID) -> Iterator[None]:
+    """Step from one organization into another and back, within one transaction. For what moves between them alone:
+    whoever calls it has asked for the person's rights on both sides.
+    """
+    current_scope()
+    with _opened(Scope(organization_id=organization_id), _current.get()):
+        yield
+
+
+@contextmanager
 def user_scope(user_id: UUID) -> Iterator[None]:
     """See the organizations and memberships of one person, before it is known which one is meant."""
     with _opened(Scope(user_id=user_id), _current.get()):

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.utils.timezone import now
 
 from tenants import audit, mail, outbox  # noqa: F401 - mail registers what delivers mails
-from tenants.leaving import purge
+from tenants.leaving import exports, purge
 from tenants.scope import system_scope
 
 DELIVER_SECONDS = 20.0  # Then a worker looks after somebody else; the tick comes again.
@@ -65,3 +65,24 @@ def purge_departed(organization_id: str, workspace_id: str | None) -> None:
     """Remove a share of an organization, or of one workspace; the tick asks again until nothing is left."""
     gone = purge.Gone(UUID(organization_id), UUID(workspace_id) if workspace_id else None)
     purge.go_on(gone, seconds=PURGE_SECONDS)
+
+
+@shared_task
+def find_exports() -> None:
+    """Have exports made that were asked for, on the queue for slow work."""
+    with system_scope():
+        found = exports.due(now())
+    for organization_id, id in found:
+        make_export.apply_async([str(organization_id), str(id)], expires=10)
+
+
+@shared_task
+def make_export(organization_id: str, id: str) -> None:
+    """Make one export."""
+    exports.make(UUID(organization_id), UUID(id))
+
+
+@shared_task
+def forget_exports() -> None:
+    """Remove exports that nobody may fetch any more."""
+    exports.forget(now())

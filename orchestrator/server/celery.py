@@ -36,6 +36,8 @@ app.conf.beat_schedule = {
     "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),
     "forget messages": _tick("tenants.tasks.forget_messages", 3600),
     "find departures": _tick("tenants.tasks.find_departures", 60),
+    "find exports": _tick("tenants.tasks.find_exports", 10),
+    "forget exports": _tick("tenants.tasks.forget_exports", 3600),
     "roll up usage": _tick("runs.tasks.roll_up_usage", 15),
     "add up API calls": _tick("runs.tasks.add_up_api_calls", 15),
     "note seats": _tick("runs.tasks.note_seats", 60),

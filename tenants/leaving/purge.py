@@ -37,7 +37,7 @@ ROWS = 1_000  # of one batch
 ROWS_OF = {"bundle": 20, "export_chunk": 50}  # which are large
 MAIL_LEAVES = timedelta(days=1)  # Until then an invoice's mail has left, or was given up.
 KEPT_OF_ORGANIZATIONS = frozenset({"invoice", "departure"})
-KEPT_OF_WORKSPACES = frozenset({"audit_entry", "usage_day", "usage_delta", "departure"})
+KEPT_OF_WORKSPACES = frozenset({"audit_entry", "usage_day", "tag_day", "meter_day", "usage_delta", "departure"})
 
 
 @dataclass(frozen=True, slots=True)

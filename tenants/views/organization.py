@@ -17,6 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from tenants import deletion, organizations
 from tenants.access import organization_page, organizations_of
 from tenants.errors import Conflict, Invalid
+from tenants.leaving import exports
+from tenants.permissions import can
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,6 +81,8 @@ def _settings(request: Any, typed: dict[str, str], errors: dict[str, str]) -> di
         "places": [place for owner, place in request.workspaces if owner.id == request.organization.id],
         "deleted": list(deletion.deleted_workspaces()[:50]),
         "grace": deletion.GRACE.days,
+        "exports": exports.shown() if can(request.actor, "organization.export") else [],
+        "kept": exports.KEPT.days,
     }
 
 

@@ -9,6 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.utils.timezone import now
 
@@ -117,6 +118,8 @@ def people(company: Company) -> Table:
         "organization-invitation(-.*)?": {"id": Thing(invitation.id, uuid7())},
         "organization-key(-.*)?": {"id": Thing(key.id, uuid7())},
         "organization-restore(-.*)?": {"id": Thing(former.id, uuid7())},
+        "organization-move-workspace": {"id": Thing(company.workspace.id, uuid7())},
+        "organization-export-download": {"id": Thing(export_of(company), uuid7())},
     }
 
 
@@ -128,6 +131,17 @@ def team_and_role(company: Company) -> tuple[Team, CustomRole]:
     TeamPart.objects.create(**own, team=team, workspace=company.workspace, role="viewer")
     role = CustomRole.objects.create(**own, slug="acme-deployer", name="acme-deployer", verbs=["deployments.view"])
     return team, role
+
+
+def export_of(company: Company) -> UUID:
+    """A zip that is ready; its id."""
+    from tenants.leaving.models import Export, ExportChunk
+
+    own = {"organization": company.organization}
+    with company.scope():
+        made = Export.objects.create(**own, asked_by="alice", email="alice@acme.example", ready_at=now(), size=2)
+        ExportChunk.objects.create(**own, export=made, number=0, content=b"PK")
+    return made.id
 
 
 def log_in(company: Company) -> Table:

@@ -27,7 +27,6 @@ from tenants.models import AuditEntry, Organization, Workspace
 from tenants.scope import system_scope
 from tests.cast import Api, Company
 from tests.runs.work import deploy
-from tests.server.test_eve import things  # noqa: F401 - something of everything
 from tests.sql import ask
 from tests.tenants.rows import fill, held
 from tests.tenants.test_switches import on_plan
@@ -38,15 +37,16 @@ LONG_AGO = deletion.GRACE + timedelta(minutes=1)
 LEFT = {"organization", "invoice", "departure"}
 # What belongs to an organization and no workspace of it.
 OF_ORGANIZATIONS = {
-    "audit_entry", "billing_account", "bundle", "credit", "departure", "export", "export_chunk", "invitation",
-    "invoice", "membership", "organization_key", "outbox_message", "sso_domain", "sso_identity", "sso_provider",
-    "subscription", "threshold_told", "usage_seal", "usage_day", "usage_delta",
+    "audit_entry", "billing_account", "bundle", "credit", "custom_role", "departure", "export", "export_chunk",
+    "invitation", "invoice", "membership", "organization_key", "outbox_message", "sso_domain", "sso_identity",
+    "sso_provider", "subscription", "team", "team_member", "threshold_told", "usage_seal", "usage_day", "tag_day",
+    "meter_day", "usage_delta",
 }  # fmt: skip
 WITHOUT_TIES = {"journal_stream", "task_run", "log_line"}  # Removed with their runs.
 
 
 @pytest.fixture
-def full(acme: Company, things: dict) -> Company:  # noqa: F811
+def full(acme: Company, things: dict) -> Company:
     """Acme, with a row in every table."""
     fill(acme)
     with acme.scope():
