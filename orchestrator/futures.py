@@ -168,8 +168,8 @@ class Future(Generic[R]):
                 return
         fn(self)
 
-    def _settle(self) -> None:
-        """Tell everybody that the run has ended. Called once, by the thread that ran it."""
+    def settle(self) -> None:
+        """Tell everybody that the run has ended. Called once, by the task runner."""
         with _callbacks_lock:
             self._done = True
             callbacks, self._callbacks = self._callbacks, None

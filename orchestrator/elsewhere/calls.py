@@ -48,6 +48,7 @@ def introduction(flow_run: FlowRun) -> bytes:
             "secrets": masking.hidden(),
             "adopts": context.adopts_strays(),
             "told": root.stream is not None,
+            "token": getattr(root.stream, "token", None),
         }
     )
 
@@ -165,14 +166,24 @@ class FlowRunElsewhere(FlowRun):
         self._counters = {}
 
 
-def enter(told: dict[str, Any], stream: Stream | None) -> FlowRunElsewhere:
+class FlowRunFarAway(FlowRunElsewhere):
+    """One whose journal this process is another writer of."""
+
+    __slots__ = ()
+
+    takes_subflows = False
+
+
+def enter(
+    told: dict[str, Any], stream: Stream | None, kind: type[FlowRunElsewhere] = FlowRunElsewhere
+) -> FlowRunElsewhere:
     """Become a process of the flow run that asks. Returns it."""
     masking.hide(told["secrets"])
     clock.count_as(told["clock"])
     use_api(told["api"])
     run: FlowRunElsewhere | None = None
     for facts in told["flows"]:
-        run = _flow_run(facts, run, told["execution"] if run is None else None, stream)
+        run = _flow_run(kind, facts, run, told["execution"] if run is None else None, stream)
         if facts["log_prints"]:
             capture_prints()
     assert run is not None
@@ -183,7 +194,11 @@ def enter(told: dict[str, Any], stream: Stream | None) -> FlowRunElsewhere:
 
 
 def _flow_run(
-    facts: dict[str, Any], parent: FlowRunElsewhere | None, claim: dict[str, Any] | None, stream: Stream | None
+    kind: type[FlowRunElsewhere],
+    facts: dict[str, Any],
+    parent: FlowRunElsewhere | None,
+    claim: dict[str, Any] | None,
+    stream: Stream | None,
 ) -> FlowRunElsewhere:
     definition: Flow[..., Any] = Flow(
         _nothing, name=facts["flow"], version=facts["version"], log_prints=facts["log_prints"]
@@ -193,7 +208,7 @@ def _flow_run(
         execution = Execution(claim)
         execution.scheduled_at = claim["scheduled_at"]
     flow_run_here.set(parent)
-    run = FlowRunElsewhere(definition, _readable(facts["parameters"]), execution=execution)
+    run = kind(definition, _readable(facts["parameters"]), execution=execution)
     for name in ("id", "name", "tags", "attempt", "run_count", "started"):
         setattr(run, name, facts[name])
     run.within = ""

@@ -14,6 +14,7 @@ from orchestrator.engine.failures import is_silent
 from orchestrator.engine.lineage import Lineage
 from orchestrator.engine.run import Run
 from orchestrator.engine.stopping import Stopping
+from orchestrator.exceptions import MissingContext
 from orchestrator.logging import capture_prints
 from orchestrator.names import run_name
 from orchestrator.states import StateType, default_name
@@ -69,6 +70,7 @@ class FlowRun(Run):
 
     definition: Flow[..., Any]
     is_alone = False  # True for what a task without a flow brings along.
+    takes_subflows = True  # False where states of flow runs can't be told.
 
     def __init__(
         self,
@@ -141,6 +143,11 @@ class FlowRun(Run):
     # The story.
 
     def enter(self) -> None:
+        if self.parent is not None and not self.parent.takes_subflows:
+            raise MissingContext(
+                f"Flow {self.definition.name!r} can't be called by a task that its runner performs on another machine. "
+                "Call it in the flow, or by a task that runs in a thread or in a process of this one."
+            )
         if self.definition.log_prints:
             capture_prints()
         self._token = flow_run_here.set(self)

@@ -204,6 +204,12 @@ class Hub:
 
     # The end.
 
+    def write_out(self, timeout: float) -> bool:
+        """Wait until everything told so far is in files."""
+        written = threading.Event()
+        self._records.put(written)
+        return written.wait(timeout)
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything told so far is acked."""
         return self._wait_until_acked(time.monotonic() + timeout)

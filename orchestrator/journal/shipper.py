@@ -197,6 +197,8 @@ class Shipper:
         streams = {piece.stream.id: piece.stream for piece in pieces}
         for refused in answer.rejected:
             stream = streams.get(refused.stream)
+            if stream is not None and stream.writer and refused.code == "unknown_run" and refused.seq == 0:
+                continue  # The holder of the run has not told of it yet.
             if stream is not None and refused.seq == 0 and refused.code in STREAM_REFUSALS:
                 self._refuse(stream, refused.code)
             elif refused.code not in ("refused", "superseded"):

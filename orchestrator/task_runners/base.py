@@ -1,4 +1,9 @@
-"""What every task runner can do."""
+"""What every task runner can do: the point at which others, for clusters or queues, come in.
+
+A flow run takes a `duplicate` of its flow's runner when its first task is submitted, hands it task runs, and closes it
+at its end. Who only wants the functions of tasks to be called elsewhere begins with `RemoteTaskRunner`, which leaves
+one method to write; who wants something else begins here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,11 @@ class TaskRunner:
         raise NotImplementedError
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
-        """Take a run; call `execute(run)` elsewhere, in a copy of the present context."""
+        """Take a run, and return `Future(run)` at once.
+
+        Elsewhere, in a copy of the present context (`contextvars.copy_context`), `execute(run)` is called then, which
+        never raises what user code raised; after it `settle()` of the future, whatever came of it.
+        """
         raise NotImplementedError
 
     def make_room(self) -> None:

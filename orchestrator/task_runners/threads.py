@@ -79,7 +79,7 @@ class _Job:
 
     def _settle(self) -> None:
         self._context = self.life = None
-        self.future._settle()
+        self.future.settle()
 
     def go_on(self, rest: Callable[[], None]) -> None:
         """Have another thread do the rest: this one is stuck."""
