@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from orchestrator.counterparts import missing
 from orchestrator.engine.definition import Definition, refuse
@@ -29,6 +29,7 @@ __all__ = ["Flow", "flow"]
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
+Q = ParamSpec("Q")
 
 
 class Flow(Definition[P, R], Generic[P, R]):
@@ -48,6 +49,8 @@ class Flow(Definition[P, R], Generic[P, R]):
         retries: int | None = None,
         retry_delay_seconds: Delays | None = None,
         retry_jitter_factor: float | None = None,
+        retry_condition_fn: Callable[..., Any] | None = None,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         task_runner: TaskRunner | None = None,
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
@@ -66,6 +69,8 @@ class Flow(Definition[P, R], Generic[P, R]):
             retries=retries,
             retry_delay_seconds=retry_delay_seconds,
             retry_jitter_factor=retry_jitter_factor,
+            retry_condition_fn=retry_condition_fn,
+            retry_on=retry_on,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
             hooks=hooks,
@@ -81,6 +86,14 @@ class Flow(Definition[P, R], Generic[P, R]):
 
             self._task_runner = ThreadPoolTaskRunner()
         return self._task_runner
+
+    # As a method it is called without its first argument.
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Flow[P, R]: ...
+    @overload
+    def __get__(self: Flow[Concatenate[Any, Q], T], instance: object, owner: type | None = None) -> Flow[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return super().__get__(instance, owner)
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -127,17 +140,30 @@ class Flow(Definition[P, R], Generic[P, R]):
 
     @overload
     def submit(
-        self: Flow[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State: ...
+    @overload
+    def submit(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
     ) -> Future[T]: ...
     @overload
-    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Future[R]: ...
-    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+    def submit(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Future[R]: ...
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
         """Run the flow in a thread and return a future at once.
 
         Inside a flow it is a subflow, which runs beside others and beside tasks; the flow around it waits for it at
         its end. Outside of any flow the process does.
 
         Args:
+            return_state: Wait, and return the final state instead of a future.
             wait_for: Futures that must have completed first, though no argument needs them.
 
         Raises:
@@ -157,10 +183,13 @@ class Flow(Definition[P, R], Generic[P, R]):
         self._refuse_generator("submit")
         run = FlowRun(self, self.bind(args, kwargs), wait_for)
         if run.parent is not None:
-            return run.parent.subflow_runner().submit(run, perform_elsewhere)
-        from orchestrator.engine import alone
+            runner = run.parent.subflow_runner()
+        else:
+            from orchestrator.engine import alone
 
-        return alone.runner().submit(run, perform_elsewhere)
+            runner = alone.runner()
+        future = runner.submit(run, perform_elsewhere)
+        return future.final_state() if return_state else future
 
     def run_for(self, execution: Execution) -> FlowRun:
         """The run that an agent was given, not begun yet. Not for user code."""
@@ -234,13 +263,15 @@ class Flow(Definition[P, R], Generic[P, R]):
             "retries": self.retries,
             "retry_delay_seconds": self.retry_delay_seconds,
             "retry_jitter_factor": self.retry_jitter_factor,
+            "retry_condition_fn": self.retry_condition_fn,
+            "retry_on": self.retry_on,
             "task_runner": self._task_runner,
             "timeout_seconds": self.timeout_seconds,
             "validate_parameters": self.should_validate_parameters,
             "log_prints": self.log_prints,
         }
         hooks = {name: self.hooks.get(name) for name in NAMES}
-        return Flow(self.fn, **{**present, **hooks, **options})
+        return self._copied_with({**present, **hooks, **options})
 
     def to_deployment(
         self,
@@ -429,6 +460,8 @@ def flow(
     retries: int | None = None,
     retry_delay_seconds: Delays | None = None,
     retry_jitter_factor: float | None = None,
+    retry_condition_fn: Callable[..., Any] | None = None,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     task_runner: TaskRunner | None = None,
     timeout_seconds: float | None = None,
     validate_parameters: bool = True,
@@ -451,6 +484,8 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         retries: How often to execute again after a failure.
         retry_delay_seconds: Seconds before each retry: a number, a list, or `exponential_backoff(10)`.
         retry_jitter_factor: Make each delay up to this much longer, at random.
+        retry_condition_fn: `fn(flow, flow_run, state)`, sync or async, says whether a failure is worth a retry.
+        retry_on: Retry after these exceptions only.
         task_runner: Where `.submit` and `.map` run tasks; `ThreadPoolTaskRunner()` by default.
         timeout_seconds: End an execution after this long.
         validate_parameters: Coerce arguments to the types in the signature.

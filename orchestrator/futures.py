@@ -123,6 +123,11 @@ class Future(Generic[R]):
         with helper.standing_in() if helper is not None else nullcontext():
             await asyncio.wait([ended], timeout=timeout)
 
+    def final_state(self) -> State:
+        """Wait, and return the state in which the run has ended."""
+        self.wait()
+        return self.state
+
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Wait, and return the run's value.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from orchestrator.context import current_flow_run
 from orchestrator.counterparts import missing
@@ -27,6 +27,7 @@ __all__ = ["Task", "exponential_backoff", "task"]
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
+Q = ParamSpec("Q")
 
 
 class Task(Definition[P, R], Generic[P, R]):
@@ -46,7 +47,7 @@ class Task(Definition[P, R], Generic[P, R]):
         retries: int | None = None,
         retry_delay_seconds: Delays | None = None,
         retry_jitter_factor: float | None = None,
-        retry_condition_fn: Callable[..., bool] | None = None,
+        retry_condition_fn: Callable[..., Any] | None = None,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
@@ -64,15 +65,21 @@ class Task(Definition[P, R], Generic[P, R]):
             retries=retries,
             retry_delay_seconds=retry_delay_seconds,
             retry_jitter_factor=retry_jitter_factor,
+            retry_condition_fn=retry_condition_fn,
+            retry_on=retry_on,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
             hooks=hooks,
         )
-        if retry_condition_fn is not None and not callable(retry_condition_fn):
-            raise TypeError("retry_condition_fn is a function of (task, task_run, state) that says whether to retry.")
-        self.retry_condition_fn = retry_condition_fn
-        self.retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         self.flow_alone: Flow[..., Any] | None = None  # What a call without a flow is recorded under.
+
+    # As a method it is called without its first argument.
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Task[P, R]: ...
+    @overload
+    def __get__(self: Task[Concatenate[Any, Q], T], instance: object, owner: type | None = None) -> Task[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return super().__get__(instance, owner)
 
     # A coroutine function is awaited, and `return_state` asks for the state in place of the value.
     @overload
@@ -112,16 +119,29 @@ class Task(Definition[P, R], Generic[P, R]):
 
     @overload
     def submit(
-        self: Task[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any
+        self, *args: Any, return_state: Literal[True], wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> State: ...
+    @overload
+    def submit(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Iterable[Any] | None = None,
+        **kwargs: Any,
     ) -> Future[T]: ...
     @overload
-    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Future[R]: ...
-    def submit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+    def submit(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Future[R]: ...
+    def submit(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
+    ) -> Any:
         """Hand the task to the flow's task runner and return a future at once.
 
         Outside of any flow it runs in a thread of this process, which waits for it at its end.
 
         Args:
+            return_state: Wait, and return the final state instead of a future.
             wait_for: Futures that must have completed first, though no argument needs them.
 
         >>> from orchestrator import flow, task
@@ -140,8 +160,11 @@ class Task(Definition[P, R], Generic[P, R]):
         if run.alone is not None:
             from orchestrator.engine import alone
 
-            return alone.runner().submit(run, perform_elsewhere)
-        return run.flow_run.task_runner().submit(run, perform_elsewhere)
+            runner = alone.runner()
+        else:
+            runner = run.flow_run.task_runner()
+        future = runner.submit(run, perform_elsewhere)
+        return future.final_state() if return_state else future
 
     @overload
     def map(
@@ -220,7 +243,7 @@ class Task(Definition[P, R], Generic[P, R]):
             "timeout_seconds": self.timeout_seconds,
             "log_prints": self.log_prints,
         }
-        return Task(self.fn, **{**present, **hooks, **options})
+        return self._copied_with({**present, **hooks, **options})
 
 
 def _perform_otherwise(run: TaskRun, return_state: bool) -> Any:
@@ -249,7 +272,7 @@ def task(
     retries: int | None = None,
     retry_delay_seconds: Delays | None = None,
     retry_jitter_factor: float | None = None,
-    retry_condition_fn: Callable[..., bool] | None = None,
+    retry_condition_fn: Callable[..., Any] | None = None,
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
@@ -271,7 +294,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         retries: How often to execute again after a failure.
         retry_delay_seconds: Seconds before each retry: a number, a list, or `exponential_backoff(10)`.
         retry_jitter_factor: Make each delay up to this much longer, at random (0.5: up to half as long again).
-        retry_condition_fn: `fn(task, task_run, state)` says whether a failure is worth a retry.
+        retry_condition_fn: `fn(task, task_run, state)`, sync or async, says whether a failure is worth a retry.
         retry_on: Retry after these exceptions only.
         timeout_seconds: End an execution after this long.
         log_prints: Send what it prints to the run's log; by default as the flow does.

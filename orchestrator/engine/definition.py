@@ -13,6 +13,7 @@ from orchestrator.exceptions import ParameterBindError
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+H = TypeVar("H", bound=Callable[..., Any])
 
 LATER = {
     "cache_policy": "caching",
@@ -59,6 +60,8 @@ class Definition(Generic[P, R]):
         retries: int | None,
         retry_delay_seconds: Delays | None,
         retry_jitter_factor: float | None,
+        retry_condition_fn: Callable[..., Any] | None,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...],
         timeout_seconds: float | None,
         log_prints: bool | None,
         hooks: dict[str, Any],
@@ -77,6 +80,12 @@ class Definition(Generic[P, R]):
         self.retry_delay_seconds = retry_delay_seconds
         self.retry_delays = fixed_delays(retry_delay_seconds, self.retries)
         self.retry_jitter_factor = retry_jitter_factor
+        if retry_condition_fn is not None and not callable(retry_condition_fn):
+            raise TypeError(
+                f"retry_condition_fn is a function of ({self.kind_of_run}, run, state): is it worth a retry?"
+            )
+        self.retry_condition_fn = retry_condition_fn
+        self.retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
         self.log_prints = log_prints
         self.hooks: Hooks = gather(hooks)
@@ -84,10 +93,6 @@ class Definition(Generic[P, R]):
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         self._refuse_what_generators_cannot()
         self._signature: inspect.Signature | None = None
-
-    # Options that only tasks have; the engine asks every run for them.
-    retry_condition_fn: Callable[..., bool] | None = None
-    retry_on: tuple[type[BaseException], ...] = ()
 
     def _refuse_what_generators_cannot(self) -> None:
         if self.is_generator and (self.retries or self.timeout_seconds):
@@ -147,40 +152,48 @@ class Definition(Generic[P, R]):
         """The name of a run, from the template or the function that was given for it."""
         template = self.run_name
         if callable(template):
-            return str(template())
+            return str(self._called_for_name(template, args, kwargs))
         assert template is not None
         try:
             return template.format(**self.bind(args, kwargs))
         except (KeyError, IndexError, AttributeError) as error:
             raise ParameterBindError(f"The run name {template!r} of {self.name} names no parameter: {error}.") from None
 
-    def _hook_decorator(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def _called_for_name(self, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a function says; one that takes `parameters` is given them."""
+        try:
+            takes = "parameters" in inspect.signature(make).parameters
+        except (TypeError, ValueError):
+            takes = False
+        return make(parameters=self.bind(args, kwargs)) if takes else make()
+
+    def _hook_decorator(self, name: str, fn: H) -> H:
         self.hooks.setdefault(name, []).append(fn)
         return fn
 
-    def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_running(self, fn: H) -> H:
         """Call `fn(definition, run, state)` when a run begins. Use it as a decorator."""
         return self._hook_decorator("on_running", fn)
 
-    def on_completion(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_completion(self, fn: H) -> H:
         """Call `fn(definition, run, state)` when a run has completed. Use it as a decorator."""
         return self._hook_decorator("on_completion", fn)
 
-    def on_failure(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_failure(self, fn: H) -> H:
         """Call `fn(definition, run, state)` when a run has failed, after its last retry. Use it as a decorator."""
         return self._hook_decorator("on_failure", fn)
 
-    def on_cancellation(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def on_cancellation(self, fn: H) -> H:
         """Call `fn(definition, run, state)` when a run was cancelled. Use it as a decorator."""
         return self._hook_decorator("on_cancellation", fn)
 
-    def on_crashed(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Call `fn(definition, run, state)` when a run has crashed and the process lives. Use it as a decorator."""
+    def on_crashed(self, fn: H) -> H:
+        """Call `fn(definition, run, state)` when a run has crashed; its process may be gone. Use it as a decorator."""
         return self._hook_decorator("on_crashed", fn)
 
     # Methods: a decorated function in a class is called with the instance, as any function is.
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Self:
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if self._wrapper is classmethod:
             instance = owner
         if instance is None or self._wrapper is staticmethod:
@@ -194,6 +207,12 @@ class Definition(Generic[P, R]):
         bound.fn = functools.partial(self.fn, instance)
         bound._signature = None
         return bound
+
+    def _copied_with(self, options: dict[str, Any]) -> Self:
+        """Another one of the same function. In a class it is bound as this one is."""
+        other = type(self)(self.fn, **options)
+        other._wrapper = self._wrapper
+        return other
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

@@ -116,7 +116,8 @@ class FlowRun(Run):
         found: list[Future[Any]] = []
         upstream.find(self.parameters.values(), found)
         if wait_for is not None:
-            upstream.find(list(wait_for), found)
+            self.wait_for = list(wait_for)
+            upstream.find(self.wait_for, found)
         self.upstream = found
 
     def count(self, task_name: str) -> int:
@@ -165,7 +166,7 @@ class FlowRun(Run):
             # The file of a lost execution stays, were it empty: it is how the next agent here learns of the end.
             if self.stream is not None and not (self.execution is not None and self.execution.lost):
                 self.stream.finish()
-        self.upstream = ()
+        self.upstream = self.wait_for = ()
         try:
             tags_here.reset(self._tags_token)
             task_run_here.reset(self._task_token)
@@ -178,6 +179,8 @@ class FlowRun(Run):
         flow = self.definition
         if upstream.needed():
             self.parameters = {name: upstream.replace(value) for name, value in self.parameters.items()}
+        for value in self.wait_for:
+            upstream.replace(value)
         if flow.should_validate_parameters:
             self.parameters = flow.validate_parameters(self.parameters)
         self.args, self.kwargs = flow.call_arguments(self.parameters)

@@ -50,7 +50,7 @@ def _executions(run: Run) -> Generator[Effect, Any, None]:
         yield from _execution(run)
         if not run.failed:
             return
-        delay = retries.next_delay(run)
+        delay = yield from retries.next_delay(run)
         if delay is None or run.hand_back(delay):
             return
         run.await_retry(delay)

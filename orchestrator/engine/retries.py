@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engine.effects import Hook
+
 if TYPE_CHECKING:
+    from orchestrator.engine.drivers import Effect
     from orchestrator.engine.run import Run
 
 Delays = float | Sequence[float] | Callable[[int], Sequence[float] | float]
@@ -39,10 +42,12 @@ def fixed_delays(delay: Delays | None, retries: int) -> float | list[float]:
     return [float(each) for each in delay]
 
 
-def next_delay(run: Run) -> float | None:
+def next_delay(run: Run) -> Generator[Effect, Any, float | None]:
     """The seconds until the run's next execution, or None when there is to be none."""
     definition = run.definition
-    if run.run_count > definition.retries or not _wanted(run):
+    if run.run_count > definition.retries:
+        return None
+    if (definition.retry_on or definition.retry_condition_fn is not None) and not (yield from _wanted(run)):
         return None
     delays = definition.retry_delays
     if isinstance(delays, list):
@@ -54,15 +59,15 @@ def next_delay(run: Run) -> float | None:
     return delay
 
 
-def _wanted(run: Run) -> bool:
+def _wanted(run: Run) -> Generator[Effect, Any, bool]:
     """What `retry_on` and `retry_condition_fn` say about this failure. One that can't tell says no."""
-    definition: Any = run.definition
+    definition = run.definition
     if definition.retry_on and not isinstance(run.error, definition.retry_on):
         return False
     if definition.retry_condition_fn is None:
         return True
     try:
-        return bool(definition.retry_condition_fn(definition, run, run.state))
+        return bool((yield Hook(definition.retry_condition_fn, (definition, run, run.state))))
     except Exception:
         run.log.exception("retry_condition_fn failed; there will be no retry.")
         return False

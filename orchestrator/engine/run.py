@@ -63,6 +63,7 @@ class Run:
         "told",
         "upstream",
         "value",
+        "wait_for",
     )
 
     def __init__(self, definition: Definition[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -85,6 +86,7 @@ class Run:
         self.error: BaseException | None = None
         self.told: failures.Told | None = None
         self.upstream: Sequence[Future[Any]] = ()
+        self.wait_for: Sequence[Any] = ()
         self.root: Any = None  # The FlowRun at the top of the execution; None for a task without a flow.
         self.stream: Stream | None = None
         self.runner: TaskRunner | None = None  # Of the tasks that were submitted here.

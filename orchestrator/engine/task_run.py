@@ -61,7 +61,8 @@ class TaskRun(Run):
             found: list[Future[Any]] = []
             self.replaces = upstream.find((*self.args, *self.kwargs.values()), found)
             if wait_for is not None:
-                upstream.find(list(wait_for), found)
+                self.wait_for = list(wait_for)
+                upstream.find(self.wait_for, found)
             self.upstream = found
             for future in found:
                 if (maker := future.task_run_id) is not None:
@@ -85,7 +86,7 @@ class TaskRun(Run):
 
     def leave(self) -> None:
         # What the arguments hold may be large, and futures live as long as their list.
-        self.args, self.kwargs, self.upstream = (), {}, ()
+        self.args, self.kwargs, self.upstream, self.wait_for = (), {}, (), ()
         try:
             task_run_here.reset(self._token)
         except ValueError:
@@ -98,9 +99,8 @@ class TaskRun(Run):
         if self.replaces:
             self.args = tuple(upstream.replace(value) for value in self.args)
             self.kwargs = {name: upstream.replace(value) for name, value in self.kwargs.items()}
-        for future in self.upstream:
-            if not self.replaces and not future.state.is_completed():
-                upstream.replace(future)
+        for value in self.wait_for:
+            upstream.replace(value)
         template = self.definition.run_name
         if template is not None:
             self.name = self.definition.name_for(self.args, self.kwargs)
