@@ -220,8 +220,8 @@ _RENEW = """
 # The fourth column says what `_judge` would do with a run that nobody hears of: hand it to the next holder, or wait.
 # The last one: whether it has a slot that ran out.
 _STATES = """
-    SELECT id, state_type, state_name, state_type = 'PENDING' OR (state_type = 'RUNNING'
-        AND (run_count <= retries OR crashes < coalesce(crash_retries, 0))),
+    SELECT id, state_type, state_name, deployment_id IS NOT NULL AND (state_type = 'PENDING' OR (
+        state_type = 'RUNNING' AND (run_count <= retries OR crashes < coalesce(crash_retries, 0)))),
         EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id AND l.limit_id IS NOT NULL AND l.expires_at <= %s)
     FROM flow_run r WHERE id = ANY(%s)
 """
@@ -347,7 +347,7 @@ def _attempt_is_lost(row: RunRow, message: str) -> None:
 
 def may_go_on(row: RunRow) -> bool:
     """Say whether another attempt may follow a crash: the flow's retries, or what the deployment grants for crashes."""
-    if row.is_local:
+    if row.is_local or row.deployment_id is None:  # Nothing can be started from a deployment that was deleted.
         return False
     return row.run_count <= row.retries or row.crashes < (row.crash_retries or 0)
 

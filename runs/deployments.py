@@ -12,20 +12,21 @@ from uuid import UUID
 from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
-from orchestrator.states import TERMINAL
+from orchestrator.states import By, StateType
 from orchestrator.wire import clean_text, json_value
 from runs import agents, events, limits, live, scheduling
 from runs.models import Bundle, Deployment, FlowRun, Schedule
 from runs.schema import check_schema
+from runs.transitions import DELETED, lock_runs, move, save
 from runs.trigger import flow_ids
 from tenants import audit
-from tenants.errors import Conflict, Invalid, NotFound, TooLarge
+from tenants.errors import Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 
 MAX_BUNDLE = 50 << 20  # bytes
 SERVE = "serve, which has ended"
 """Who paused a schedule whose deployment was served by a process that is gone."""
-MAX_COUNTED = 1_000  # runs that a refusal counts
+AT_ONCE = 1_000  # runs that are cancelled by one statement
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -210,21 +211,31 @@ def resume(deployment: Deployment, *, by: Actor, served: bool = False) -> None:
 
 
 def delete(deployment: Deployment, *, by: Actor) -> None:
-    """Delete a deployment, its schedules and limit, and the runs that these made ahead. Other runs stay, by themselves.
-
-    Raises:
-        Conflict: Runs of it are going on or wait for an agent, which would no longer find their code.
+    """Delete a deployment, its schedules and limit. Its runs that nobody has claimed are cancelled with it; those under
+    way go on, and are not tried again after a crash or a failure: there is nothing left to start them from.
     """
-    live_runs = FlowRun.objects.filter(deployment=deployment).exclude(state_type__in=TERMINAL)
     for schedule in Schedule.objects.select_for_update().filter(deployment=deployment):
         scheduling.withdraw(schedule)
-    if waiting := live_runs[:MAX_COUNTED].count():
-        told = f"{waiting} of its runs" if waiting < MAX_COUNTED else f"{MAX_COUNTED} of its runs and more"
-        raise Conflict(f"{told} have not ended. Cancel them, or wait for them, and delete it then.")
-    audit.record(by, "deployment.deleted", deployment)
+    # Whoever wants to trigger it in this moment waits for us, and finds that it is gone.
+    list(Deployment.objects.select_for_update().filter(id=deployment.id).values_list("id"))
+    cancelled = _cancel_unclaimed(deployment)
+    audit.record(by, "deployment.deleted", deployment, details={"runs_cancelled": cancelled})
     limits.set_limit(deployment, None)
     deployment.delete()
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
+
+
+def _cancel_unclaimed(deployment: Deployment) -> int:
+    """Cancel what waits for an agent, now or until its time; how many there were."""
+    waiting = FlowRun.objects.filter(deployment=deployment, state_type=StateType.SCHEDULED).order_by("id")
+    ids = list(waiting.values_list("id", flat=True))
+    for start in range(0, len(ids), AT_ONCE):
+        rows = lock_runs(ids[start : start + AT_ONCE])
+        for row in rows.values():
+            if row.state_type == StateType.SCHEDULED:  # Else an agent took it before we had its lock.
+                move(row, StateType.CANCELLED, by=By.SERVER, message=DELETED)
+        save(rows.values())
+    return len(ids)
 
 
 def store_bundle(content: bytes, sha256: str, *, by: Actor) -> bool:

@@ -26,6 +26,7 @@ from runs import events, live, waiting
 from runs.models import Attempt
 from runs.statements import Statement, run_together
 
+DELETED = "The deployment was deleted."
 MAX_HISTORY = 200  # states kept of one run: the first half and the last half
 
 
@@ -160,6 +161,10 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     changed = [row for row in rows if row.touched]
     if not changed:
         return []
+    for row in changed:
+        if row.state_type == StateType.SCHEDULED and row.pool_id and row.deployment_id is None:
+            # It would wait for ever: what it is to be started from went while it was under way.
+            move(row, StateType.CANCELLED, by=By.SERVER, message=DELETED)
     run_together([_written(changed), *events.writing(events.of_runs(changed))])
     over = [row for row in changed if row.let_go and row.is_root]
     if over:

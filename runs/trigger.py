@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
@@ -24,7 +24,7 @@ from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
 from tenants import audit
-from tenants.errors import Conflict, Invalid
+from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization
 from tenants.permissions import Actor
 
@@ -74,6 +74,7 @@ def create_runs(
         Invalid: Parameters that the deployment's schema refuses, or a bound was passed; `fields` says where.
         LimitReached: The organization may start no new runs.
         Conflict: The workspace is an archive.
+        NotFound: A deployment, or the queue it names, went in this moment.
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
@@ -86,7 +87,10 @@ def create_runs(
     if fresh:
         admit(by.organization_id)
     # In the order of their keys: two who insert the same ones wait for each other in turn, not in a circle.
-    inserted = insert_runs(sorted(fresh, key=lambda row: row.idempotency_key or ""), ignore_known=True)
+    try:
+        inserted = insert_runs(sorted(fresh, key=lambda row: row.idempotency_key or ""), ignore_known=True)
+    except IntegrityError as error:
+        raise NotFound("The deployment or its queue was deleted in this moment.") from error
     if len(inserted) < len(fresh):  # Somebody else used a key in this moment.
         known |= _known_by_key([row for row in fresh if row.id not in inserted], by)
     by_key = {row.idempotency_key: row for row in fresh if row.idempotency_key} | known

@@ -306,19 +306,16 @@ def test_a_deployment_is_made(acme: Company, admin: Client) -> None:
     assert "exists in this workspace" in admin.post(page, right).content.decode()
 
 
-def test_a_deployment_goes_when_its_runs_have_ended(acme: Company, admin: Client, things: dict) -> None:
+def test_a_deployment_goes_and_cancels_what_waits(acme: Company, admin: Client, things: dict) -> None:
     page = f"{HOME}runs/deployment/{things['runs/deployment']}/delete/"
     with acme.scope():
         deployment = Deployment.objects.get()
-    [run] = trigger(acme, deployment)
-    text = admin.post(page, {"post": "yes"}, follow=True).content.decode()
-    assert "1 of its runs have not ended" in text
-    with acme.scope():
-        FlowRun.objects.filter(id=run).update(state_type="COMPLETED")
+    trigger(acme, deployment)
     assert admin.post(page, {"post": "yes"}).status_code == 302
     with acme.scope():
         assert (Deployment.objects.count(), Schedule.objects.count()) == (0, 0)
-        assert FlowRun.objects.get().deployment_id is None
+        run = FlowRun.objects.get()
+        assert (run.deployment_id, run.state_type) == (None, "CANCELLED")
     assert audited(acme)[-1][0] == "deployment.deleted"
 
 
