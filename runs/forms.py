@@ -5,7 +5,8 @@ Whether parameters fit is the one check's to say (`runs.schema`), here as in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,10 @@ from runs.schema import check_parameters
 from tenants.errors import Invalid
 from tenants.permissions import Actor
 
+MASK = "********"  # what `orchestrator.masking` puts where a secret was
+CUT = "…"  # what stands for parameters that were too large or too deep
+MASKED = "A secret was masked here. Enter it again, or choose a block that holds it."
+_OBJECT = re.compile(r"<[\w.]+( object)?( at 0x[0-9a-f]+)?>")
 MAX_BLOCKS = 1_000  # to choose from
 MAX_QUEUES = 1_000
 RECENT = 200  # runs that suggest tags
@@ -52,22 +57,55 @@ def refusals(deployment: Deployment, parameters: Mapping[str, Any]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A former run's parameters in today's form. `gone` has no place any more, `unfit` is what doesn't fit."""
+    """A former run's parameters in today's form. `gone` has no place any more, `unfit` is what doesn't fit, or is not
+    what the run had. `lost` says that none of them were kept.
+    """
 
     run: FlowRun
     values: dict[str, Any]
     gone: dict[str, Any]
     unfit: dict[str, str]
+    lost: str
 
 
 def of_former_run(deployment: Deployment, run: FlowRun) -> Former:
-    """Fill the form from a run, of this deployment or of another."""
+    """Fill the form from a run, of this deployment or of another, or one that was called by hand."""
     schema = deployment.parameter_schema
     known = schema.get("properties") or {}
     takes_more = schema.get("additionalProperties", True) is not False
-    values = {name: value for name, value in run.parameters.items() if takes_more or name in known}
-    gone = {name: value for name, value in run.parameters.items() if name not in values}
-    return Former(run, values, gone, refusals(deployment, values))
+    kept = {name: value for name, value in run.parameters.items() if name != CUT}
+    values = {name: value for name, value in kept.items() if takes_more or name in known}
+    gone = {name: value for name, value in kept.items() if name not in values}
+    return Former(run, values, gone, refusals(deployment, values) | spoiled(values), str(run.parameters.get(CUT, "")))
+
+
+def spoiled(values: Mapping[str, Any]) -> dict[str, str]:
+    """Where parameters are not what the run had, by path: what is shown of them hides, leaves out or describes it."""
+    return {path: why for path, text in _texts(values, "parameters") if (why := _why_spoiled(text))}
+
+
+def masked(values: Mapping[str, Any]) -> dict[str, str]:
+    """Where a secret was masked: no run may be begun with what stands there instead."""
+    return {path: MASKED for path, text in _texts(values, "parameters") if MASK in text}
+
+
+def _why_spoiled(text: str) -> str:
+    if MASK in text:
+        return MASKED
+    if text == CUT:
+        return "What was here was nested too deeply to be kept. Enter it again."
+    return "This is how Python shows an object, not its value. Enter the value." if _OBJECT.fullmatch(text) else ""
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _texts(part, f"{path}.{name}")
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _texts(part, f"{path}.{place}")
 
 
 def form(deployment: Deployment, values: Mapping[str, Any], context: Context) -> SchemaForm:
@@ -86,14 +124,14 @@ def options(data: Mapping[str, str]) -> dict[str, str]:
 
 
 def request(
-    deployment: Deployment, form: SchemaForm, typed: Mapping[str, str], retry_of: UUID | None = None
+    deployment: Deployment, form: SchemaForm, typed: Mapping[str, str], former: Former | None = None
 ) -> trigger.RunRequest:
-    """What the form asks for.
+    """What the form asks for; `former` is the run that it was filled from.
 
     Raises:
         Invalid: Something typed means nothing; `fields` has that, and what the schema says of the rest.
     """
-    wrong: dict[str, str] = {}
+    wrong = masked(form.value) if former else {}
     found = {}
     for name, read in (("scheduled_at", _scheduled_at), ("priority", _priority)):
         try:
@@ -112,8 +150,14 @@ def request(
         idempotency_key=typed["idempotency_key"].strip() or None,
         priority=found["priority"],
         work_queue=typed["work_queue"] or None,
-        retry_of=retry_of,
+        retry_of=_retried(deployment, former),
     )
+
+
+def _retried(deployment: Deployment, former: Former | None) -> UUID | None:
+    """The run of the same flow that is run again, once it has ended."""
+    run = former.run if former else None
+    return run.id if run and run.is_final and run.flow_id == deployment.flow_id else None
 
 
 def _scheduled_at(typed: Mapping[str, str]) -> datetime | None:

@@ -46,6 +46,15 @@ def rows(workspace_id: UUID, *, text: str = "") -> list[DeploymentRow]:
     return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
 
 
+def of_flow(workspace_id: UUID, flow_id: UUID) -> list[DeploymentRow]:
+    """The deployments of one flow, last changed first."""
+    found = Deployment.objects.filter(workspace_id=workspace_id, flow_id=flow_id)
+    found = found.select_related("flow", "pool", "queue").prefetch_related("schedules")
+    deployments = list(found.order_by("-updated_at", "-id")[:PAGE])
+    last = last_runs([deployment.id for deployment in deployments])
+    return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
+
+
 def _row(deployment: Deployment, last: list[tuple[UUID, str, str, float]]) -> DeploymentRow:
     schedule = next(iter(deployment.schedules.all()), None)
     times = scheduling.upcoming(schedule, 1) if schedule else []

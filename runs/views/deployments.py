@@ -68,7 +68,7 @@ def run(request: HttpRequest, id: UUID) -> HttpResponse:
     row = deployment_list.find(request.workspace.id, id)
     if request.method == "POST":
         return _trigger(request, row)
-    former = _former(request, row.deployment)
+    former = _former(request, row.deployment, request.GET)
     form = forms.form(row.deployment, former.values if former else {}, _context(request))
     typed = {**forms.options(request.GET), "from": request.GET.get("from", "")}
     if former:
@@ -82,9 +82,10 @@ def _context(request: Any) -> Context:
     return forms.context(request.actor, new_block if can(request.actor, "blocks.edit") else "")
 
 
-def _former(request: Any, deployment: Deployment) -> forms.Former | None:
+def _former(request: Any, deployment: Deployment, told: Any) -> forms.Former | None:
+    """The run that the form was filled from."""
     try:
-        found = run_page.find_run(request.workspace.id, UUID(request.GET["from"]))
+        found = run_page.find_run(request.workspace.id, UUID(told["from"]))
     except (KeyError, ValueError):
         return None
     return forms.of_former_run(deployment, found)
@@ -95,8 +96,9 @@ def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
     typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
     if form.rearranged:
         return _form(request, row, form, typed)
+    former = _former(request, row.deployment, request.POST)
     try:
-        asked = forms.request(row.deployment, form, typed)
+        asked = forms.request(row.deployment, form, typed, former=former)
         new, is_new = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.FORM)
     except Invalid as problem:
         told = problem.fields or {"": problem.message}

@@ -10,11 +10,12 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from orchestrator.states import StateType
 from runs import trigger
 from runs.models import Deployment, Flow, FlowRun
-from runs.reads import quarantine, run_list, run_page
+from runs.reads import deployment_list, quarantine, run_list, run_page
 from tenants.access import workspace_page
 from tenants.messages import packed
 
@@ -135,19 +136,32 @@ def cancel(request: HttpRequest, id: UUID) -> HttpResponse:
     return redirect("run", request.organization.slug, request.workspace.slug, run.id)
 
 
-@workspace_page({"POST": "runs.trigger"})
+@workspace_page({"GET": "runs.trigger", "POST": "runs.trigger"})
 def again(request: HttpRequest, id: UUID) -> HttpResponse:
-    """Run the same deployment once more with the same parameters: a new run that names the old one."""
+    """Run it once more. Posted: the same deployment with the same parameters. Else: the way to the form, by a choice
+    of deployments where the run itself was of none.
+    """
     run = run_page.find_run(request.workspace.id, id)
-    where = (request.organization.slug, request.workspace.slug)
-    if run.deployment is None:
-        messages.error(request, "This run had no deployment. Start it again where it was started.")
-        return redirect("run", *where, run.id)
+    if request.method != "POST" or run.deployment is None:
+        return _with_changes(request, run)
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None
     )
     new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.RETRY)
-    return redirect("run", *where, new.id)
+    return redirect("run", request.organization.slug, request.workspace.slug, new.id)
+
+
+def _with_changes(request: Any, run: FlowRun) -> HttpResponse:
+    """To the form of the run's deployment, else of the only one that its flow has, else a page that says what to do."""
+    rows = [] if run.deployment else deployment_list.of_flow(request.workspace.id, run.flow_id)
+    only = run.deployment or (rows[0].deployment if len(rows) == 1 else None)
+    if only:
+        where = (request.organization.slug, request.workspace.slug, only.id)
+        return redirect(f"{reverse('deployment-run', args=where)}?from={run.id}")
+    root = None if run.is_root else run_page.find_run(request.workspace.id, run.root_id)
+    deploy = f"orchestrator deploy FILE.py:{run.flow.name.replace('-', '_')}"
+    context = {"section": "runs", "run": run, "root": root, "rows": rows, "deploy": deploy}
+    return TemplateResponse(request, "runs/again.html", context)
 
 
 def _uuid(text: str) -> UUID | None:
