@@ -299,6 +299,32 @@ class AuditEntry(TenantOwned):
         return f"{self.action} by {self.actor}"
 
 
+class StaffEntry(models.Model):
+    """What the installation's staff looked at or changed, of whomever. Written with the change, never altered: the
+    database lets no serving role do that, nor let `app` read it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    at = models.DateTimeField(default=now)
+    action = models.CharField(max_length=60)
+    actor = models.CharField(max_length=254)
+    user_id = models.UUIDField()
+    object_type = models.CharField(max_length=40, blank=True)
+    object_id = models.UUIDField(null=True)
+    object_name = models.CharField(max_length=500, blank=True)
+    details = models.JSONField(default=dict)
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        db_table = "staff_entry"
+        verbose_name_plural = "staff entries"
+        indexes = [models.Index(fields=["-at", "-id"], name="staff_entry_list")]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"
+
+
 class OutboxMessage(TenantOwned):
     """Something to be sent to the world outside. Written and read by `tenants/outbox.py`."""
 

@@ -1,4 +1,8 @@
-"""What the installation's staff do to organizations and people. Each organization's audit trail tells it."""
+"""What the installation's staff do to organizations and people.
+
+Each organization's audit trail tells what was done to it; the staff's own trail tells all, also what was done to people
+who belong to no organization.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,51 @@ from uuid import UUID
 
 from allauth.account.authentication import get_authentication_records
 from django.conf import settings
+from django.db import transaction
 
-from tenants import audit
+from orchestrator.wire import clean_text
+from tenants import audit, trace
 from tenants.errors import Conflict, Invalid
-from tenants.models import Membership, Organization, Retention, User
+from tenants.models import Membership, Organization, Retention, StaffEntry, User
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope, user_scope
 
 MAX_TOLD = 50  # names of one look
 
 
-def note_looks(*, looks: dict[UUID, list[tuple[str, str]]], by: User) -> None:
-    """Write down what of each organization was looked at: (thing, name), in that organization's trail."""
+Looks = dict[UUID | None, list[tuple[str, str]]]
+"""What was looked at, (thing, name), by the organization that it belongs to; None: to none."""
+
+
+def note_looks(*, looks: Looks, by: User) -> None:
+    """Write down what was looked at: of each organization in its own trail, and all of it in the staff's."""
     for organization_id, seen in looks.items():
-        with tenant_scope(organization_id):
-            names = sorted({name for _, name in seen})[:MAX_TOLD]
-            things = sorted({thing for thing, _ in seen})
-            told = {"things": things, "names": names, "count": len(seen)}
-            audit.record(_actor(organization_id, by), "staff.viewed", name=", ".join(things), details=told)
+        names = sorted({name for _, name in seen})[:MAX_TOLD]
+        things = sorted({thing for thing, _ in seen})
+        told = {"things": things, "names": names, "count": len(seen)}
+        _note(by, "staff.viewed", name=", ".join(things), details=told | _of(organization_id))
+        if organization_id:
+            with tenant_scope(organization_id):
+                audit.record(_actor(organization_id, by), "staff.viewed", name=", ".join(things), details=told)
+
+
+def _of(organization_id: UUID | None) -> dict[str, str]:
+    return {"organization": str(organization_id)} if organization_id else {}
+
+
+def _note(by: User, action: str, object: Any = None, *, name: str = "", details: dict[str, Any]) -> None:
+    """Write an entry of the staff's own trail, in the transaction of what it tells."""
+    StaffEntry(
+        action=action,
+        actor=by.email,
+        user_id=by.id,
+        object_type=object._meta.db_table if object else "",
+        object_id=object.pk if object else None,
+        object_name=clean_text(name or str(object or ""), 500),
+        details=details,
+        address=trace.address.get(),
+        request_id=trace.request_id.get(),
+    ).save(force_insert=True)
 
 
 def set_retention(*, organization_id: UUID, days: int, by: User) -> None:
@@ -44,9 +75,11 @@ def set_retention(*, organization_id: UUID, days: int, by: User) -> None:
             return
         organization.save(update_fields=["retention"])
         change = {"retention": {"from": former, "to": days}}
+        _note(by, "staff.changed", organization, details=change)
         audit.record(_actor(organization_id, by), "staff.changed", organization, details=change)
 
 
+@transaction.atomic
 def set_active(*, user_id: UUID, active: bool, by: User) -> None:
     """Let a person in again, or shut them out: their sessions end, and their keys are refused.
 
@@ -57,6 +90,7 @@ def set_active(*, user_id: UUID, active: bool, by: User) -> None:
     if not User.objects.filter(id=user_id, is_active=not active).update(is_active=active):
         return
     person = User.objects.get(id=user_id)
+    _note(by, "staff.changed", person, details={"active": active})
     for organization_id in organizations_of(user_id):
         with tenant_scope(organization_id):
             audit.record(_actor(organization_id, by), "staff.changed", person, details={"active": active})

@@ -37,6 +37,8 @@ def after_migrate(using: str, **details: Any) -> None:
         if ADMIN_LOG in tables:  # Of all tenants in one table, without a wall: the audit trails have it instead.
             cursor.execute(f"REVOKE INSERT, UPDATE ON {ADMIN_LOG} FROM app, system")
         cursor.execute("REVOKE UPDATE, DELETE ON audit_entry FROM app")  # It is added to and read, and nothing else.
+        cursor.execute("REVOKE SELECT, UPDATE, DELETE ON staff_entry FROM app")  # Read by the staff's own connection.
+        cursor.execute("REVOKE UPDATE, DELETE ON staff_entry FROM system")
         cursor.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app, system")
         partitions.ensure(cursor, datetime.now(UTC).date())
 

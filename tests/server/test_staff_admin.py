@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from allauth.account.internal.flows.login import record_authentication
 from django.contrib.admin.models import LogEntry
-from django.db import connections
+from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from blocks.models import Block, Variable
 from orchestrator.ids import uuid7
-from tenants.models import AuditEntry, Membership, OutboxMessage, Workspace
+from tenants.models import AuditEntry, Membership, OutboxMessage, StaffEntry, Workspace
+from tenants.scope import system_scope
 from tests.cast import PASSWORD, Api, Company, person
 from tests.runs.work import agent, deploy
 
@@ -24,6 +25,7 @@ SECRET, DATA, PARAMETER, MAIL = "planted-secret", "planted-data", "planted-param
 MODELS = [
     "tenants/organization", "tenants/workspace", "tenants/membership", "tenants/user", "runs/deployment", "runs/agent",
     "blocks/block", "blocks/variable", "tenants/auditentry", "tenants/outboxmessage",
+    "tenants/staffentry",
 ]  # fmt: skip
 
 
@@ -59,6 +61,8 @@ def things(acme: Company, api: Api) -> dict[str, Any]:
         failed = OutboxMessage.objects.create(
             organization=acme.organization, kind="mail", payload={"text": MAIL}, failed=True, error="no such host"
         )
+        entry = StaffEntry(action="staff.viewed", actor="sam@installation.example", user_id=acme.owner.id)
+        entry.save(force_insert=True)
         return {
             "tenants/organization": acme.organization.id,
             "tenants/workspace": acme.workspace.id,
@@ -70,6 +74,7 @@ def things(acme: Company, api: Api) -> dict[str, Any]:
             "blocks/variable": Variable.objects.get().id,
             "tenants/auditentry": AuditEntry.objects.order_by("at").first().id,
             "tenants/outboxmessage": failed.id,
+            "tenants/staffentry": entry.id,
         }
 
 
@@ -217,6 +222,58 @@ def test_a_person_is_shut_out_and_let_in_again(
     sam.refresh_from_db()
     assert sam.is_active
     assert not LogEntry.objects.exists()
+
+
+def own_trail() -> list[tuple[str, str, str, dict]]:
+    """What staff did, as their own trail has it."""
+    with system_scope():
+        rows = StaffEntry.objects.order_by("at", "id")
+        return list(rows.values_list("action", "actor", "object_name", "details"))
+
+
+def test_what_is_done_to_a_person_without_a_membership_is_told_too(acme: Company, staff: Client, sam: Any) -> None:
+    nobody = person("nora@north.example")
+    page = f"/admin/tenants/user/{nobody.id}/change/"
+    staff.get(page)
+    assert staff.post(page, {}).status_code == 302
+    nobody.refresh_from_db()
+    assert not nobody.is_active
+    viewed = {"things": ["user"], "names": [nobody.email], "count": 1}
+    assert ("staff.viewed", sam.email, "user", viewed) in own_trail()
+    assert own_trail()[-1] == ("staff.changed", sam.email, nobody.email, {"active": False})
+    assert trail(acme) == []
+
+
+def test_the_staffs_own_trail_tells_all_that_they_did(acme: Company, staff: Client, sam: Any, things: dict) -> None:
+    staff.get(f"/admin/blocks/block/{things['blocks/block']}/change/")
+    page = f"/admin/tenants/organization/{acme.organization.id}/change/"
+    staff.post(page, {"retention": "90", "name": "Acme"})
+    told = own_trail()[1:]  # One was there before.
+    of_acme = {"organization": str(acme.organization.id)}
+    block = {"things": ["block"], "names": ["aws-credentials/prod"], "count": 1}
+    assert told[0] == ("staff.viewed", sam.email, "block", block | of_acme)
+    assert told[-1] == ("staff.changed", sam.email, "Acme", {"retention": {"from": 30, "to": 90}})
+    shown = staff.get("/admin/tenants/staffentry/?q=sam").content.decode()
+    assert "staff.changed" in shown
+    assert own_trail()[1:] == told  # A look at it is none at anybody.
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("app", "SELECT * FROM staff_entry"),
+        ("app", "UPDATE staff_entry SET actor = 'eve'"),
+        ("app", "DELETE FROM staff_entry"),
+        ("system", "UPDATE staff_entry SET actor = 'eve'"),
+        ("system", "DELETE FROM staff_entry"),
+    ],
+)
+def test_nobody_who_serves_alters_it(db: None, role: str, statement: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {role}")
+        with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic():
+            cursor.execute(statement)
+        transaction.set_rollback(True)
 
 
 def test_unknown_ids_and_other_ways_lead_nowhere(staff: Client, things: dict) -> None:

@@ -20,7 +20,7 @@ from blocks.models import Block, Variable
 from orchestrator.server.admin.site import Managed, RefusableForm, Site, column
 from runs.models import Agent, Deployment
 from tenants import staff
-from tenants.models import AuditEntry, Membership, Organization, OutboxMessage, User, Workspace
+from tenants.models import AuditEntry, Membership, Organization, OutboxMessage, StaffEntry, User, Workspace
 
 AuditEntry._meta.verbose_name_plural = "audit entries"  # A word of this site; in the model it would be a migration.
 
@@ -33,7 +33,7 @@ class StaffSite(Site):
         ("People", ((User, "person"),)),
         ("Work", ((Deployment, "rocket_launch"), (Agent, "dns"))),
         ("Settings", ((Block, "deployed_code"), (Variable, "data_object"))),
-        ("Records", ((AuditEntry, "history"), (OutboxMessage, "outgoing_mail"))),
+        ("Records", ((AuditEntry, "history"), (StaffEntry, "badge"), (OutboxMessage, "outgoing_mail"))),
     )
 
     def each_context(self, request: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Watched(Managed):
     def note(self, request: Any, seen: list[Model]) -> None:
         """Remember whose objects were looked at."""
         for each in seen:
-            for organization_id in self.owners(each):
+            for organization_id in self.owners(each) or [None]:
                 look = (self.opts.verbose_name, str(each))
                 request.looks.setdefault(organization_id, []).append(look)
 
@@ -280,6 +280,27 @@ class AuditEntries(Watched):
         return (queryset.filter(organization_id=owner.id) if owner else queryset.none()), False
 
 
+class StaffEntries(Watched):
+    """What the staff have done themselves. It belongs to no organization, and a look at it is told nowhere."""
+
+    list_display = ("at", "action", "actor", "object_name", "address")
+    list_select_related = ()
+    ordering = ("-at", "-id")
+    search_help_text = "The beginning of a colleague's e-mail address"
+    shown = ("at", "action", "actor", "object_type", "object_id", "object_name", "told", "address", "request_id")
+
+    @column("details")
+    def told(self, entry: StaffEntry) -> str:
+        """As text: unfold would colour JSON by inline styles."""
+        return json.dumps(entry.details, ensure_ascii=False)
+
+    def found(self, term: str) -> Q:
+        return Q(actor__istartswith=term)
+
+    def note(self, request: Any, seen: list[Model]) -> None:
+        """It is about the staff."""
+
+
 class OutboxFailures(Watched):
     """What could not be sent: its kind and the reason, never its contents."""
 
@@ -302,6 +323,7 @@ for _model, _managed in (
     (Block, Blocks),
     (Variable, Variables),
     (AuditEntry, AuditEntries),
+    (StaffEntry, StaffEntries),
     (OutboxMessage, OutboxFailures),
 ):
     site.register(_model, _managed)
