@@ -77,8 +77,7 @@ def seal_entries(organization_id: UUID) -> int:
     For the login `worker`: `system` alone may alter these rows, and only to seal them.
     """
     with system_scope():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"audit {organization_id}"])
+        lock_chain(organization_id)
         number, hash = _head(organization_id)
         found = AuditEntry.objects.filter(organization_id=organization_id, number=None).order_by("at", "id")
         entries = list(found[:SEALED_AT_ONCE])
@@ -88,6 +87,12 @@ def seal_entries(organization_id: UUID) -> int:
             hash = bytes(entry.hash)
         _write_seals(organization_id, entries)
     return len(entries)
+
+
+def lock_chain(organization_id: UUID) -> None:
+    """Let nobody else seal or shorten the chain of an organization while this transaction lasts."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"audit {organization_id}"])
 
 
 def _head(organization_id: UUID) -> tuple[int, bytes]:
@@ -151,23 +156,44 @@ class Verdict:
     """What a walk along an organization's chain found.
 
     `broken_at` is the first number whose entry is not what was sealed (altered, removed before it, or inserted);
-    `head` is the hash of the last sound entry, to compare with one that was noted elsewhere.
+    `head` is the hash of the last sound entry, to compare with one that was noted elsewhere. `dropped` counts the first
+    entries, which were not kept any longer; `anchor` is the hash of the last of them.
     """
 
     sealed: int
     unsealed: int
     head: bytes
     broken_at: int | None = None
+    dropped: int = 0
+    anchor: bytes = BEGINNING
 
 
 def verify(organization_id: UUID) -> Verdict:
-    """Walk the chain of an organization from its beginning. Opens scopes of its own."""
-    before, expected = BEGINNING, 1
+    """Walk the chain of an organization from where it begins. Opens scopes of its own."""
+    while True:
+        dropped, anchor = _beginning(organization_id)
+        verdict = _walk(organization_id, dropped, anchor)
+        if verdict.broken_at is None or _beginning(organization_id) == (dropped, anchor):
+            return verdict  # Else entries went while we walked.
+
+
+def _beginning(organization_id: UUID) -> tuple[int, bytes]:
+    """The number and the hash before the first entry that is kept."""
+    from tenants.audit_keeping import anchor
+
+    with tenant_scope(organization_id):
+        found = anchor()
+    return (found.number, found.hash) if found else (0, BEGINNING)
+
+
+def _walk(organization_id: UUID, dropped: int, anchor: bytes) -> Verdict:
+    before, expected, broken = anchor, dropped + 1, None
     for entry in _sealed(organization_id):
         if entry.number != expected or chained(before, entry, expected) != bytes(entry.hash or b""):
-            return Verdict(expected - 1, _unsealed(organization_id), before, broken_at=expected)
+            broken = expected
+            break
         before, expected = bytes(entry.hash or b""), expected + 1
-    return Verdict(expected - 1, _unsealed(organization_id), before)
+    return Verdict(expected - 1 - dropped, _unsealed(organization_id), before, broken, dropped, anchor)
 
 
 def _sealed(organization_id: UUID) -> Iterator[AuditEntry]:

@@ -8,13 +8,14 @@ from uuid import UUID
 from celery import shared_task
 from django.utils.timezone import now
 
-from tenants import audit, mail, outbox  # noqa: F401 - mail registers what delivers mails
+from tenants import audit, audit_keeping, mail, outbox  # noqa: F401 - mail registers what delivers mails
 from tenants.leaving import exports, purge
 from tenants.scope import system_scope
 
 DELIVER_SECONDS = 20.0  # Then a worker looks after somebody else; the tick comes again.
 FORGOTTEN_AT_ONCE = 1_000
 PURGE_SECONDS = 20.0
+TRUNCATE_SECONDS = 20.0  # The tick comes again in an hour.
 
 
 @shared_task
@@ -22,6 +23,17 @@ def seal_audit() -> None:
     """Number and chain the audit entries that were written since the last time."""
     for organization_id in audit.organizations_to_seal():
         audit.seal_entries(organization_id)
+
+
+@shared_task
+def truncate_audit() -> None:
+    """Let old entries go, a bounded number of each organization's in each transaction, for a bounded time."""
+    before, until = audit_keeping.kept_since(), time.monotonic() + TRUNCATE_SECONDS
+    if before is None:
+        return
+    for organization_id in audit_keeping.organizations_to_truncate(before):
+        while time.monotonic() < until and audit_keeping.truncate(organization_id, before) == audit_keeping.AT_ONCE:
+            pass
 
 
 @shared_task

@@ -5,6 +5,8 @@ import secrets
 import sys
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
+
 from orchestrator.server import environment as env
 from orchestrator.server import logs
 
@@ -238,6 +240,9 @@ EXPORT_MAX_BYTES = int(env.number("EXPORT_MAX_BYTES", 10 << 30))
 
 # ── Money: off, nobody has a limit of ours and nothing is owed ───────────────────────────────────
 BILLING = env.boolean("BILLING")
+AUDIT_DAYS = env.number("AUDIT_DAYS", 400)  # for how long audit entries are kept; 0: for ever
+if 0 < AUDIT_DAYS < 30:
+    raise ImproperlyConfigured("AUDIT_DAYS is 30 or more, or 0 to keep audit entries for ever.")
 FREE_TASK_RUNS = int(env.number("FREE_TASK_RUNS", 20_000))
 PAYMENT_PROVIDER = env.text("PAYMENT_PROVIDER", "tenants.billing.by_hand")
 INVOICE_ISSUER = env.text("INVOICE_ISSUER", "Orchestrator")

@@ -36,4 +36,7 @@ class Command(BaseCommand):
             return False
         head = verdict.head.hex() if verdict.sealed else "nothing sealed yet"
         self.stdout.write(f"{organization.slug}: {verdict.sealed:,} sealed, {verdict.unsealed:,} not yet, head {head}")
+        if verdict.dropped:
+            anchor = verdict.anchor.hex()
+            self.stdout.write(f"{organization.slug}: {verdict.dropped:,} before them not kept, the last was {anchor}")
         return True
