@@ -18,7 +18,7 @@ from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.runs.automating import automate
-from tests.runs.work import agent
+from tests.runs.work import agent, deploy
 from tests.tenants.sso.setup import arrive, connect, owner_of
 
 # Relative to the workspace; `../` leads to pages of the organization.
@@ -147,3 +147,13 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})
     paths += ["../audit"]
     assert visit(portal, paths) == []
+
+
+def test_the_ways_to_run_a_run_again(portal: Portal, acme: Company, served_api: Api) -> None:
+    journal = Journal(served_api)
+    journal.send(journal.begin(), journal.state("COMPLETED", run_count=1))
+    again = f"runs/{journal.root}/again"
+    assert visit(portal, [again]) == []  # What to do: no deployment is there.
+    for name in ("nightly", "hourly"):
+        deploy(acme, name)
+    assert visit(portal, [again]) == []  # Which of them.
