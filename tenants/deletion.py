@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from tenants import audit, rights
 from tenants.authentication import forget_secrets
+from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Invalid, NotFound
 from tenants.models import Membership, Organization, OrganizationRole, Workspace
 from tenants.permissions import Actor, require
@@ -62,9 +63,12 @@ def restore_workspace(*, id: UUID, by: Actor) -> Workspace:
 
     Raises:
         NotFound: There is none that was deleted within the grace period.
+        LimitReached: The plan has no room for it.
     """
     require(by, "workspaces.create")
     workspace = deleted_workspaces().filter(id=id).first()
+    if workspace is not None:
+        demand_workspace(workspace.organization_id)
     if workspace is None or not deleted_workspaces().filter(id=id).update(deleted_at=None):
         raise NotFound("There is no such deleted workspace.")
     audit.record(by, "workspace.restored", workspace, workspace_id=workspace.id)

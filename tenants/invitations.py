@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils.timezone import now
 
 from tenants import audit, mail, people
+from tenants.billing.subscriptions import demand_seat
 from tenants.errors import Conflict, Invalid, NotFound, RateLimited
 from tenants.keys import digest
 from tenants.models import AuditEntry, Invitation, Membership, Organization, User, Workspace
@@ -50,6 +51,7 @@ def invite(*, email: str, role: str, parts: dict[UUID, str], by: Actor) -> tuple
         Invalid: The address or a role can't be taken, or the person is a member.
         Conflict: The address is invited already.
         Forbidden: Only owners invite owners.
+        LimitReached: The plan has no seat left.
         RateLimited: The organization has sent very many invitations today.
     """
     require(by, "people.edit")
@@ -57,6 +59,7 @@ def invite(*, email: str, role: str, parts: dict[UUID, str], by: Actor) -> tuple
     people.check_role(role, by=by)
     workspaces = {str(id): chosen for id, chosen in people.check_parts(parts).items()}
     _check_new(email)
+    demand_seat(by.organization_id, invited=open_ones().filter(expires_at__gt=now()).count())
     token = secrets.token_urlsafe(32)
     invitation = Invitation(
         organization_id=by.organization_id, email=email, role=role, workspaces=workspaces, hash=digest(token),
@@ -203,6 +206,7 @@ def accept(*, token: str, user: User) -> tuple[Organization, Workspace | None]:
     Raises:
         NotFound: The link is good for nothing any more.
         Conflict: It is for another address.
+        LimitReached: The plan became smaller, and has no seat left.
     """
     organization, found_then = find(token)
     with tenant_scope(organization.id):
@@ -211,6 +215,8 @@ def accept(*, token: str, user: User) -> tuple[Organization, Workspace | None]:
             raise NotFound(NO_LONGER_GOOD)
         if invitation.email != user.email:
             raise Conflict(f"This invitation is for {invitation.email}; you are signed in as {user.email}.")
+        if not Membership.objects.filter(user=user).exists():
+            demand_seat(organization.id)
         invitation.accepted_at = now()
         invitation.save(update_fields=["accepted_at"])
         by = Actor("user", organization.id, None, "", user.email, user_id=user.id, organization_role=invitation.role)

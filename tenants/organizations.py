@@ -10,6 +10,7 @@ from django.utils.text import slugify
 
 from orchestrator.wire import clean_text
 from tenants import audit
+from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Conflict, Invalid
 from tenants.models import FormerSlug, Membership, Organization, OrganizationRole, User, Workspace
 from tenants.permissions import Actor, require
@@ -75,9 +76,11 @@ def add_workspace(*, organization: Organization, name: str, by: Actor) -> Worksp
 
     Raises:
         Invalid: The name is taken or leaves no address, or there are too many.
+        LimitReached: The plan has no room for another one.
     """
     require(by, "workspaces.create")
     name = clean_name(name)
+    demand_workspace(organization.id)
     if Workspace.objects.count() >= MAX_WORKSPACES:
         raise Invalid(f"An organization has {MAX_WORKSPACES} workspaces at most.", fields={"name": "Delete one first."})
     if FormerSlug.objects.filter(workspace__isnull=False, slug=slug_of(name)).exists():

@@ -33,6 +33,8 @@ class Plan:
         tiers: Prices of those above, the cheapest last.
         stops_at: No run starts beyond so many task runs; None: there is no such bound.
         retention: For how many days rows of new runs are kept.
+        seats: How many people it has room for, invited ones included; None: there is no such bound.
+        workspaces: How many workspaces; None: there is no such bound.
         switches: What it has of `SWITCHES`.
         by_contract: People can't choose it themselves.
     """
@@ -45,6 +47,8 @@ class Plan:
     tiers: tuple[Tier, ...] = ()
     stops_at: int | None = None
     retention: int = 30
+    seats: int | None = None
+    workspaces: int | None = None
     switches: frozenset[str] = frozenset()
     by_contract: bool = False
 
@@ -57,6 +61,13 @@ class Plan:
     def extras(self) -> list[str]:
         """What it has beside runs, in words."""
         return [label for switch, label in SWITCHES.items() if switch in self.switches]
+
+    @property
+    def room(self) -> str:
+        """How many people and workspaces, in words."""
+        if self.seats is None and self.workspaces is None:
+            return "Any number of people and workspaces"
+        return f"{self.seats or 'Any number of'} people, {self.workspaces or 'any number of'} workspaces"
 
     @property
     def terms(self) -> str:
@@ -72,10 +83,10 @@ def plans() -> dict[str, Plan]:
     everything = frozenset(SWITCHES)
     table = [
         Plan("self-hosted", "Self-hosted", 9, retention=30, switches=everything, by_contract=True),
-        Plan("free", "Free", 0, stops_at=settings.FREE_TASK_RUNS, retention=7),
+        Plan("free", "Free", 0, stops_at=settings.FREE_TASK_RUNS, retention=7, seats=5, workspaces=2),
         Plan(
             "pro", "Pro", 1, monthly=Decimal(80), included=200_000, tiers=(Tier(None, Decimal("0.30")),),
-            retention=30, switches=frozenset({"sso"}),
+            retention=30, seats=50, workspaces=20, switches=frozenset({"sso"}),
         ),
         Plan(
             "enterprise", "Enterprise", 2, monthly=Decimal(900), included=4_000_000,

@@ -18,7 +18,7 @@ from tenants.billing.models import Subscription
 from tenants.billing.months import Month
 from tenants.billing.plans import SWITCHES, Plan, default_plan, plans
 from tenants.errors import Conflict, Invalid, LimitReached
-from tenants.models import Organization
+from tenants.models import Membership, Organization, Workspace
 from tenants.permissions import Actor
 
 
@@ -69,11 +69,47 @@ def demand(organization_id: UUID, switch: str) -> None:
     if switch in plan.switches:
         return
     with_it = [each.name for each in plans().values() if switch in each.switches and each.slug != "self-hosted"]
-    slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
     raise LimitReached(
         f"{SWITCHES[switch]} is not in the plan {plan.name}; it is in {' and '.join(with_it)}."
-        f" To change the plan: {settings.PUBLIC_URL}/o/{slug}/billing"
+        f" To change the plan: {_where(organization_id)}"
     )
+
+
+def demand_seat(organization_id: UUID, *, invited: int = 0) -> None:
+    """Let one person more in, beside those who are `invited`. Others who ask in this moment wait for the answer.
+
+    Raises:
+        LimitReached: The plan in force has no seat left.
+    """
+    Organization.objects.select_for_update().get(id=organization_id)
+    plan = plan_of(organization_id)
+    taken = Membership.objects.filter(organization_id=organization_id, user__is_active=True).count() + invited
+    if plan.seats is not None and taken >= plan.seats:
+        raise LimitReached(
+            f"The plan {plan.name} has {plan.seats} seats, and all are taken or promised to people who are invited."
+            f" For more, choose a larger plan: {_where(organization_id)}"
+        )
+
+
+def demand_workspace(organization_id: UUID) -> None:
+    """Let one workspace more be made. Others who ask in this moment wait for the answer.
+
+    Raises:
+        LimitReached: The plan in force has no room for it.
+    """
+    Organization.objects.select_for_update().get(id=organization_id)
+    plan = plan_of(organization_id)
+    taken = Workspace.objects.filter(organization_id=organization_id, deleted_at=None).count()
+    if plan.workspaces is not None and taken >= plan.workspaces:
+        raise LimitReached(
+            f"The plan {plan.name} has {plan.workspaces} workspaces, and all are taken."
+            f" For more, choose a larger plan: {_where(organization_id)}"
+        )
+
+
+def _where(organization_id: UUID) -> str:
+    slug = Organization.objects.values_list("slug", flat=True).get(id=organization_id)
+    return f"{settings.PUBLIC_URL}/o/{slug}/billing"
 
 
 def change_plan(*, slug: str, by: Actor, by_contract: bool = False) -> Period:

@@ -6,6 +6,8 @@ and subject from then on; an address decides only the first time.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from allauth.account.models import EmailAddress
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -13,6 +15,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from tenants import audit
+from tenants.billing.subscriptions import demand_seat
+from tenants.errors import LimitReached
 from tenants.models import Membership, Organization, User, Workspace, WorkspaceMembership
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
@@ -120,6 +124,8 @@ def _newcomer(email: str, name: str) -> User:
 
 def _join(provider: SsoProvider, user: User) -> None:
     organization_id = provider.organization_id
+    if not Membership.objects.filter(user=user).exists():
+        _check_seats(organization_id)
     membership, is_new = Membership.objects.get_or_create(
         organization_id=organization_id, user=user, defaults={"role": provider.newcomer_role}
     )
@@ -132,3 +138,11 @@ def _join(provider: SsoProvider, user: User) -> None:
         )
     by = Actor("user", organization_id, None, "", user.email, user_id=user.id, organization_role=membership.role)
     audit.record(by, "person.joined", user, details={"by": "sso", "issuer": provider.issuer, "role": membership.role})
+
+
+def _check_seats(organization_id: UUID) -> None:
+    """Who comes for the first time is told whom to ask, not where the plan is changed."""
+    try:
+        demand_seat(organization_id)
+    except LimitReached as full:
+        raise Refused("Your organization has no seat left for you. Ask an owner for a larger plan.") from full

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from tenants import invitations
 from tenants.access import organization_page
-from tenants.errors import Conflict, Invalid, NotFound
+from tenants.errors import Conflict, Invalid, LimitReached, NotFound
 from tenants.models import OrganizationRole, User, Workspace, WorkspaceRole
 from tenants.views.people import grantable, parts_of, workspace_choices
 
@@ -29,7 +29,7 @@ def new(request: HttpRequest) -> HttpResponse:
     email, role = request.POST.get("email", ""), request.POST.get("role", "")
     try:
         invitation, link = invitations.invite(email=email, role=role, parts=parts, by=request.actor)
-    except (Invalid, Conflict) as problem:
+    except (Invalid, Conflict, LimitReached) as problem:
         errors = problem.fields or {"email": problem.message}
         return _form(request, errors, {"email": email[:254], "role": role, "parts": parts}, status=400)
     return _sent(request, invitation, link)
@@ -87,7 +87,7 @@ def follow(request: HttpRequest, token: str) -> HttpResponse:
         organization, invitation = invitations.find(token)
     except NotFound as problem:
         return TemplateResponse(request, "tenants/invitation_over.html", {"problem": problem}, status=404)
-    except Conflict as problem:
+    except (Conflict, LimitReached) as problem:
         return TemplateResponse(request, "problem.html", {"problem": problem, "status": 409}, status=409)
     context = {
         "organization_name": organization.name,  # Its own page's side bar isn't for whoever has a link.

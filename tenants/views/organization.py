@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from tenants import deletion, organizations
 from tenants.access import organization_page, organizations_of
-from tenants.errors import Conflict, Invalid
+from tenants.errors import Conflict, Invalid, LimitReached
 from tenants.leaving import exports
 from tenants.permissions import can
 
@@ -94,7 +94,7 @@ def new_workspace(request: HttpRequest) -> HttpResponse:
         try:
             made = organizations.add_workspace(organization=request.organization, name=typed["name"], by=request.actor)
             return redirect("welcome", request.organization.slug, made.slug)
-        except Invalid as problem:
+        except (Invalid, LimitReached) as problem:
             errors = problem.fields or {"name": problem.message}
     context = {"section": "organization-settings", "typed": typed, "errors": errors}
     return TemplateResponse(request, "tenants/workspace_new.html", context, status=400 if errors else 200)

@@ -68,6 +68,17 @@ def test_a_newcomer_is_a_member_with_the_roles_of_newcomers(acme: Company, idp: 
     assert client.get("/o/acme/main/runs").status_code == 200
 
 
+def test_a_newcomer_finds_no_seat_where_the_plan_is_full(
+    acme: Company, idp: Idp, door: str, provider: Any, settings: Any
+) -> None:
+    """6.2: whom the provider vouches for is told whom to ask; nobody is made."""
+    settings.BILLING = True
+    with acme.scope():
+        for number in range(4):
+            Membership.objects.create(organization=acme.organization, user=person(f"p{number}@acme.example"))
+    assert "no seat left for you" in refused(come(client := Client(), idp, door), client)
+
+
 def test_the_code_is_exchanged_with_pkce_and_the_secret(idp: Idp, door: str, provider: Any) -> None:
     asked = leave(client := Client(), idp, f"{door}/login")
     client.get(f"{door}/callback", {"code": "c0de", "state": asked["state"]})
