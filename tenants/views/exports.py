@@ -48,7 +48,7 @@ class _Given:
     """The pieces of an export. Its place is free again when it is closed, however far the reader came."""
 
     def __init__(self, export: Export) -> None:
-        self._pieces, self._held = exports.pieces(export), True
+        self._pieces, self._held, self._place = exports.pieces(export), True, _given_out
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
@@ -56,4 +56,6 @@ class _Given:
     def close(self) -> None:
         if self._held:
             self._held = False
-            _given_out.release()
+            self._place.release()
+
+    __del__ = close  # A response that nobody has read, or closed, gives its place back, too.

@@ -17,6 +17,7 @@ from tenants.teams import teams
 from tests.browser.conftest import Portal
 from tests.browser.looking import visit
 from tests.cast import Company
+from tests.server.things_of_acme import export_of
 
 ORGANIZATION = ["people", "people/invite", "teams", "roles", "roles/new", "keys", "keys/new", "settings", "new"]
 DOORS = ["login/", "signup/", "password/reset/", "password/reset/done/", "confirm-email/", "invitations/none"]
@@ -46,6 +47,9 @@ def test_pages_when_there_is_nothing(portal: Portal) -> None:
 
 def test_pages_when_there_is_much(portal: Portal, full: Company, bob: Any) -> None:
     paths = [f"../{path}" for path in ORGANIZATION] + [f"../people/{bob.id}", "../people?q=nobody", "settings"]
+    paths += [f"../settings/workspaces/{full.workspace.id}/move"]
+    found(name="Second company", owner=full.owner)  # Where a workspace could move to.
+    export_of(full)
     with full.scope():
         paths += [f"../teams/{Team.objects.get().id}", f"../roles/{CustomRole.objects.get().id}"]
     assert visit(portal, paths) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,3 +239,11 @@ def test_a_step_to_another_tenant_ends_where_it_began(acme: Company, globex: Com
             with pytest.raises(CrossTenantScope), tenant_scope(acme.organization.id):
                 pass
         assert Organization.objects.get().slug == "acme"
+
+
+def test_nothing_else_steps_over_the_wall() -> None:
+    root = Path(__file__).parents[2]
+    packages = [root / name for name in ("tenants", "blocks", "runs", "orchestrator")]
+    sources = (path for package in packages for path in package.rglob("*.py"))
+    users = {path.relative_to(root).as_posix() for path in sources if "another_tenant(" in path.read_text("utf-8")}
+    assert users == {"tenants/scope.py", "tenants/leaving/transfer.py", "blocks/moving.py", "runs/moving.py"}
