@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import models
 from django.utils.timezone import now
@@ -221,6 +222,11 @@ class Credit(TenantOwned):
 
     class Meta:
         db_table = "credit"
+
+    @property
+    def left(self) -> Decimal:
+        """What the next invoices may use up."""
+        return self.amount - self.used
 
 
 class InvoiceCounter(models.Model):

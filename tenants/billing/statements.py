@@ -8,8 +8,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Case, F, When
 from django.utils.timezone import now
 
+from orchestrator.wire import clean_text
 from tenants import outbox
 from tenants.audit import record
 from tenants.billing.accounts import account_of
@@ -19,13 +21,15 @@ from tenants.billing.models import Credit, Invoice
 from tenants.billing.months import Month
 from tenants.billing.payment import provider
 from tenants.billing.plans import CURRENCY, Plan
-from tenants.billing.pricing import Line, month_lines, total
+from tenants.billing.pricing import Line, cents, month_lines, total
 from tenants.billing.subscriptions import history, plan_of
-from tenants.errors import Conflict, NotFound
+from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization
 from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 
+INVOICES = 24  # of one page
+CREDITS = 20  # are shown
 GRACE = timedelta(minutes=15)  # After a month's end: no batch that was received in it is still being applied.
 
 
@@ -126,14 +130,33 @@ def give_credit(*, amount: Decimal, reason: str, by: Actor) -> Credit:
 
     Raises:
         Conflict: It is no amount.
+        Invalid: It has no reason: the customer reads it.
     """
-    if not Decimal(0) < amount < Decimal(10) ** 9:
-        raise Conflict("A credit is more than nothing.")
+    reason = clean_text(reason.strip())[:200]
+    if not Decimal(0) < amount < Decimal(10) ** 9 or amount != cents(amount):
+        raise Conflict("A credit is more than nothing, and whole cents.")
+    if not reason:
+        raise Invalid("Say what the credit is for; the customer reads it.", fields={"reason": "A few words."})
     row = Credit.objects.create(
-        organization_id=by.organization_id, amount=amount, reason=reason[:200], given_by=by.label[:254]
+        organization_id=by.organization_id, amount=amount, reason=reason, given_by=by.label[:254]
     )
-    record(by, "credit.given", row, name=reason[:200], details={"amount": str(amount)})
+    record(by, "credit.given", row, name=reason, details={"amount": str(amount)})
     return row
+
+
+def credits_of(organization_id: UUID) -> list[Credit]:
+    """The newest credits, those with something left first."""
+    rows = Credit.objects.filter(organization_id=organization_id)
+    return list(rows.order_by(Case(When(used__lt=F("amount"), then=0), default=1), "-created_at")[:CREDITS])
+
+
+def invoices_of(organization_id: UUID, before: Month | None = None) -> tuple[list[Invoice], Month | None]:
+    """A page of closed months, the newest first; and the month before which the next page begins, if there is one."""
+    rows = Invoice.objects.filter(organization_id=organization_id).order_by("-month")
+    if before is not None:
+        rows = rows.filter(month__lt=before.first)
+    found = list(rows[: INVOICES + 1])
+    return found[:INVOICES], Month(found[INVOICES - 1].month) if len(found) > INVOICES else None
 
 
 def find_invoice(organization_id: UUID, number: int) -> Invoice:

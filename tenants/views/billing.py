@@ -14,14 +14,13 @@ from django.utils.timezone import now
 from tenants.access import organization_page
 from tenants.billing import accounts, statements, subscriptions
 from tenants.billing.limits import limit_of
-from tenants.billing.models import BillingAccount, Invoice
+from tenants.billing.models import BillingAccount
 from tenants.billing.months import Month
 from tenants.billing.payment import provider
 from tenants.billing.pdf import invoice_pdf
 from tenants.billing.plans import CURRENCY, plans
 from tenants.errors import Conflict, Invalid
 
-INVOICES = 24  # on the page, the newest
 DETAILS = ("company", "address", "tax_id", "email")
 LIMITS = ("limit", "at_limit", "under_way")
 
@@ -96,6 +95,7 @@ def _page(request: Any, *, typed: dict[str, str] | None = None, errors: dict[str
     account = accounts.account_of(id)
     shown = {name: getattr(account, name) for name in (*DETAILS, *LIMITS)}
     owed = statements.statement(id, Month.of(now()))
+    invoices, older = statements.invoices_of(id, _before(request.GET.get("before", "")))
     context = {
         "section": "organization-billing",
         "billing": settings.BILLING, "currency": CURRENCY, "plan": owed.plan, "owed": owed,
@@ -104,6 +104,13 @@ def _page(request: Any, *, typed: dict[str, str] | None = None, errors: dict[str
         "typed": shown | {"limit": "" if account.limit is None else str(account.limit)} | (typed or {}),
         "errors": errors or {}, "at_limits": BillingAccount.AtLimit.choices,
         "under_ways": BillingAccount.UnderWay.choices, "portal": provider().portal_url(id),
-        "invoices": list(Invoice.objects.filter(organization_id=id).order_by("-month")[:INVOICES]),
+        "invoices": invoices, "older": older, "credits": statements.credits_of(id),
     }  # fmt: skip
     return TemplateResponse(request, "tenants/billing.html", context, status=400 if errors else 200)
+
+
+def _before(text: str) -> Month | None:
+    try:
+        return Month.read(text) if text else None
+    except Invalid:
+        return None

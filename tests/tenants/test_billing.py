@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from hypothesis import given
 from hypothesis import strategies as st
@@ -253,6 +253,39 @@ def test_credits_are_used_up_the_oldest_first(owing: Company) -> None:
     assert (invoice.credit, invoice.total) == (Decimal("115.53"), Decimal(0))
     with owing.scope():
         assert statements.credit_left(owing.organization.id) == Decimal("34.47")
+
+
+@pytest.mark.django_db
+def test_a_credit_is_given_with_a_reason_that_the_page_shows(owing: Company, alice: Any, browse: Any) -> None:
+    """6.5: by the staff's command; without a reason, or of half a cent, there is none."""
+    for amount, reason in (("25.00", ""), ("25.00", "  "), ("0.005", "sorry"), ("-1", "sorry")):
+        with pytest.raises(CommandError):
+            call_command("billing", "acme", "credit", amount, reason=reason)
+    call_command("billing", "acme", "credit", "25.00", reason="An hour of outage")
+    close(owing)
+    call_command("billing", "acme", "credit", "7.50", reason="A bug you found")
+    page = browse(alice).get("/o/acme/billing").content.decode()
+    assert page.index("A bug you found") < page.index("An hour of outage")
+    assert "credit left: $7.50" in page
+    assert audited(owing).count("credit.given") == 2
+
+
+@pytest.mark.django_db
+def test_every_invoice_can_be_reached(acme: Company, alice: Any, browse: Any, billing: None) -> None:
+    """6.5: the history is paged."""
+    client = browse(alice)
+    with acme.scope():
+        for number in range(statements.INVOICES + 2):
+            Invoice.objects.create(
+                organization=acme.organization, number=number + 1, plan="pro", customer={}, lines=[], currency="USD",
+                month=date(2024 + number // 12, number % 12 + 1, 1), usage={"task_runs": 0}, subtotal=0, credit=0,
+                total=0,
+            )  # fmt: skip
+    page = client.get("/o/acme/billing").content.decode()
+    assert ("INV-000026" in page, "INV-000002" in page, "?before=2024-03" in page) == (True, False, True)
+    older = client.get("/o/acme/billing?before=2024-03").content.decode()
+    assert ("INV-000002" in older, "INV-000003" in older, "Older invoices" in older) == (True, False, False)
+    assert client.get("/o/acme/billing?before=nonsense").status_code == 200
 
 
 @pytest.mark.django_db

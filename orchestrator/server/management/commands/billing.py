@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("organization", help="its slug")
         parser.add_argument("action", choices=["plan", "credit", "paid"])
         parser.add_argument("value", help="a plan, an amount, or the number of an invoice")
-        parser.add_argument("--reason", default="", help="of a credit, as the customer reads it")
+        parser.add_argument("--reason", default="", help="of a credit, which must have one: the customer reads it")
 
     def handle(self, *, organization: str, action: str, value: str, reason: str, **options: Any) -> None:
         """Find the organization and do it there."""
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         return f"{period.plan.name} from {period.begins_at or 'now'} on."
 
     def _credit(self, by: Actor, value: str, reason: str) -> str:
-        row = give_credit(amount=Decimal(value), reason=reason or "Credit", by=by)
+        row = give_credit(amount=Decimal(value), reason=reason, by=by)
         return f"A credit of {row.amount}."
 
     def _paid(self, by: Actor, value: str, reason: str) -> str:
