@@ -54,6 +54,18 @@ def current_api() -> Api | None:
     return Api((url or profile["api_url"]).rstrip("/"), key or profile["api_key"])
 
 
+def setting(name: str, default: str = "") -> str:
+    """A setting of the SDK: from the environment, as ORCHESTRATOR_NAME, else from the active profile, as `name`."""
+    told = os.environ.get(f"ORCHESTRATOR_{name}")
+    if told is not None:
+        return told
+    try:
+        profile = _active_profile()
+    except NotConfigured:
+        return default
+    return str((profile or {}).get(name.lower(), default))
+
+
 def require_api() -> Api:
     """The API of this process.
 

@@ -2,7 +2,7 @@
 
 `get_run_logger()` is one way in; any logger of the standard library used inside a run is another, if it is one of the
 `orchestrator` tree or named in ORCHESTRATOR_LOGGING_EXTRA_LOGGERS (comma-separated). ORCHESTRATOR_LOGGING_LEVEL is
-INFO by default.
+INFO by default. In a profile these are `logging_extra_loggers` and `logging_level`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
+from orchestrator.config import setting
 from orchestrator.context import current_flow_run, current_task_run, require_run
 from orchestrator.counterparts import missing
 
@@ -28,19 +29,22 @@ _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime",
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger bound to one run, whatever thread it is used in."""
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(logging.getLogger(_RUNS[run.definition.kind_of_run]), {})
+    def __init__(self, run: Run, extra: dict[str, Any] | None = None) -> None:
+        super().__init__(logging.getLogger(_RUNS[run.definition.kind_of_run]), extra or {})
         self.run = run
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        extra = dict(kwargs.get("extra") or {})
+        extra = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         extra["_run"] = self.run
         kwargs["extra"] = extra
         return msg, kwargs
 
 
-def get_run_logger() -> RunLogger:
+def get_run_logger(**extra: Any) -> RunLogger:
     """Return the logger of the run that this code belongs to.
+
+    Args:
+        extra: What each of its lines carries, besides what a call gives as `extra={…}`.
 
     Raises:
         MissingContext: There is no run here.
@@ -51,13 +55,25 @@ def get_run_logger() -> RunLogger:
     ...     get_run_logger().info("hello")
     >>> speaks()
     """
-    return logger_of(require_run())
+    return logger_of(require_run(), extra)
 
 
-def logger_of(run: Run) -> RunLogger:
+def get_logger(name: str | None = None) -> logging.Logger:
+    """Return a logger whose lines go to the run around them, if there is one: for modules.
+
+    >>> get_logger("loading").name
+    'orchestrator.loading'
+    """
+    set_up()
+    if not name or name == "orchestrator" or name.startswith("orchestrator."):
+        return logging.getLogger(name or "orchestrator")
+    return logging.getLogger(f"orchestrator.{name}")
+
+
+def logger_of(run: Run, extra: dict[str, Any] | None = None) -> RunLogger:
     """The logger of one run."""
     set_up()
-    return RunLogger(run)
+    return RunLogger(run, extra)
 
 
 class _JournalHandler(logging.Handler):
@@ -65,8 +81,9 @@ class _JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         run = getattr(record, "_run", None) or current_task_run() or current_flow_run()
-        if run is None or run.stream is None:
+        if run is None or run.stream is None or getattr(record, "_is_told", False):
             return
+        record._is_told = True  # pyright: ignore[reportAttributeAccessIssue] - a logger and its parent may be named both
         try:
             from orchestrator.journal.records import LogLine
 
@@ -128,16 +145,20 @@ def set_up() -> None:
         return
     _is_set_up = True
     root = logging.getLogger("orchestrator")
-    level = os.environ.get("ORCHESTRATOR_LOGGING_LEVEL", "INFO").upper()
+    level = setting("LOGGING_LEVEL", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        level = "INFO"
     if root.level == logging.NOTSET:
-        root.setLevel(level if level in logging.getLevelNamesMapping() else "INFO")
+        root.setLevel(level)
     journal = _JournalHandler()
     root.addHandler(journal)
     if os.environ.get("ORCHESTRATOR_LOGGING_TO_CONSOLE", "1").lower() not in ("0", "false", "no"):
         root.addHandler(_ConsoleHandler())
-    for name in os.environ.get("ORCHESTRATOR_LOGGING_EXTRA_LOGGERS", "").split(","):
-        if name.strip():
-            logging.getLogger(name.strip()).addHandler(journal)
+    for name in filter(None, map(str.strip, setting("LOGGING_EXTRA_LOGGERS").split(","))):
+        extra = logging.getLogger(name)
+        extra.addHandler(journal)
+        if extra.level == logging.NOTSET:  # Else the standard library's own default, WARNING, would hold lines back.
+            extra.setLevel(level)
 
 
 # Prints.

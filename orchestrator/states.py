@@ -202,6 +202,10 @@ class State:
             raise error
         return error
 
+    async def aresult(self, raise_on_failure: bool = True) -> Any:
+        """What `result` returns or raises, for code that awaits it."""
+        return self.result(raise_on_failure)
+
 
 def Scheduled(**attributes: Any) -> State:
     """A SCHEDULED state."""

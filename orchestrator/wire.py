@@ -239,6 +239,7 @@ class ClaimedRun(Struct, kw_only=True):
     """One run that an agent may now execute.
 
     `token` authenticates its journal and everything its process may ask for; it dies with the lease.
+    `scheduled_at` (µs UTC) is when it was meant to start.
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
     `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
     memory; others are the launcher's business.
@@ -258,6 +259,7 @@ class ClaimedRun(Struct, kw_only=True):
     tags: list[str]
     lease_seconds: float
     flow_version: str = ""
+    scheduled_at: int | None = None
     process: str = "warm"
     job_variables: dict[str, Any] = {}
 

@@ -21,7 +21,7 @@ from orchestrator.states import HELD, By, StateType
 from orchestrator.wire import ClaimedRun, LeaseRef, Signal
 from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
-from runs.transitions import COLUMNS, RunRow, lock_runs, move, save
+from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save
 from tenants.errors import NotFound
 from tenants.keys import RUN_PREFIX, digest, new_secret
 
@@ -179,7 +179,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     told = []
     for row in rows:
         deployment = deployments[row.deployment_id]
-        parameters, tags = facts[row.id]
+        parameters, tags, scheduled_at = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
@@ -187,14 +187,15 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
+                scheduled_at=None if scheduled_at is None else micros(scheduled_at),
             )
         )  # fmt: skip
     return told
 
 
-def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, list[str]]]:
-    found = FlowRun.objects.filter(id__in=ids).values_list("id", "parameters", "tags")
-    return {id: (parameters, tags) for id, parameters, tags in found}
+def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, list[str], datetime | None]]:
+    found = FlowRun.objects.filter(id__in=ids).values_list("id", "parameters", "tags", "scheduled_at")
+    return {id: tuple(facts) for id, *facts in found}
 
 
 # ── heartbeat ────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -41,7 +40,9 @@ class Execution:
         self.flow = str(claim.get("flow") or "")
         self.deployment = str(claim.get("deployment") or "")
         self.deployment_id = claim.get("deployment_id")
-        self.scheduled_at: datetime | None = None
+        self.flow_version = str(claim.get("flow_version") or "")
+        self.scheduled_at: int | None = claim.get("scheduled_at")  # µs UTC
+        self.job_variables: dict[str, Any] = claim.get("job_variables") or {}
         self.parameters: dict[str, Any] = claim.get("parameters") or {}
         self.writer = 0
         self.handed_back = False

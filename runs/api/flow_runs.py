@@ -127,9 +127,9 @@ class Logs(FlowRunView):
         rows = LogLine.objects.of_root(run).filter(line_no__gt=after)
         if not run.is_root:
             rows = rows.filter(run_id=run.id)
-        columns = ("line_no", "t", "level", "logger", "message", "task_id", "attempt", "run_id")
+        columns = ("line_no", "t", "level", "logger", "message", "task_id", "attempt", "run_id", "extra")
         lines = list(rows.order_by("line_no").values_list(*columns)[:limit])
-        names = ("line", "t", "level", "logger", "message", "task", "attempt", "run")
+        names = ("line", "t", "level", "logger", "message", "task", "attempt", "run", "extra")
         items = [dict(zip(names, line, strict=True)) for line in lines]
         return answer({"items": items, "next": lines[-1][0] if lines else after})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -226,7 +227,7 @@ def log(
 ) -> dict[str, Any]:
     """A window of the log: upwards from a line, downwards from one, or its end.
 
-    {"lines": [[number, µs, level, source, message], …], "total": how many lines the execution has,
+    {"lines": [[number, µs, level, source, message, extra], …], "total": how many lines the execution has,
      "more": whether there are more on that side}
     """
     rows = LogLine.objects.of_root(run)
@@ -236,8 +237,18 @@ def log(
         rows = rows.filter(task_id=task)
     lines, more = window(rows, after=after, before=before, limit=limit, level=level, text=text)
     sources = _sources(run, lines)
-    told = [[line.line_no, micros(line.t), line.level, sources.get(line.task_id, ""), line.message] for line in lines]
+    told = [
+        [line.line_no, micros(line.t), line.level, sources.get(line.task_id, ""), line.message, _compact(line.extra)]
+        for line in lines
+    ]
     return {"lines": told, "total": _lines(run), "more": more}
+
+
+def _compact(extra: Any) -> str:
+    """What a line carries beside its message, in one line: `order=7 customer="acme"`."""
+    if not isinstance(extra, dict):
+        return ""
+    return " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in extra.items())
 
 
 def _sources(run: FlowRun, lines: list[LogLine]) -> dict[UUID | None, str]:

@@ -79,7 +79,7 @@ def test_both_show_the_same_fields(world: World) -> None:
         "attempt", "duration", "ended_at", "error", "id", "name", "parents", "run_count", "started_at", "state",
         "tags", "task",
     ]  # fmt: skip
-    assert sorted(line) == ["attempt", "level", "line", "logger", "message", "run", "t", "task"]
+    assert sorted(line) == ["attempt", "extra", "level", "line", "logger", "message", "run", "t", "task"]
     assert sorted(variable) == ["name", "tags", "updated_at", "updated_by", "value"]
     assert sorted(world.api.get("/me").json()) == [
         "actor", "kind", "organization", "portal_url", "role", "workspace",

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from orchestrator.ids import uuid7
 from runs.models import FlowRun
+from runs.reads import run_page
 from tenants.cursors import write_cursor
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
@@ -339,10 +341,22 @@ def test_logs_in_pages(acme: Company, api: Api) -> None:
     assert [item["message"] for item in first["items"] + rest["items"]] == [f"line {number}" for number in range(25)]
     assert first["items"][0] | {"t": ""} == {
         "line": 1, "t": "", "level": 30, "logger": "", "message": "line 0", "task": None, "attempt": 1,
-        "run": str(journal.root),
+        "run": str(journal.root), "extra": None,
     }  # fmt: skip
     assert (first["next"], rest["next"], empty) == (10, 25, {"items": [], "next": 25})
     assert api.get(path, after=-5, limit=5_000).json()["next"] == 25
+
+
+def test_what_a_line_carries_is_in_the_api_and_on_the_page(acme: Company, api: Api) -> None:
+    """1.20: structured extras."""
+    journal = Journal(api)
+    extra = msgspec.Raw(b'{"order":7,"customer":"acm\xc3\xa9"}')
+    journal.send(journal.begin(), journal.log("paid", extra=extra), journal.log("plain"))
+    items = api.get(f"/flow-runs/{journal.root}/logs").json()["items"]
+    assert [item["extra"] for item in items] == [{"order": 7, "customer": "acmé"}, None]
+    with acme.scope():
+        told = run_page.log(FlowRun.objects.get(id=journal.root))["lines"]
+    assert [sorted(line[5].split()) for line in told] == [['customer="acmé"', "order=7"], []]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def show_line(line: LogLine) -> dict[str, Any]:
         "task": line.task,
         "attempt": line.attempt,
         "run": line.run,
+        "extra": line.extra,
     }
 
 

@@ -11,8 +11,8 @@ const LEVELS = [
   [0, "DEBUG", "debug"],
 ];
 
-/** The element of `[number, µs, level, source, message]`. */
-export function lineElement([number, micros, level, source, message]) {
+/** The element of `[number, µs, level, source, message, extra]`. */
+export function lineElement([number, micros, level, source, message, extra]) {
   const [, word, kind] = LEVELS.find(([from]) => level >= from) ?? LEVELS.at(-1);
   const item = document.createElement("li");
   item.id = `L${number}`;
@@ -24,6 +24,7 @@ export function lineElement([number, micros, level, source, message]) {
   const link = part("a", "", number);
   link.href = `#L${number}`;
   item.append(link, time, part("span", "level", word), part("span", "source cut", source), part("span", "text", message));
+  if (extra) item.lastChild.append(" ", part("span", "muted", extra));
   return item;
 }
 
