@@ -2,6 +2,8 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 ASSETS := staticfiles/staticfiles.json
 ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -type f -not -path 'static/dist/*')
+# One more than the cores of a small machine: many tests wait for other processes, and for seconds to pass.
+WORKERS := 3
 ARGS :=
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ serve: install ## Start the platform here, until Ctrl-C (ARGS="--port 9000 --ope
 
 test: lint types ## Lint, types, import contracts, and all tests on a stack of their own (ARGS="-k claim")
 	deploy/chromium.sh
-	$(PYTHON) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: install ## Check style and import contracts
 	$(PYTHON) -m ruff check .
