@@ -96,46 +96,79 @@ def it_is_later(company: Company) -> Month:
     return month
 
 
-def test_from_the_last_free_run_to_the_invoice(portal: Portal, acme: Company, api: Api, tmp_path: Path) -> None:
-    page, key = portal.page, acme.key("cli")
-    deployment = deployed(acme, tmp_path)
-    billing = portal.root.removesuffix(f"{acme.workspace.slug}/") + "billing"
-
-    # The plan is used up.
+def use_up(api: Api) -> Journal:
+    """Record as many task runs as are free; the run goes on."""
     journal = Journal(api)
     journal.send(journal.begin(), *(journal.task() for _ in range(FREE)))
     roll_up()
-    portal.page.goto(billing)
-    expect(page.get_by_text(f"{FREE} of {FREE} task runs")).to_be_visible()
-
-    # Every door says so, and how to go on.
     admission.forget()
+    return journal
+
+
+def every_door_says_so(portal: Portal, api: Api, key: str, deployment: Any) -> None:
+    """And how to go on: the API, the command line, and the form, which stays open."""
     refused = api.post("/flow-runs", {"deployment": "etl/nightly"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "limit_reached")
     told = cli(portal, key)
     assert told.returncode != 0
     assert "are used up" in told.stderr + told.stdout
-    portal.open(f"deployments/{deployment.id}/run")
+    page = portal.open(f"deployments/{deployment.id}/run")
     page.locator("main form button.btn-primary").last.click()
     expect(page.get_by_text("are used up")).to_be_visible()
     portal.complaints.clear()  # The browser's own note of the status 402.
 
-    # What is under way goes on.
-    assert journal.send(journal.task(), journal.state("COMPLETED"))["rejected"] == []
 
-    # From the refusal to the larger plan.
+def upgrade(page: Any) -> None:
+    """From the refusal to the larger plan."""
     page.get_by_role("link", name="Change plan or limit").click()
     page.get_by_role("button", name="Upgrade to Pro").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Upgrade to Pro").click()
     expect(page.get_by_text("The plan is Pro now.")).to_be_visible()
 
-    # Within seconds runs start again.
+
+def runs_start_again(portal: Portal, key: str) -> None:
+    """Within seconds."""
     until = time.monotonic() + PATIENCE
     while (done := cli(portal, key)).returncode and time.monotonic() < until:
         assert "are used up" in done.stderr + done.stdout
     assert done.returncode == 0, done.stderr
 
-    # And an agent does them.
+
+def close(company: Company) -> tuple[Month, Invoice]:
+    """The month is over, and on paper."""
+    roll_up()
+    month, said = it_is_later(company), StringIO()
+    call_command("close_month", str(month), stdout=said)
+    with company.scope():
+        invoice = Invoice.objects.get()
+    assert said.getvalue() == f"{invoice.label}  {month}  {invoice.total} USD\n"
+    return month, invoice
+
+
+def on_paper(portal: Portal, billing: str, invoice: Invoice) -> str:
+    """The text of the PDF that the page offers."""
+    page = portal.page
+    page.goto(billing)
+    expect(page.get_by_text(invoice.label)).to_be_visible()
+    address = page.get_by_role("link", name=f"PDF of {invoice.label}").get_attribute("href")
+    # The first paper of an installation waits for its fonts to be made.
+    paper = page.request.get(billing.partition("/o/")[0] + str(address), timeout=4 * PATIENCE * 1_000)
+    assert paper.headers["content-type"] == "application/pdf"
+    return text_of(paper.body())
+
+
+def test_from_the_last_free_run_to_the_invoice(portal: Portal, acme: Company, api: Api, tmp_path: Path) -> None:
+    page, key, deployment = portal.page, acme.key("cli"), deployed(acme, tmp_path)
+    billing = portal.root.removesuffix(f"{acme.workspace.slug}/") + "billing"
+
+    journal = use_up(api)
+    page.goto(billing)
+    expect(page.get_by_text(f"{FREE} of {FREE} task runs")).to_be_visible()
+    every_door_says_so(portal, api, key, deployment)
+    assert journal.send(journal.task(), journal.state("COMPLETED"))["rejected"] == []  # What is under way goes on.
+    upgrade(page)
+    runs_start_again(portal, key)
+
     with acme.scope():
         run = FlowRun.objects.get(deployment=deployment)
     with agent(portal, acme.key("agent", "agent"), tmp_path):
@@ -144,19 +177,8 @@ def test_from_the_last_free_run_to_the_invoice(portal: Portal, acme: Company, ap
     with acme.scope():
         assert FlowRun.objects.get(id=run.id).state_type == "COMPLETED"
 
-    # The month is over, and on paper.
-    roll_up()
-    month, said = it_is_later(acme), StringIO()
-    call_command("close_month", str(month), stdout=said)
-    with acme.scope():
-        invoice = Invoice.objects.get()
-    assert said.getvalue() == f"{invoice.label}  {month}  {invoice.total} USD\n"
-    page.goto(billing)
-    expect(page.get_by_text(invoice.label)).to_be_visible()
-    address = page.get_by_role("link", name=f"PDF of {invoice.label}").get_attribute("href")
-    paper = page.request.get(billing.partition("/o/")[0] + str(address))
-    assert paper.headers["content-type"] == "application/pdf"
-    text = text_of(paper.body())
+    month, invoice = close(acme)
+    text = on_paper(portal, billing, invoice)
     assert invoice.label in text
     assert f"{invoice.total:,.2f} USD" in text
     assert month.label in text
