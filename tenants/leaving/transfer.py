@@ -16,6 +16,7 @@ from django.utils.timezone import now
 
 from tenants import audit, rights
 from tenants.authentication import forget_secrets
+from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.leaving.tables import Table, of_workspace, tables
 from tenants.models import ApiKey, FormerSlug, Membership, Organization, OrganizationRole, Workspace
@@ -79,6 +80,7 @@ def move(*, workspace: Workspace, to: Organization, name: str, typed: str, by: A
     Raises:
         Invalid: What was typed isn't its address, or the name is taken there.
         Conflict: Runs are under way, agents connected, it is an archive already, or there is very much in it.
+        LimitReached: The other organization's plan has no room for it.
         NotFound: They don't own the other organization.
     """
     require(by, "workspaces.move", workspace)
@@ -104,6 +106,7 @@ def move(*, workspace: Workspace, to: Organization, name: str, typed: str, by: A
 def _made(target: Organization, name: str) -> Workspace:
     name = clean_name(name)
     with another_tenant(target.id):
+        demand_workspace(target.id)
         if Workspace.objects.count() >= MAX_WORKSPACES:
             raise Conflict(f"{target.name} has {MAX_WORKSPACES} workspaces, which is the most.")
         if FormerSlug.objects.filter(workspace__isnull=False, slug=slug_of(name)).exists():

@@ -18,7 +18,7 @@ from runs.trigger import RunRequest, create_run
 from tenants import encryption
 from tenants.access import organization_actor, workspace_actor
 from tenants.authentication import forget_secrets
-from tenants.errors import Conflict, Forbidden, Invalid, NotFound
+from tenants.errors import Conflict, Forbidden, Invalid, LimitReached, NotFound
 from tenants.leaving import transfer
 from tenants.models import AuditEntry, Membership, Organization, Workspace
 from tenants.scope import CrossTenantScope, NoTenantScope, another_tenant, tenant_scope
@@ -205,6 +205,16 @@ def test_it_is_moved_whole_or_not_at_all(owned: Company, globex: Company, monkey
     with owned.scope():
         assert not Workspace.objects.get(slug="main").archived_at
         assert Schedule.objects.get().active
+
+
+def test_the_other_organizations_plan_needs_room(owned: Company, globex: Company, settings: Any) -> None:
+    settings.BILLING = True
+    with globex.scope():
+        Workspace.objects.create(organization=globex.organization, name="Second", slug="second")
+    with pytest.raises(LimitReached, match="The plan Free has 2 workspaces"):
+        move(owned, globex)
+    with owned.scope():
+        assert not Workspace.objects.get(slug="main").archived_at
 
 
 def test_an_archive_does_not_move_again(owned: Company, globex: Company) -> None:
