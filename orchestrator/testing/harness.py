@@ -79,6 +79,7 @@ class Server:
         Raises:
             Conflict: It has ended already.
         """
+        self._hear()  # A run that has just begun is known only then.
         with Client(self.api) as client:
             client.post(f"/flow-runs/{_id(run)}/cancel")
 

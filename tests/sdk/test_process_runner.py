@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from orchestrator import allow_failure, flow, get_run_logger, journal, masking, quote, runtime, tags, task
+from orchestrator import allow_failure, flow, get_run_logger, journal, masking, quote, runtime, tags, task, testing
 from orchestrator.exceptions import CrashedRun, ForeignError, NotPicklable, RunCancelled, TaskRunTimeout
 from orchestrator.states import Completed
 from orchestrator.task_runners import ProcessPoolTaskRunner
@@ -597,3 +597,19 @@ def test_a_cancel_under_an_agent_ends_children_in_calls_into_c(platform, working
     child = int(until(lambda: path.exists() and path.read_text()))
     platform.cancels.append(run)
     until(lambda: dead(child))
+
+
+def test_a_server_reads_what_children_tell():
+    """1.10: rows, lines and subflows as those of a thread, in the order in which they were told."""
+    with testing.server() as server:
+        value = told_by_a_child()
+        (run,) = server.runs("main")
+        server.assert_completed(run)
+        assert value[:3] == (3, 3, [0, 1])
+        assert {task.state_type for task in server.tasks(run)} == {"COMPLETED"}
+        assert len(server.tasks(run)) == 5
+        server.assert_logged(run, "printed 2")
+        (sub,) = server.runs("part")
+        server.assert_completed(sub)
+        assert sub.parent_id == run.id
+        assert [task.label for task in server.tasks(sub)] == ["add-0"]
