@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from orchestrator.wire import MAX_PARAMETERS, MAX_TAG, MAX_TAGS, MAX_TRACEBACK, About, Error, clean_text, json_value
+
+MAX_EXCERPT = 300  # characters of a text that a list shows
+MAX_ADDRESS = 2_000  # characters of an address in a list
 
 
 def parameters_of(about: About) -> Any:
@@ -34,3 +38,29 @@ def error_of(error: Error | None) -> dict[str, str] | None:
 def clean_tags(tags: list[str]) -> list[str]:
     """At most 100 different tags of at most 200 characters, in order."""
     return list(dict.fromkeys(clean_text(tag, MAX_TAG) for tag in tags[:MAX_TAGS] if tag))
+
+
+def summary_of(type: str, data: Any) -> dict[str, Any]:
+    """What a list shows of an artifact: a few texts and numbers. Whatever `data` is, it is read without trust.
+
+    >>> summary_of("table", {"columns": ["a"], "rows": [[1], [2]]})
+    {'rows': 2, 'columns': 1}
+    >>> summary_of("progress", "half")
+    {}
+    """
+    told = data if isinstance(data, dict) else {}
+    if type == "table" and _is_list(told.get("columns")) and _is_list(told.get("rows")):
+        return {"rows": len(told["rows"]), "columns": len(told["columns"])}
+    if type == "markdown" and isinstance(data, str):
+        return {"text": data[:MAX_EXCERPT]}
+    if type == "link" and isinstance(told.get("link"), str):
+        return {"link": told["link"][:MAX_ADDRESS], "text": str(told.get("text") or "")[:MAX_EXCERPT]}
+    if type == "image" and isinstance(told.get("url"), str):
+        return {"url": told["url"]} if len(told["url"]) <= MAX_ADDRESS else {}
+    if type == "progress" and isinstance(data, int | float):
+        return {"progress": min(max(float(data), 0.0), 100.0)}
+    return {}
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)

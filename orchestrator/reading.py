@@ -18,10 +18,12 @@ import msgspec
 
 from orchestrator.states import StateType
 from orchestrator.wire import (
+    ARTIFACT_KEY,
     MAX_BATCH,
     MAX_BATCH_PACKED,
     MAX_ENTRY,
     AnyEntry,
+    Artifact,
     Batch,
     Dropped,
     Log,
@@ -204,6 +206,8 @@ def _is_sound(entry: AnyEntry) -> bool:
             return -32_768 < entry.level < 32_768
         case Dropped():
             return entry.seq <= entry.last < MAX_SEQ
+        case Artifact():
+            return not entry.key or bool(ARTIFACT_KEY.fullmatch(entry.key))
         case Usage():
             return abs(entry.cpu) < LONGEST and abs(entry.memory) < MAX_SEQ
         case _:

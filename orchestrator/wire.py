@@ -31,6 +31,15 @@ MAX_NAME = 500  # characters
 MAX_MESSAGE = 4_000  # characters of a state's message
 MAX_TRACEBACK = 64 << 10  # characters, the end is kept
 MAX_PARENTS = 1_000  # edges drawn to one task run
+MAX_ARTIFACT = 896 << 10  # bytes of an artifact's data as JSON: with all else it fits into an entry
+MAX_MARKDOWN = 256 << 10  # characters of a markdown artifact
+MAX_DESCRIPTION = 10_000  # characters
+MAX_PAYLOAD = 64 << 10  # bytes of an event's payload as JSON
+MAX_LABELS = 50  # labels of a resource, and resources related to an event
+MAX_LABEL = 1_000  # characters
+
+ARTIFACT_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
+ARTIFACT_TYPES = ("table", "markdown", "link", "image", "progress")
 
 LOG_CUT_MARK = " … [cut: {dropped} more characters]"
 
@@ -116,7 +125,11 @@ class Log(Entry, tag="log", kw_only=True, omit_defaults=True):
 
 
 class Artifact(Entry, tag="artifact", kw_only=True, omit_defaults=True):
-    """Something made for people: a table, markdown, a link, an image, a progress value."""
+    """Something made for people: a table, markdown, a link, an image, a progress value.
+
+    `data` of a table is {"columns": […], "rows": [[…], …]}, of markdown a text, of a link {"link", "text"}, of an image
+    {"url"}, of a progress a number from 0 to 100. Progress may be told again with the same id: the last word counts.
+    """
 
     id: UUID
     type: str

@@ -86,6 +86,8 @@ def groups_of(told: dict[str, Any]) -> list[str]:
     of_run = [f"{workspace}.run.{id}" for id in sorted({told["run"], told["root"]})]
     groups = [*of_run, f"{workspace}.runs"] if told.get("state") else []
     groups += [f"{group}.tasks" for group in of_run] if told.get("tasks") else []
+    groups += [f"{group}.artifacts" for group in of_run] if told.get("artifacts") else []
+    groups += [f"{workspace}.artifacts"] if told.get("artifacts") else []
     groups += [f"{group}.log" for group in of_run] if told.get("lines") else []
     return groups
 

@@ -7,7 +7,8 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     run/<id>                one run's state, or that of a run in its execution
     run/<id>/tasks          its task runs
     run/<id>/log            its log; `lines` is how many there are
-    deployments, agents
+    run/<id>/artifacts      its artifacts
+    deployments, agents, artifacts, events, assets
     agent/<id>              one agent: its load, its own log
 
 When somebody's rights change, all sockets of the organization ask again what they may hear; topics that are no longer
@@ -39,8 +40,8 @@ from tenants.sso.sessions import may_enter
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
-LISTS = {"runs", "deployments", "agents"}
-PARTS = {"run": {"", "tasks", "log"}, "agent": {""}}
+LISTS = {"runs", "deployments", "agents", "artifacts", "events", "assets"}
+PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 
 Place = tuple[str, str]
 """The ids of an organization and of one of its workspaces."""

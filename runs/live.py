@@ -27,9 +27,10 @@ def runs_changed(rows: Iterable[RunRow]) -> None:
     say([{"w": str(row.workspace_id), "run": str(row.id), "root": str(row.root_id), "state": True} for row in rows])
 
 
-def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks: bool) -> None:
-    """Announce new log lines (`lines`: how many the root has now) or task runs of an execution."""
-    say([{"w": str(workspace_id), "run": str(root_id), "root": str(root_id), "lines": lines, "tasks": tasks}])
+def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks: bool, artifacts: bool = False) -> None:
+    """Announce new log lines (`lines`: how many the root has now), task runs or artifacts of an execution."""
+    told = {"w": str(workspace_id), "run": str(root_id), "root": str(root_id), "lines": lines, "tasks": tasks}
+    say([{**told, "artifacts": True} if artifacts else told])
 
 
 def changed(*, workspace_id: UUID, what: str) -> None:

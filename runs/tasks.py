@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import agents, claims, outages, partitions, scheduling, waiting
+from runs import agents, claims, keeping, outages, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.models import LATE_AFTER
 from runs.transitions import lock_runs, move, save
@@ -174,6 +174,15 @@ def forget_firings() -> None:
     while gone == AT_ONCE:
         with system_scope():
             gone = grouping.forget(limit=AT_ONCE)
+
+
+@shared_task
+def forget_artifacts() -> None:
+    """Remove what runs made once their rows are gone, a bounded number in each transaction."""
+    gone = AT_ONCE
+    while gone == AT_ONCE:
+        with system_scope():
+            gone = keeping.forget(datetime.now(UTC).date(), limit=AT_ONCE)
 
 
 @shared_task

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import automations, dashboard, deployments, jump, pools, quarantine, queues, runs, welcome
+from runs.views import artifacts, automations, dashboard, deployments, jump, pools, quarantine, queues, runs, welcome
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
@@ -17,10 +17,17 @@ urlpatterns = [
     path("runs/<uuid:id>/_run", conditional_page(runs.head), name="run-head"),
     path("runs/<uuid:id>/_tasks", conditional_page(runs.tasks), name="run-tasks"),
     path("runs/<uuid:id>/_tasks/<uuid:task_id>", runs.task, name="run-task"),
+    path("runs/<uuid:id>/_artifacts", conditional_page(artifacts.of_run), name="run-artifacts"),
     path("runs/<uuid:id>/timeline", conditional_page(runs.timeline), name="run-timeline"),
     path("runs/<uuid:id>/log", runs.log, name="run-log"),
     path("runs/<uuid:id>/cancel", runs.cancel, name="run-cancel"),
     path("runs/<uuid:id>/again", runs.again, name="run-again"),
+    path("artifacts", artifacts.index, name="artifacts"),
+    path("artifacts/_list", conditional_page(artifacts.rows), name="artifacts-rows"),
+    path("artifacts/<uuid:id>", artifacts.detail, name="artifact"),
+    path("artifacts/<uuid:id>/_now", conditional_page(artifacts.now), name="artifact-now"),
+    path("artifacts/by-key/<str:key>", artifacts.of_key, name="artifacts-of-key"),
+    path("artifacts/by-key/<str:key>/_now", conditional_page(artifacts.of_key_now), name="artifacts-of-key-now"),
     path("automations", automations.index, name="automations"),
     path("automations/_list", conditional_page(automations.rows), name="automations-rows"),
     path("automations/new", automations.edit, name="automation-new"),

@@ -17,7 +17,7 @@ API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 def settings() -> set[str]:
     """Names that the server reads from its environment."""
     sources = [*(ROOT / "orchestrator" / "server").glob("*.py")]
-    reads = re.compile(r"""(?:env|environment)\.(?:text|boolean|number|words)\(\s*"([A-Z_]+)\"""")
+    reads = re.compile(r"""(?:env|environment)\.(?:text|boolean|number|words|hosts)\(\s*"([A-Z_]+)\"""")
     return {name for path in sources for name in reads.findall(path.read_text(encoding="utf-8"))}
 
 
@@ -66,7 +66,15 @@ def blocks() -> list[tuple[str, str]]:
     """The Python blocks of the guides, named by their file and line."""
     found = []
     guides = ("blocks", "hooks", "logging", "runners", "sdk", "states", "testing", "tutorial")
-    for name in (f"{guide}.md" for guide in guides):
+    for name in (
+        "artifacts.md",
+        "blocks.md",
+        "hooks.md",
+        "runners.md",
+        "sdk.md",
+        "testing.md",
+        "tutorial.md",
+    ):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
         for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
             found.append((f"{name}:{text[: match.start()].count(chr(10)) + 1}", match[1]))

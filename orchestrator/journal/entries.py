@@ -18,10 +18,11 @@ from orchestrator import clock
 from orchestrator._version import __version__
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.journal.records import Line, LogLine, RunReport, TaskSnapshot
-from orchestrator.masking import mask, mask_json
+from orchestrator.journal.records import ArtifactTold, Line, LogLine, RunReport, TaskSnapshot
+from orchestrator.masking import MASK, mask, mask_json
 from orchestrator.states import StateType
 from orchestrator.wire import (
+    MAX_DESCRIPTION,
     MAX_ENTRY,
     MAX_MESSAGE,
     MAX_NAME,
@@ -31,6 +32,7 @@ from orchestrator.wire import (
     MAX_TAGS,
     MAX_TRACEBACK,
     About,
+    Artifact,
     Dropped,
     Error,
     Log,
@@ -57,7 +59,7 @@ def line_of(record: Any, seq: int, root: UUID) -> bytes:
         why = "too_large"
     except Exception as error:
         why = mask(f"not encodable: {error!r}")[:200]
-    kind = {RunReport: "run.state", LogLine: "log"}.get(type(record), "task.state")
+    kind = _KINDS.get(type(record), "task.state")
     return dropped_line(seq, seq, root, why, {kind: 1})
 
 
@@ -172,6 +174,20 @@ def _log(line: LogLine, seq: int) -> Log:
     return entry
 
 
+def _artifact(told: ArtifactTold, seq: int) -> Artifact:
+    return Artifact(
+        seq=seq,
+        run=told.run,
+        t=told.t,
+        id=told.id,
+        type=told.type,
+        key=mask(told.key).replace(MASK, "hidden") if told.key else None,
+        data=msgspec.Raw(encode(mask_json(told.data))),
+        description=_text(told.description, MAX_DESCRIPTION),
+        task=told.task,
+    )
+
+
 def _text(text: str | None, limit: int) -> str | None:
     return None if text is None else clean_text(mask(text), limit)
 
@@ -199,4 +215,6 @@ _MAKERS: dict[type, Callable[[Any, int], Any]] = {
     TaskRun: _task_state,
     TaskSnapshot: _task_snapshot,
     LogLine: _log,
+    ArtifactTold: _artifact,
 }
+_KINDS = {RunReport: "run.state", LogLine: "log", ArtifactTold: "artifact"}

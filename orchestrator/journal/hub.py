@@ -138,11 +138,10 @@ class Hub:
         return items
 
     def _something_opened(self) -> bool:
-        return any(not run.announced for stream in list(self.streams.values()) for run in list(stream.open))
+        streams = list(self.streams.values())
+        return any(stream.progress or any(not run.announced for run in list(stream.open)) for stream in streams)
 
     def _write(self, items: Iterable[Any]) -> None:
-        from orchestrator.journal.entries import line_of
-
         lines: defaultdict[Stream, list[bytes]] = defaultdict(list)
         urgent = False
         flushes: list[threading.Event] = []
@@ -155,17 +154,28 @@ class Hub:
             stream, record = item
             if type(record) is Finish:
                 stream.finished = True
-                lines[stream]
+                self._add(stream, stream.last_progress(), lines)
             elif not stream.refused:
-                stream.seq += 1
-                lines[stream].append(line_of(record, stream.seq, stream.root))
+                self._add(stream, [record], lines)
                 urgent = urgent or (type(record) is RunReport and record.run == stream.root)
+        for stream in list(self.streams.values()) if flushes else ():
+            self._add(stream, stream.last_progress(), lines)
         with self.changed:
             self._append(lines)
             self.urgent = self.urgent or urgent
             self.changed.notify_all()
         for flush in flushes:
             flush.set()
+
+    @staticmethod
+    def _add(stream: Stream, records: Iterable[Any], lines: dict[Stream, list[bytes]]) -> None:
+        """Number records and make them lines."""
+        from orchestrator.journal.entries import line_of
+
+        written = lines[stream]
+        for record in records:
+            stream.seq += 1
+            written.append(line_of(record, stream.seq, stream.root))
 
     def _append(self, lines: dict[Stream, list[bytes]]) -> None:
         for stream, written in lines.items():
@@ -192,15 +202,14 @@ class Hub:
         return JournalFile(directory() / f"{stream.id}.ndjson", header)
 
     def _announce(self) -> float | None:
-        """Tell of tasks that have run for a while; the time (s UTC) at which to look again."""
-        soonest: int | None = None
+        """Tell of tasks that have run for a while, and of progress; the time (s UTC) at which to look again."""
+        times: list[int] = []
         for stream in list(self.streams.values()):
-            snapshots, due = stream.late_to_announce()
-            if snapshots:
-                self._write([(stream, snapshot) for snapshot in snapshots])
-            if due is not None and (soonest is None or due < soonest):
-                soonest = due
-        return None if soonest is None else soonest / 1_000_000
+            for told, due in (stream.late_to_announce(), stream.progress_to_tell()):
+                if told:
+                    self._write([(stream, record) for record in told])
+                times += [] if due is None else [due]
+        return min(times) / 1_000_000 if times else None
 
     # The end.
 

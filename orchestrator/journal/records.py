@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.states import StateType
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from orchestrator.engine.failures import Told
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.run import Run
@@ -97,6 +99,25 @@ class Line:
         if text.startswith(b'{"kind":"dropped"'):
             text = text.replace(b'"last":0', b'"last":%d' % seq, 1)
         return text
+
+
+class ArtifactTold:
+    """An artifact, or a new value of one that tells of progress. `data` is JSON already, and nobody else's."""
+
+    __slots__ = ("data", "description", "id", "key", "run", "t", "task", "type")
+
+    def __init__(
+        self, run: Run, *, id: UUID, type: str, data: Any, key: str | None, description: str | None, t: int
+    ) -> None:
+        flow_run = getattr(run, "flow_run", None)
+        self.run = flow_run.id if flow_run is not None else run.id
+        self.task = run.id if flow_run is not None else None
+        self.id = id
+        self.type = type
+        self.key = key
+        self.data = data
+        self.description = description
+        self.t = t
 
 
 class Finish:

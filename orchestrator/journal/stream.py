@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.journal.records import Finish, TaskSnapshot
+from orchestrator.journal.records import ArtifactTold, Finish, TaskSnapshot
 
 if TYPE_CHECKING:
     from orchestrator.engine.stopping import Stopping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ANNOUNCE_AFTER = 100_000
 """Microseconds after which a task that still runs is told of; a shorter one is told of once, at its end."""
+PROGRESS_EVERY = 250_000
+"""Microseconds between two words about the progress of one artifact; of what is told in between the last one counts."""
 
 
 class Stream:
@@ -23,6 +25,7 @@ class Stream:
 
     Attributes:
         open: Task runs under way, oldest first.
+        progress: The last word on the progress of each artifact that was not written yet.
         seq: The number of the last entry written.
     """
 
@@ -39,6 +42,8 @@ class Stream:
         self.id = f"{root}.{attempt}.{writer}"
         self.seq = 0
         self.open: dict[TaskRun, None] = {}
+        self.progress: dict[UUID, ArtifactTold] = {}
+        self._progress_told: dict[UUID, int] = {}  # when (µs UTC) it was written last
         self.file: JournalFile | None = None
         self.finished = False
         self.refused = False
@@ -48,6 +53,12 @@ class Stream:
     def put(self, record: Any) -> None:
         """Append a record. No I/O."""
         self.hub.put((self, record))
+
+    def progressed(self, told: ArtifactTold) -> None:
+        """Tell the progress of an artifact; it is written soon, unless a newer word comes first. No I/O."""
+        self.progress[told.id] = told
+        if self.hub.asleep:
+            self.hub.wake()
 
     def opened(self, run: TaskRun) -> None:
         """A task run began an execution, or waits for its next one."""
@@ -81,3 +92,21 @@ class Stream:
             run.announced = True
             due.append(TaskSnapshot(run))
         return due, None
+
+    def progress_to_tell(self) -> tuple[list[ArtifactTold], int | None]:
+        """The progress that was not told of for a while, and when the rest will be due (µs UTC)."""
+        due: list[ArtifactTold] = []
+        soonest: int | None = None
+        now = clock.now()
+        for id in list(self.progress):
+            at = self._progress_told.get(id, 0) + PROGRESS_EVERY
+            if at <= now:
+                self._progress_told[id] = now
+                due.append(self.progress.pop(id))
+            else:
+                soonest = at if soonest is None else min(soonest, at)
+        return due, soonest
+
+    def last_progress(self) -> list[ArtifactTold]:
+        """All progress that was not written yet."""
+        return [self.progress.pop(id) for id in list(self.progress)]

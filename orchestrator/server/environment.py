@@ -5,6 +5,7 @@ Every setting may also be given as `NAME_FILE`, the path of a file that holds th
 
 import json
 import os
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -40,6 +41,14 @@ def number(name: str, default: float) -> float:
 def words(name: str, default: str = "") -> list[str]:
     """A list separated by commas."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def hosts(name: str) -> list[str]:
+    """A list of names of hosts, `*.` in front for all below one; each may stand in a policy as it is."""
+    found = words(name)
+    if strange := [host for host in found if not re.fullmatch(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+", host)]:
+        raise ImproperlyConfigured(f"{name} lists names of hosts like img.example.com or *.example.com: {strange[0]!r}")
+    return found
 
 
 def data_dir() -> Path:

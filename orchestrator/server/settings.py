@@ -204,10 +204,12 @@ CSRF_COOKIE_NAME = "orchestrator_csrf"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Whose images pages may show: hosts, `*.` for all below one. A browser that loads one tells its address to the host.
+IMAGE_HOSTS = env.hosts("IMAGE_HOSTS")
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
+        "img-src": ["'self'", "data:", *(f"https://{host}" for host in IMAGE_HOSTS)],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
         "form-action": ["'self'", *(env.SOCIAL_HOSTS[name] for name in SOCIALACCOUNT_PROVIDERS)],

@@ -25,7 +25,7 @@ from orchestrator.journal import divert
 
 if TYPE_CHECKING:
     from orchestrator.engine.flow_run import FlowRun
-    from orchestrator.wire import AnyEntry, Log, RunState, TaskState
+    from orchestrator.wire import AnyEntry, Artifact, Log, RunState, TaskState
 
 
 class Told:
@@ -58,6 +58,12 @@ class Told:
 
         return [entry for entry in self.entries if isinstance(entry, Log)]
 
+    def artifacts(self) -> list[Artifact]:
+        """The last word on each artifact."""
+        from orchestrator.wire import Artifact
+
+        return list({entry.id: entry for entry in self.entries if isinstance(entry, Artifact)}.values())
+
 
 class _MemoryStream:
     """Takes records as a stream does, and makes them entries at once."""
@@ -74,6 +80,9 @@ class _MemoryStream:
         if isinstance(entry, RunState) and entry.about is not None:
             self._told._flows[entry.run] = entry.about.flow
         self._told.entries.append(entry)
+
+    def progressed(self, told: Any) -> None:
+        self.put(told)
 
     def opened(self, run: Any) -> None:
         return

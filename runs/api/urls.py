@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import agents, automations, deployments, flow_runs, journal, pools
+from runs.api import agents, artifacts, automations, deployments, flow_runs, journal, pools
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -21,6 +21,9 @@ urlpatterns = [
     path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),
     path("flow-runs/<uuid:id>/logs", flow_runs.Logs.as_view(), name="api-flow-run-logs"),
     path("flow-runs/<uuid:id>/task-runs", flow_runs.TaskRuns.as_view(), name="api-flow-run-tasks"),
+    path("artifacts", artifacts.Artifacts.as_view(), name="api-artifacts"),
+    path("artifacts/<uuid:id>", artifacts.OneArtifact.as_view(), name="api-artifact"),
+    path("artifacts/by-key/<str:key>", artifacts.ArtifactsOfKey.as_view(), name="api-artifacts-of-key"),
     path("automations", automations.Automations.as_view(), name="api-automations"),
     path("automations/<str:name>", automations.OneAutomation.as_view(), name="api-automation"),
     path("automations/<str:name>/test", automations.Test.as_view(), name="api-automation-test"),

@@ -4,6 +4,7 @@ reading.py    bytes → streams of entries, with what could not be read
 streams.py    who may write: locks, tokens, marks, gaps
 run_states.py states of flow runs, and runs that their holder made
 tall.py       task runs, log lines, events and usage, in sets
+artifacts.py  what runs make for people
 apply.py      one transaction per batch, and the answer
 """
 

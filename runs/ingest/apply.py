@@ -32,7 +32,7 @@ from orchestrator.wire import (
 )
 from runs import live
 from runs.admission import refusal_of
-from runs.ingest import reading, run_states, streams, tall
+from runs.ingest import artifacts, reading, run_states, streams, tall
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
@@ -185,7 +185,7 @@ class _Application:
         new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
         log_bytes = self._write(tall.write_logs, rows["log"], stream) or []
         self._write(tall.write_events, rows["event"], stream)
-        self._write(tall.write_artifacts, rows["artifact"], stream)
+        self._write(artifacts.write_artifacts, rows["artifact"], stream)
         return tally.meters(stream, new_tasks, log_bytes, used)
 
     def _sort_in(
@@ -199,7 +199,7 @@ class _Application:
             case Event():
                 rows["event"].append(tall.event_row(stream, run_id, entry))
             case Artifact():
-                rows["artifact"].append(tall.artifact_row(stream, run_id, entry))
+                rows["artifact"].append(artifacts.artifact_row(stream, run_id, entry))
             case Result():
                 rows["event"].append(tall.result_row(stream, run_id, entry))
             case Dropped():
@@ -250,8 +250,10 @@ def _announce(stream: OpenStream) -> None:
     kinds = {type(entry) for entry in stream.entries}
     if kinds & {Log, Dropped, TaskState, Artifact}:
         lines = stream.root.lines if kinds & {Log, Dropped} else None
-        tasks = TaskState in kinds
-        live.journal_grew(workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=tasks)
+        live.journal_grew(
+            workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=TaskState in kinds,
+            artifacts=Artifact in kinds,
+        )  # fmt: skip
 
 
 def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> list[Statement]:

@@ -1,4 +1,4 @@
-"""Task runs, log lines, events, artifacts and usage: set-based, into the partition of their run."""
+"""Task runs, log lines, events and usage: set-based, into the partition of their run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from orchestrator.wire import (
     MAX_MESSAGE,
     MAX_NAME,
     MAX_PARENTS,
-    Artifact,
     Dropped,
     Event,
     Log,
@@ -32,7 +31,7 @@ from runs.transitions import RunRow
 from runs.usage.counting import IS_REUSED, Counts
 from tenants.database import ORGANIZATION
 
-_MICROS = "'epoch'::timestamptz + n.{0} * interval '1 microsecond'"
+MICROS = "'epoch'::timestamptz + n.{0} * interval '1 microsecond'"
 MAX_TASK_HISTORY = 100
 
 
@@ -91,7 +90,7 @@ _UPSERT_TASKS = f"""
         organization_id, retention, bucket, attempt, run_count, execution, rank, run_id, id, seq, started_at, ended_at,
         duration, parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
     SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.run_count, n.execution, n.rank, n.run_id, n.id, n.seq,
-        {_MICROS.format("started")}, {_MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
+        {MICROS.format("started")}, {MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
         n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb
     FROM n
     ON CONFLICT (run_id, id, retention, bucket) DO UPDATE SET
@@ -160,7 +159,7 @@ _INSERT_LOGS = f"""
         organization_id, retention, bucket, attempt, root_id, line_no, run_id, task_id, t, level, logger, message,
         extra)
     SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.root_id, n.line_no, n.run_id, n.task_id,
-        {_MICROS.format("t")}, n.level, n.logger, n.message, n.extra::jsonb
+        {MICROS.format("t")}, n.level, n.logger, n.message, n.extra::jsonb
     FROM {{rows}}
 """
 
@@ -188,7 +187,7 @@ def write_logs(rows: list[tuple]) -> list[int]:
     return [sum(len(row[_MESSAGE].encode()) for row in rows)]
 
 
-# ── events, artifacts ────────────────────────────────────────────────────────────────────────────
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
 
 EVENT_COLUMNS = {
     "retention": "smallint", "bucket": "date", "id": "uuid", "workspace_id": "uuid", "run_id": "uuid", "t": "bigint",
@@ -197,7 +196,7 @@ EVENT_COLUMNS = {
 
 _INSERT_EVENTS = f"""
     INSERT INTO event (organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, payload)
-    SELECT {ORGANIZATION}, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {_MICROS.format("t")},
+    SELECT {ORGANIZATION}, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {MICROS.format("t")},
         n.event, n.resource::jsonb, n.payload::jsonb
     FROM {{rows}} ON CONFLICT DO NOTHING
 """
@@ -224,33 +223,6 @@ def result_row(stream: OpenStream, run_id: UUID, entry: Result) -> tuple:
 def write_events(rows: list[tuple]) -> None:
     """Write events."""
     Staged("event", EVENT_COLUMNS, rows).run(raw_cursor(), _INSERT_EVENTS)
-
-
-ARTIFACT_COLUMNS = {
-    "id": "uuid", "workspace_id": "uuid", "run_id": "uuid", "task_id": "uuid", "type": "text", "key": "text",
-    "data": "text", "description": "text", "t": "bigint",
-}  # fmt: skip
-
-_INSERT_ARTIFACTS = f"""
-    INSERT INTO artifact (organization_id, id, workspace_id, run_id, task_id, type, key, data, description, created_at)
-    SELECT {ORGANIZATION}, n.id, n.workspace_id, n.run_id, n.task_id, n.type, n.key, n.data::jsonb, n.description,
-        {_MICROS.format("t")}
-    FROM {{rows}} ON CONFLICT DO NOTHING
-"""
-
-
-def artifact_row(stream: OpenStream, run_id: UUID, entry: Artifact) -> tuple:
-    """One artifact as ARTIFACT_COLUMNS."""
-    return (
-        entry.id, stream.root.workspace_id, run_id, entry.task, clean_text(entry.type, 40),
-        clean_text(entry.key or "", 200), json_text(entry.data), clean_text(entry.description or "", 10_000),
-        stream.at(entry.t),
-    )  # fmt: skip
-
-
-def write_artifacts(rows: list[tuple]) -> None:
-    """Write artifacts."""
-    Staged("artifact", ARTIFACT_COLUMNS, rows).run(raw_cursor(), _INSERT_ARTIFACTS)
 
 
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────

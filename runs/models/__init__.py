@@ -1,5 +1,6 @@
 """What to run, and what happened."""
 
+from runs.models.artifacts import Artifact, Asset, AssetEdge, Materialization
 from runs.models.automations import Automation, Firing, Notification
 from runs.models.definitions import (
     Agent,
@@ -12,7 +13,7 @@ from runs.models.definitions import (
     WorkPool,
     WorkQueue,
 )
-from runs.models.executions import LATE_AFTER, Artifact, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
+from runs.models.executions import LATE_AFTER, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Agent",
     "AgentLogLine",
     "Artifact",
+    "Asset",
+    "AssetEdge",
     "Attempt",
     "Automation",
     "Bundle",
@@ -33,6 +36,7 @@ __all__ = [
     "Lease",
     "Limit",
     "LogLine",
+    "Materialization",
     "Notification",
     "Schedule",
     "TaskRun",

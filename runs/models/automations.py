@@ -11,7 +11,7 @@ from tenants.owned import same_tenant
 
 
 class Automation(InWorkspace):
-    """A trigger and an action. `events` and `name_like` are made of the trigger, for the query that matches."""
+    """A trigger and an action. `events` and `…_like` are made of the trigger, for the query that matches."""
 
     name = models.CharField(max_length=200)
     enabled = models.BooleanField(default=True)
@@ -19,6 +19,8 @@ class Automation(InWorkspace):
     action = models.JSONField()
     most_per_minute = models.PositiveSmallIntegerField(default=5)  # What is over that is told in one summary.
     events = ArrayField(models.CharField(max_length=100))
+    events_like = ArrayField(models.CharField(max_length=400), default=list)  # Patterns, as LIKE has them.
+    resources_like = ArrayField(models.CharField(max_length=1_100), default=list)
     name_like = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=now)
     updated_at = models.DateTimeField(default=now)

@@ -229,22 +229,3 @@ class JournalQuarantine(InWorkspace):
             models.Index(fields=["organization", "root_id"], name="quarantine_of_root"),
             models.Index(fields=["organization", "workspace", "-created_at", "-id"], name="quarantine_list"),
         ]
-
-
-class Artifact(InWorkspace):
-    """Something a run made for people. The newest of a key stands for it."""
-
-    run_id = models.UUIDField()
-    task_id = models.UUIDField(null=True)
-    type = models.CharField(max_length=40)
-    key = models.CharField(max_length=200, blank=True)
-    data = models.JSONField(null=True)
-    description = models.TextField(blank=True)
-    created_at = models.DateTimeField(default=now)
-
-    class Meta:
-        db_table = "artifact"
-        indexes = [
-            models.Index(fields=["organization", "run_id"], name="artifact_of_run"),
-            models.Index(fields=["organization", "workspace", "key", "-created_at"], name="artifact_by_key"),
-        ]

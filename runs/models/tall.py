@@ -102,6 +102,8 @@ class EventRow(TallRow):
     t = models.DateTimeField()
     event = models.TextField()
     resource = models.JSONField()
+    resource_id = models.TextField(null=True)  # noqa: DJ001 - null: of a time before it was kept
+    related = models.JSONField(null=True)
     payload = models.JSONField(null=True)
 
     class Meta:

@@ -17,6 +17,7 @@ from tests.browser.looking import visit
 from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
+from tests.contract.test_artifacts import artifact
 from tests.runs.automating import automate
 from tests.runs.work import agent, deploy
 from tests.tenants.sso.setup import arrive, connect, owner_of
@@ -37,6 +38,7 @@ EMPTY_PAGES = [
     "blocks/new",
     "blocks/new?q=nothing",
     "blocks/new?type=secret",
+    "artifacts",
     "../audit",
     "../audit?actor=nobody",
     "automations",
@@ -100,6 +102,11 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(60)))
         if state != "RUNNING":
             journal.send(journal.state(state, run_count=1, message="ValueError: no such month"))
+    table = artifact(journal, "table", {"columns": ["a", "b"], "rows": [[1, "x" * 300]] * 300}, key="rows")
+    text = artifact(journal, data="# Hi\n\n[there](https://x.example) `code`", key="report", description="*Of the day*")
+    journal.send(
+        table, text, artifact(journal, "progress", 40), artifact(journal, "link", {"link": "https://x.example"})
+    )
     journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
     by = agent(acme, "box")
     with acme.scope():
@@ -124,6 +131,11 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         f"{run}?tab=tasks",
         f"{run}?tab=log",
         f"{run}?tab=attempts",
+        f"{run}?tab=artifacts",
+        "artifacts",
+        "artifacts?view=all",
+        f"artifacts/{table.id}",
+        "artifacts/by-key/report",
         "deployments",
         "pools",
         f"agents/{by.id}",

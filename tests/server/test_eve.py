@@ -28,6 +28,7 @@ SECRETS = [
     "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "carol@acme.example", "acme-key",
     "acme-agent", "what acme logs", "acme-vault",
     "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
+    "acme-report", "acme.paid", "acme-order", "acme-lake",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -50,7 +51,7 @@ ACCOUNT = re.compile(
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
-    "api-blocks", "api-block-types", "api-automations",
+    "api-blocks", "api-block-types", "api-automations", "api-artifacts",
 }  # fmt: skip
 
 

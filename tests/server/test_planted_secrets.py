@@ -40,6 +40,7 @@ WAIT_SECONDS = 90
 CARELESS = """
     import base64, json, logging, urllib.parse
     from orchestrator import flow, get_run_logger, task
+    from orchestrator.artifacts import create_link_artifact, create_table_artifact
     from orchestrator.blocks import Secret
 
     @task(task_run_name="look at {text}")
@@ -57,6 +58,8 @@ CARELESS = """
         for number in range(count):
             text = Secret.load(f"planted-{number}").get()
             print("the password is", text)
+            create_table_artifact({text: [text]}, description=f"with {text}")
+            create_link_artifact(f"https://user:{text}@db.example")
             print(base64.b64encode(f"user:{text}".encode()).decode())
             log.info("a URL: https://me:%s@db.example/x", urllib.parse.quote(text, safe=""))
             log.warning(json.dumps({"password": text}))

@@ -26,6 +26,7 @@ UNTIED = {
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
+    "asset_materialization": {"run_id", "task_id"},
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},

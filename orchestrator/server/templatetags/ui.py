@@ -128,6 +128,7 @@ _MENU = [
     ("runs", "Runs", "Runs", "runs", "g r", "runs_view"),
     ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
+    ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("blocks", "Blocks", "Blocks", "block", "g b", "blocks_view"),
     ("variables", "Variables", "Variables", "var", "g v", "variables_view"),
     ("automations", "Automations", "Alerts", "bell", "g t", "automations_view"),

@@ -12,6 +12,7 @@
     pools.py        pools and their queues
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
+    artifacts.py    artifacts
     variables.py    variables
     blocks.py       block types and blocks
     blocks_within.py  … put into each other

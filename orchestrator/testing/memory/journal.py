@@ -13,6 +13,7 @@ from orchestrator import reading
 from orchestrator.cleaned import clean_tags, error_of, parameters_of
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
+from orchestrator.testing.memory import artifacts
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.states import end_late, move, rank, settle
@@ -180,9 +181,7 @@ class _Application:
                 payload = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
                 self.store.events.append({**told, "resource": {"task": str(entry.task or "")}, "payload": payload})
             case Artifact():
-                told = {"id": entry.id, "run": run.id, "task": entry.task, "type": entry.type, "key": entry.key or ""}
-                more = {"data": _json(entry.data), "description": entry.description or ""}
-                self.store.artifacts.append({**told, **more, "t": stream.at(entry.t)})
+                artifacts.write(self.store, entry, run=run.id, at=stream.at(entry.t))
             case _:
                 raise AssertionError(entry)
 

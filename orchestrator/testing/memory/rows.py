@@ -54,6 +54,22 @@ class LogLine:
 
 
 @dataclass(eq=False, slots=True)
+class Artifact:
+    """Something a run made for people."""
+
+    id: UUID
+    run: UUID
+    task: UUID | None
+    type: str
+    key: str
+    data: Any
+    summary: dict[str, Any]
+    description: str
+    created_at: int
+    updated_at: int
+
+
+@dataclass(eq=False, slots=True)
 class Attempt:
     """One claim of a root run."""
 
@@ -309,7 +325,7 @@ class Store:
         self.marks: dict[tuple[UUID, int, int], Mark] = {}
         self.quarantine: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
-        self.artifacts: list[dict[str, Any]] = []
+        self.artifacts: dict[UUID, Artifact] = {}
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}
         self.pools: dict[str, Pool] = {}

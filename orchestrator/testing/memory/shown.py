@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.testing.memory.rows import (
+    Artifact,
     Block,
     BlockVersion,
     Deployment,
@@ -90,6 +91,22 @@ def show_line(line: LogLine) -> dict[str, Any]:
         "attempt": line.attempt,
         "run": line.run,
         "extra": line.extra,
+    }
+
+
+def show_artifact(artifact: Artifact) -> dict[str, Any]:
+    """An artifact, without its data."""
+    return {
+        "id": artifact.id,
+        "type": artifact.type,
+        "key": artifact.key or None,
+        "description": artifact.description,
+        "summary": artifact.summary,
+        "flow_run": artifact.run,
+        "task_run": artifact.task,
+        "created_at": time_of(artifact.created_at),
+        "updated_at": time_of(artifact.updated_at),
+        "url": f"{PORTAL}/artifacts/{artifact.id}",
     }
 
 
