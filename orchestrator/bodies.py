@@ -62,6 +62,17 @@ def read_body(body: bytes, type: type[T]) -> T:
         raise BadBody(f"The body is no JSON: {error}") from error
 
 
+class EventInput(msgspec.Struct):
+    """An event as a program tells of it outside of any run."""
+
+    event: str
+    resource: dict[str, str]
+    related: list[dict[str, str]] = []
+    payload: Any = None
+    occurred: datetime | None = None
+    id: UUID | None = None
+
+
 class DeploymentInput(msgspec.Struct):
     """A deployment as the SDK describes it."""
 

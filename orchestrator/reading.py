@@ -26,6 +26,7 @@ from orchestrator.wire import (
     Artifact,
     Batch,
     Dropped,
+    Event,
     Log,
     RunState,
     Stream,
@@ -34,6 +35,7 @@ from orchestrator.wire import (
     cut_log,
     decode_entry,
     json_value,
+    wrong_in_event,
 )
 
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100, µs UTC
@@ -208,6 +210,10 @@ def _is_sound(entry: AnyEntry) -> bool:
             return entry.seq <= entry.last < MAX_SEQ
         case Artifact():
             return not entry.key or bool(ARTIFACT_KEY.fullmatch(entry.key))
+        case Event():
+            payload = bytes(entry.payload)
+            is_asset = entry.event.startswith("asset.")
+            return not wrong_in_event(entry.event, entry.resource, entry.related, payload, own=is_asset)
         case Usage():
             return abs(entry.cpu) < LONGEST and abs(entry.memory) < MAX_SEQ
         case _:

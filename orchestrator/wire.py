@@ -38,6 +38,12 @@ MAX_PAYLOAD = 64 << 10  # bytes of an event's payload as JSON
 MAX_LABELS = 50  # labels of a resource, and resources related to an event
 MAX_LABEL = 1_000  # characters
 
+# How the events of the platform itself begin. Those of code are called otherwise, so that nobody mistakes them.
+OWN_EVENTS = (
+    "flow-run.", "agent.", "deployment.", "schedule.", "result.", "asset.", "automation.", "block.", "block_type.",
+    "pool.", "queue.", "variable.", "workspace.", "quarantine.",
+)  # fmt: skip
+MAX_EVENT = 200  # characters of an event's name
 ARTIFACT_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 ARTIFACT_TYPES = ("table", "markdown", "link", "image", "progress")
 
@@ -140,11 +146,16 @@ class Artifact(Entry, tag="artifact", kw_only=True, omit_defaults=True):
 
 
 class Event(Entry, tag="event", kw_only=True, omit_defaults=True):
-    """Something happened that others may react to."""
+    """Something happened that others may react to.
+
+    `resource` is what it happened to: labels, of which `id` names it. `related` are others that had a part in it, with
+    a `role` each.
+    """
 
     id: UUID
     event: str
     resource: dict[str, str] = {}
+    related: list[dict[str, str]] = []
     payload: msgspec.Raw = msgspec.Raw()
 
 
@@ -325,6 +336,36 @@ class Load(Struct):
     memory: int = 0
     templates: int = 0
     spares: int = 0
+
+
+def wrong_in_event(
+    event: str, resource: dict[str, str], related: list[dict[str, str]], payload: bytes, *, own: bool = False
+) -> dict[str, str]:
+    """What of an event can't be taken, by field; nothing, if it can. `own` lets the platform's own names pass.
+
+    >>> wrong_in_event("order.paid", {"id": "order.17"}, [], b"")
+    {}
+    >>> list(wrong_in_event("flow-run.failed", {}, [], b""))
+    ['event', 'resource']
+    """
+    wrong: dict[str, str] = {}
+    if not 0 < len(event) <= MAX_EVENT or "*" in event or not event.isprintable() or event != event.strip():
+        wrong["event"] = f"1 to {MAX_EVENT} characters, like order.paid; without a *."
+    elif event.startswith(OWN_EVENTS) and not own:
+        wrong["event"] = f"{event.partition('.')[0]}.… are events of the platform itself. Choose another name."
+    if not resource.get("id"):
+        wrong["resource"] = 'What it happened to, named by its id: {"id": "order.17"}.'
+    elif _has_too_much(resource):
+        wrong["resource"] = f"{MAX_LABELS} labels of {MAX_LABEL} characters at most."
+    if len(related) > MAX_LABELS or any(_has_too_much(each) for each in related):
+        wrong["related"] = f"{MAX_LABELS} resources of {MAX_LABELS} labels at most."
+    if len(payload) > MAX_PAYLOAD:
+        wrong["payload"] = f"{len(payload):,} bytes as JSON; {MAX_PAYLOAD:,} can be taken."
+    return wrong
+
+
+def _has_too_much(labels: dict[str, str]) -> bool:
+    return len(labels) > MAX_LABELS or any(len(text) > MAX_LABEL for pair in labels.items() for text in pair)
 
 
 _entry_decoder = msgspec.json.Decoder(AnyEntry)

@@ -13,13 +13,20 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db import connection
 from django.utils.timezone import now
 
+from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType, default_name
-from runs.statements import Statement, run_together
+from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
+from runs import live
+from runs.statements import Statement, raw_cursor, run_together
+from tenants import audit
 from tenants.database import ORGANIZATION
-from tenants.models import Organization
+from tenants.errors import Invalid
+from tenants.models import AuditEntry, Organization
+from tenants.permissions import Actor
 
 if TYPE_CHECKING:
     from runs.transitions import RunRow
@@ -31,31 +38,47 @@ OWN_EVENTS = {"Late": "late", "AwaitingRetry": "awaiting-retry", "Unreachable": 
 RUN_EVENTS = tuple(f"flow-run.{word}" for word in [*(type.value.lower() for type in StateType), *OWN_EVENTS.values()])
 OTHER_EVENTS = ("agent.gone", "agent.back", "deployment.created", "deployment.updated", "schedule.refused")
 KNOWN_EVENTS = RUN_EVENTS + OTHER_EVENTS
+# Changes by people and keys that are events, too: what the trail of these kinds of things tells.
+CHANGES = ("automation.", "block.", "block_type.", "deployment.", "pool.", "quarantine.", "variable.", "workspace.")
+NO_CHANGES = frozenset({"block.read", "deployment.created", "deployment.updated", "automation.tested"})
 
-Row = tuple[UUID, UUID, UUID | None, int, date, datetime, str, str, str]
-"""One event: its id, workspace, run, retention, bucket, time, name, and resource and payload as JSON."""
+Row = tuple[UUID, UUID, UUID | None, int, date, datetime, str, str, str, str | None, str | None, bool]
+"""One event: its id, workspace, run, retention, bucket, time, name; its resource as JSON and by id; related resources
+and payload as JSON; and whether it is of the platform itself."""
+
+FIRING_PAYLOAD = 4 << 10  # bytes of an event's payload that its firings repeat, for what they tell
 
 # What a trigger asks for is a list of JSON, and what it does not ask for is not there. LATERAL … LIMIT 1 asks an index
 # once a row, whatever the planner believes of the tables' sizes; so does CASE, where row-level security would let no
 # index be asked for what coalesce() answers, because that is not called leakproof.
 _WRITE = f"""
     WITH n AS MATERIALIZED (
-        SELECT *, (resource->>'deployment')::uuid AS deployment_id, (resource->>'agent')::uuid AS agent_id FROM unnest(
+        SELECT *, CASE WHEN own THEN (resource->>'deployment')::uuid END AS deployment_id,
+            CASE WHEN own THEN (resource->>'agent')::uuid END AS agent_id
+        FROM unnest(
             %s::uuid[], %s::uuid[], %s::uuid[], %s::smallint[], %s::date[], %s::timestamptz[], %s::text[], %s::jsonb[],
-            %s::jsonb[]
-        ) n (id, workspace_id, run_id, retention, bucket, t, event, resource, payload)
+            %s::text[], %s::jsonb[], %s::jsonb[], %s::boolean[]
+        ) n (id, workspace_id, run_id, retention, bucket, t, event, resource, resource_id, related, payload, own)
     ), written AS (
-        INSERT INTO event (organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, payload)
-        SELECT {ORGANIZATION}, retention, bucket, id, workspace_id, run_id, t, event, resource, payload FROM n
+        INSERT INTO event (
+            organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, resource_id, related,
+            payload)
+        SELECT {ORGANIZATION}, retention, bucket, id, workspace_id, run_id, t, event, resource, resource_id, related,
+            payload
+        FROM n ON CONFLICT DO NOTHING
     )
     INSERT INTO automation_firing (
         organization_id, id, workspace_id, automation_id, event_id, event, run_id, at, cause)
     SELECT {ORGANIZATION}, gen_random_uuid(), n.workspace_id, a.id, n.id, n.event, n.run_id, %s,
         jsonb_strip_nulls(jsonb_build_object(
             'run', r.name, 'flow', f.name, 'deployment', d.name, 'agent', g.name, 'pool', p.name,
-            'at', to_json(n.t))) || coalesce(n.payload, '{{}}'::jsonb)
+            'at', to_json(n.t)))
+        || CASE WHEN n.own THEN coalesce(n.payload, '{{}}'::jsonb) ELSE jsonb_build_object('resource', n.resource_id,
+            'payload', CASE WHEN length(n.payload::text) <= {FIRING_PAYLOAD} THEN n.payload END) END
     FROM n
-    JOIN automation a ON a.workspace_id = n.workspace_id AND a.enabled AND n.event = ANY (a.events)
+    JOIN automation a ON a.workspace_id = n.workspace_id AND a.enabled
+        AND (n.event = ANY (a.events) OR n.event LIKE ANY (a.events_like))
+        AND (a.resources_like = '{{}}' OR n.resource_id LIKE ANY (a.resources_like))
     LEFT JOIN LATERAL (SELECT * FROM flow_run WHERE id = n.run_id LIMIT 1) r ON true
     LEFT JOIN LATERAL (
         SELECT * FROM deployment WHERE id = CASE WHEN r.id IS NULL THEN n.deployment_id ELSE r.deployment_id END LIMIT 1
@@ -104,7 +127,8 @@ def _of_state(place: tuple, at: datetime, type: str, name: str, message: str | N
         payload["message"] = message[:MAX_MESSAGE]
     resource = json.dumps({"flow-run": str(id)})
     event = event_of(type, name)
-    return (uuid7(), workspace_id, id, retention, bucket, at, event, resource, json.dumps(payload))
+    place = (uuid7(), workspace_id, id, retention, bucket, at, event)
+    return (*place, resource, f"flow-run.{id}", None, json.dumps(payload), True)
 
 
 def event_of(type: str, name: str) -> str:
@@ -125,7 +149,78 @@ def tell(*, workspace_id: UUID, event: str, organization_id: UUID, resources: It
     retention = Organization.objects.values_list("retention", flat=True).get(id=organization_id)
     at = now()
     rows: list[Row] = [
-        (uuid7(), workspace_id, None, retention, at.date(), at, event, json.dumps(resource), "{}")
+        (uuid7(), workspace_id, None, retention, at.date(), at, event, json.dumps(resource), named_by(resource), None,
+         "{}", True)
         for resource in resources
-    ]
+    ]  # fmt: skip
     run_together(writing(rows))
+
+
+@audit.hears
+def change(entry: AuditEntry) -> None:
+    """Write a change of an object of a workspace as an event, in the transaction of the change."""
+    if entry.workspace_id is None or entry.action in NO_CHANGES or not entry.action.startswith(CHANGES):
+        return
+    kind = entry.action.partition(".")[0]
+    labels = {kind: str(entry.object_id or entry.object_name), "name": entry.object_name}
+    retention = Organization.objects.values_list("retention", flat=True).get(id=entry.organization_id)
+    place = (uuid7(), entry.workspace_id, None, retention, entry.at.date(), entry.at, entry.action)
+    payload = json.dumps({"by": entry.actor})
+    # Not read as the platform's own by the query: the trail's words are not its labels.
+    write([(*place, json.dumps({**labels, "id": named_by(labels)}), named_by(labels), None, payload, False)])
+    live.changed(workspace_id=entry.workspace_id, what="events")
+
+
+def named_by(resource: dict[str, str]) -> str:
+    """The id of a resource of our own, made of its kind and its id.
+
+    >>> named_by({"agent": "0196e8a2", "pool": "eu"})
+    'agent.0196e8a2'
+    """
+    return next((f"{kind}.{id}" for kind, id in resource.items()), "")
+
+
+def of_code(
+    *, id: UUID, workspace_id: UUID, run_id: UUID | None, place: tuple[int, date], at: datetime, event: str,
+    resource: dict[str, Any], related: list[dict[str, Any]], payload: str | None,
+) -> Row:  # fmt: skip
+    """An event that code tells of; `payload` is JSON."""
+    labels = json_value(resource)
+    return (
+        id, workspace_id, run_id, *place, at, event, json.dumps(labels), labels.get("id", ""),
+        json.dumps(json_value(related)) if related else None, payload, False,
+    )  # fmt: skip
+
+
+def write(rows: list[Row]) -> None:
+    """Write events and fire what waits for them."""
+    cursor = raw_cursor()
+    with connection.wrap_database_errors:
+        for statement, values in writing(rows):
+            cursor.execute(statement, values)  # type: ignore[arg-type]
+
+
+def emit(told: EventInput, *, by: Actor) -> UUID:
+    """Write an event that a program tells of outside of any run; its id.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+        RateLimited: The organization's budget of journals is spent.
+    """
+    payload = b"" if told.payload is None else encode(told.payload)
+    wrong = wrong_in_event(told.event, told.resource, told.related, payload)
+    if told.occurred is not None and (told.occurred.tzinfo is None or not 2000 <= told.occurred.year < 2100):
+        wrong["occurred"] = "A time of this century, ISO 8601 with a zone."
+    if wrong:
+        raise Invalid("The event can't be taken; see fields.", fields=wrong)
+    assert by.workspace_id is not None
+    at, id = now(), told.id or uuid7()
+    place = (Organization.objects.values_list("retention", flat=True).get(id=by.organization_id), at.date())
+    row = of_code(
+        id=id, workspace_id=by.workspace_id, run_id=None, place=place, at=told.occurred or at,
+        event=clean_text(told.event), resource=told.resource, related=told.related,
+        payload=json.dumps(json_value(told.payload)) if payload else None,
+    )  # fmt: skip
+    write([row])
+    live.changed(workspace_id=by.workspace_id, what="events")
+    return id

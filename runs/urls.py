@@ -3,7 +3,19 @@
 from django.urls import path
 from django.views.decorators.http import conditional_page
 
-from runs.views import artifacts, automations, dashboard, deployments, jump, pools, quarantine, queues, runs, welcome
+from runs.views import (
+    artifacts,
+    automations,
+    dashboard,
+    deployments,
+    events,
+    jump,
+    pools,
+    quarantine,
+    queues,
+    runs,
+    welcome,
+)
 
 urlpatterns = [
     path("", dashboard.index, name="dashboard"),
@@ -28,6 +40,9 @@ urlpatterns = [
     path("artifacts/<uuid:id>/_now", conditional_page(artifacts.now), name="artifact-now"),
     path("artifacts/by-key/<str:key>", artifacts.of_key, name="artifacts-of-key"),
     path("artifacts/by-key/<str:key>/_now", conditional_page(artifacts.of_key_now), name="artifacts-of-key-now"),
+    path("events", events.index, name="events"),
+    path("events/_list", conditional_page(events.rows), name="events-rows"),
+    path("events/<uuid:id>", events.detail, name="event"),
     path("automations", automations.index, name="automations"),
     path("automations/_list", conditional_page(automations.rows), name="automations-rows"),
     path("automations/new", automations.edit, name="automation-new"),

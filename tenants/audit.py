@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +46,7 @@ def record(
         details: A few JSON values about it, 16 KiB at most. Never a secret.
     """
     thing = object if isinstance(object, models.Model) else None
-    AuditEntry.objects.create(
+    entry = AuditEntry.objects.create(
         organization_id=by.organization_id,
         workspace_id=workspace_id or by.workspace_id or getattr(object, "workspace_id", None),
         at=now(),
@@ -61,6 +61,17 @@ def record(
         address=trace.address.get(),
         request_id=trace.request_id.get(),
     )
+    for hear in _heard_by:
+        hear(entry)
+
+
+_heard_by: list[Callable[[AuditEntry], None]] = []
+
+
+def hears(told: Callable[[AuditEntry], None]) -> Callable[[AuditEntry], None]:
+    """Have each entry told to a function, in the transaction that writes it."""
+    _heard_by.append(told)
+    return told
 
 
 def _bounded(details: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def blocks() -> list[tuple[str, str]]:
     for name in (
         "artifacts.md",
         "blocks.md",
+        "events.md",
         "hooks.md",
         "runners.md",
         "sdk.md",

@@ -49,6 +49,8 @@ class Upward:
 
     def say(self, kind: bytes, payload: bytes = b"") -> None:
         """Send a message, after all that was put before."""
+        for told in self.stream.last_progress() if self.stream is not None else ():
+            self._items.put(told)
         self._items.put(frame(kind, payload))
 
     def put(self, item: tuple[Stream, Any]) -> None:
@@ -79,7 +81,7 @@ class Upward:
         while len(items) < AT_ONCE and not self._items.empty():
             items.append(self._items.get())
         if self.stream is not None:
-            items += self.stream.late_to_announce()[0]
+            items += [*self.stream.late_to_announce()[0], *self.stream.progress_to_tell()[0]]
         return items
 
     def _send(self, items: list[Any]) -> None:

@@ -18,7 +18,7 @@ from orchestrator import clock
 from orchestrator._version import __version__
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.journal.records import ArtifactTold, Line, LogLine, RunReport, TaskSnapshot
+from orchestrator.journal.records import ArtifactTold, EventTold, Line, LogLine, RunReport, TaskSnapshot
 from orchestrator.masking import MASK, mask, mask_json
 from orchestrator.states import StateType
 from orchestrator.wire import (
@@ -35,6 +35,7 @@ from orchestrator.wire import (
     Artifact,
     Dropped,
     Error,
+    Event,
     Log,
     RunState,
     TaskState,
@@ -188,6 +189,21 @@ def _artifact(told: ArtifactTold, seq: int) -> Artifact:
     )
 
 
+def _event(told: EventTold, seq: int) -> Event:
+    entry = Event(
+        seq=seq,
+        run=told.run,
+        t=told.t,
+        id=told.id,
+        event=mask(told.event).replace(MASK, "hidden"),
+        resource=mask_json(told.resource),
+        related=mask_json(told.related),
+    )
+    if told.payload is not None:
+        entry.payload = msgspec.Raw(encode(mask_json(told.payload)))
+    return entry
+
+
 def _text(text: str | None, limit: int) -> str | None:
     return None if text is None else clean_text(mask(text), limit)
 
@@ -216,5 +232,6 @@ _MAKERS: dict[type, Callable[[Any, int], Any]] = {
     TaskSnapshot: _task_snapshot,
     LogLine: _log,
     ArtifactTold: _artifact,
+    EventTold: _event,
 }
-_KINDS = {RunReport: "run.state", LogLine: "log", ArtifactTold: "artifact"}
+_KINDS = {RunReport: "run.state", LogLine: "log", ArtifactTold: "artifact", EventTold: "event"}

@@ -120,6 +120,25 @@ class ArtifactTold:
         self.t = t
 
 
+class EventTold:
+    """Something happened. All in it is JSON already, and nobody else's."""
+
+    __slots__ = ("event", "id", "payload", "related", "resource", "run", "t")
+
+    def __init__(
+        self, run: Run, *, id: UUID, event: str, resource: dict[str, str], related: list[dict[str, str]], payload: Any,
+        t: int,
+    ) -> None:  # fmt: skip
+        flow_run = getattr(run, "flow_run", None)
+        self.run = flow_run.id if flow_run is not None else run.id
+        self.id = id
+        self.event = event
+        self.resource = resource
+        self.related = related
+        self.payload = payload
+        self.t = t
+
+
 class Finish:
     """The execution is over: once all is acked, its file may go."""
 

@@ -25,7 +25,7 @@ from orchestrator.journal import divert
 
 if TYPE_CHECKING:
     from orchestrator.engine.flow_run import FlowRun
-    from orchestrator.wire import AnyEntry, Artifact, Log, RunState, TaskState
+    from orchestrator.wire import AnyEntry, Artifact, Event, Log, RunState, TaskState
 
 
 class Told:
@@ -63,6 +63,12 @@ class Told:
         from orchestrator.wire import Artifact
 
         return list({entry.id: entry for entry in self.entries if isinstance(entry, Artifact)}.values())
+
+    def events(self) -> list[Event]:
+        """The events, of code and of assets."""
+        from orchestrator.wire import Event
+
+        return [entry for entry in self.entries if isinstance(entry, Event)]
 
 
 class _MemoryStream:

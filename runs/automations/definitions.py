@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -11,12 +12,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from orchestrator.bodies import BLOCK_NAME
-from orchestrator.wire import clean_text
+from orchestrator.wire import MAX_EVENT, MAX_LABEL, clean_text, wrong_in_event
 from runs.automations import templates
-from runs.events import KNOWN_EVENTS
+from runs.events import CHANGES, KNOWN_EVENTS
 from tenants.errors import Invalid
 
 MAX_NAME = 200
+MAX_EVENTS = 50
 MAX_NAMES = 50  # flows, deployments, tags, …
 MAX_RECIPIENTS = 20
 MOST_PER_MINUTE = 60
@@ -33,6 +35,7 @@ class Trigger(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     match_tags: str = "any"
     pools: list[str] = []
     states: list[str] = []  # names, as TimedOut
+    resources: list[str] = []  # ids; * and ? stand for any characters
     run_name: str = ""  # * and ? stand for any characters, and for any one
 
     def is_about(self, kind: str) -> bool:
@@ -83,13 +86,18 @@ def _wrong_in_trigger(trigger: Trigger) -> dict[str, str]:
     trigger.events = list(dict.fromkeys(trigger.events))
     if not trigger.events:
         wrong["events"] = "Choose at least one."
-    elif unknown := [event for event in trigger.events if event not in KNOWN_EVENTS]:
-        wrong["events"] = f"There is no event {unknown[0][:60]!r}. There are: {', '.join(KNOWN_EVENTS)}."
-    for name in ("flows", "deployments", "tags", "pools", "states"):
+    elif unknown := [event for event in trigger.events if not _can_happen(event)]:
+        wrong["events"] = (
+            f"There is no event {unknown[0][:60]!r}. There are: {', '.join(KNOWN_EVENTS)}; and those of your code, as "
+            "order.paid or order.*."
+        )
+    elif len(trigger.events) > MAX_EVENTS:
+        wrong["events"] = f"{MAX_EVENTS} at most."
+    for name in ("flows", "deployments", "tags", "pools", "states", "resources"):
         values = list(dict.fromkeys(clean_text(value.strip()) for value in getattr(trigger, name)))
         setattr(trigger, name, [value for value in values if value])
-        if len(values) > MAX_NAMES or any(len(value) > 700 for value in values):
-            wrong[name] = f"{MAX_NAMES} names at most."
+        if len(values) > MAX_NAMES or any(len(value) > MAX_LABEL for value in values):
+            wrong[name] = f"{MAX_NAMES} names of {MAX_LABEL:,} characters at most."
     if any("/" not in name for name in trigger.deployments):
         wrong["deployments"] = "Each as flow/deployment."
     if trigger.match_tags not in {"any", "all"}:
@@ -98,6 +106,27 @@ def _wrong_in_trigger(trigger: Trigger) -> dict[str, str]:
     if len(trigger.run_name) > 200:
         wrong["run_name"] = "200 characters at most."
     return wrong | _without_meaning(trigger)
+
+
+def _can_happen(event: str) -> bool:
+    """The platform tells of it, or code may; of a pattern, that something fits it."""
+    if event in KNOWN_EVENTS:
+        return True
+    named = event.replace("*", "x").replace("?", "x")
+    if event != named and any(fnmatchcase(known, event) for known in KNOWN_EVENTS):
+        return len(event) <= MAX_EVENT
+    own = named.startswith(("asset.", *CHANGES))
+    return not wrong_in_event(named, {"id": "any"}, [], b"", own=own)
+
+
+def split_events(events: list[str]) -> tuple[list[str], list[str]]:
+    """Those that are names, and those that are patterns, as LIKE knows them.
+
+    >>> split_events(["agent.gone", "order.*"])
+    (['agent.gone'], ['order.%'])
+    """
+    patterns = [event for event in events if set(event) & {"*", "?"}]
+    return [event for event in events if event not in patterns], [as_like(pattern) for pattern in patterns]
 
 
 def _without_meaning(trigger: Trigger) -> dict[str, str]:

@@ -14,7 +14,7 @@ from blocks.models import Block
 from blocks.references import User, tells_users
 from runs import live
 from runs.automations import grouping
-from runs.automations.definitions import Wanted, as_json, as_like, checked
+from runs.automations.definitions import Wanted, as_json, as_like, checked, split_events
 from runs.models import Automation, Notification
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound, RateLimited
@@ -60,7 +60,9 @@ def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> 
         automation = Automation(organization_id=by.organization_id, workspace_id=by.workspace_id)
     automation.name, automation.enabled = wanted.name, wanted.enabled
     automation.trigger, automation.action = as_json(wanted.trigger), as_json(wanted.action)
-    automation.events, automation.name_like = wanted.trigger.events, as_like(wanted.trigger.run_name)
+    automation.events, automation.events_like = split_events(wanted.trigger.events)
+    automation.resources_like = [as_like(pattern) for pattern in wanted.trigger.resources]
+    automation.name_like = as_like(wanted.trigger.run_name)
     automation.most_per_minute = wanted.most_per_minute
     automation.updated_at, automation.updated_by = now(), by.label[:254]
     try:

@@ -31,7 +31,7 @@ MAX_ROUNDS = 50  # of each
 MAX_DEPTH = 40  # of a tree of expressions
 VALUES = (
     "headline", "event", "at", "count", "more", "what", "automation", "automation_url", "workspace", "run", "flow",
-    "deployment", "state", "message", "attempt", "agent", "pool", "url",
+    "deployment", "state", "message", "attempt", "agent", "pool", "url", "resource", "payload",
 )  # fmt: skip
 FILTERS = (
     "abs", "capitalize", "default", "d", "e", "escape", "first", "float", "int", "last", "length", "count", "list",

@@ -44,6 +44,8 @@ def headline(event: str, cause: dict[str, Any]) -> str:
     >>> headline("agent.gone", {"agent": "box"})
     'The agent box is gone'
     """
+    if event not in _WORDS and cause.get("resource"):
+        return f"{event} of {cause['resource']}"
     if cause.get("run"):
         return f"The run {cause['run']} of {cause.get('flow') or 'a flow'} {does(event)}"
     if cause.get("agent"):
@@ -72,14 +74,20 @@ def _noun(event: str) -> str:
 
 def nothing() -> dict[str, Any]:
     """The values of no event."""
-    names = ("event", "at", "run", "flow", "deployment", "state", "message", "agent", "pool", "url", "headline")
+    names = (
+        "event", "at", "run", "flow", "deployment", "state", "message", "agent", "pool", "url", "headline", "resource",
+        "payload",
+    )  # fmt: skip
     return {**dict.fromkeys(names, ""), "attempt": 0}
 
 
 def of_firing(firing: Firing, portal: str) -> dict[str, Any]:
     """The values that templates know of a firing."""
     cause = firing.cause
-    named = {name: cause.get(name) or "" for name in ("run", "flow", "deployment", "message", "agent", "pool")}
+    named = {
+        name: cause.get(name) or ""
+        for name in ("run", "flow", "deployment", "message", "agent", "pool", "resource", "payload")
+    }
     return (
         nothing()
         | named
@@ -96,13 +104,16 @@ def of_firing(firing: Firing, portal: str) -> dict[str, Any]:
 
 def example(automation: Automation, portal: str) -> dict[str, Any]:
     """What a test tells: the first event that the automation waits for, of things that are not there."""
-    event = automation.events[0]
+    event = automation.trigger["events"][0]
     cause: dict[str, Any] = {"flow": (automation.trigger.get("flows") or ["example"])[0]}
     if event.startswith("flow-run."):
         cause |= {"run": "test-run", "name": word(event).capitalize(), "message": "This is what its message would be."}
     elif event.startswith("agent."):
         cause = {"agent": "test-agent", "pool": (automation.trigger.get("pools") or ["default"])[0]}
-    else:
+    elif event.startswith(("deployment.", "schedule.")):
         cause |= {"deployment": "test"}
+    else:
+        event = event.replace("*", "test")
+        cause = {"resource": "test", "payload": {}}
     firing = Firing(event=event, at=now(), cause=cause)
     return of_firing(firing, portal) | {"url": f"{portal}/"}

@@ -30,7 +30,7 @@ from orchestrator.wire import (
     Usage,
     clean_text,
 )
-from runs import live
+from runs import events, live
 from runs.admission import refusal_of
 from runs.ingest import artifacts, reading, run_states, streams, tall
 from runs.ingest.budget import spend
@@ -184,7 +184,7 @@ class _Application:
             self._sort_in(stream, run_id, entry, rows, used, executions[run_id])
         new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
         log_bytes = self._write(tall.write_logs, rows["log"], stream) or []
-        self._write(tall.write_events, rows["event"], stream)
+        self._write(events.write, rows["event"], stream)
         self._write(artifacts.write_artifacts, rows["artifact"], stream)
         return tally.meters(stream, new_tasks, log_bytes, used)
 
@@ -254,6 +254,8 @@ def _announce(stream: OpenStream) -> None:
             workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=TaskState in kinds,
             artifacts=Artifact in kinds,
         )  # fmt: skip
+    if Event in kinds:
+        live.changed(workspace_id=stream.root.workspace_id, what="events")
 
 
 def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> list[Statement]:

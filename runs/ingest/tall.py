@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +23,10 @@ from orchestrator.wire import (
     TaskState,
     Usage,
     clean_text,
+    encode,
     json_value,
 )
+from runs import events
 from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.transitions import RunRow
@@ -189,40 +191,27 @@ def write_logs(rows: list[tuple]) -> list[int]:
 
 # ── events ───────────────────────────────────────────────────────────────────────────────────────
 
-EVENT_COLUMNS = {
-    "retention": "smallint", "bucket": "date", "id": "uuid", "workspace_id": "uuid", "run_id": "uuid", "t": "bigint",
-    "event": "text", "resource": "text", "payload": "text",
-}  # fmt: skip
 
-_INSERT_EVENTS = f"""
-    INSERT INTO event (organization_id, retention, bucket, id, workspace_id, run_id, t, event, resource, payload)
-    SELECT {ORGANIZATION}, n.retention, n.bucket, n.id, n.workspace_id, n.run_id, {MICROS.format("t")},
-        n.event, n.resource::jsonb, n.payload::jsonb
-    FROM {{rows}} ON CONFLICT DO NOTHING
-"""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def event_row(stream: OpenStream, run_id: UUID, entry: Event) -> tuple:
-    """One event as EVENT_COLUMNS."""
-    resource = json.dumps(json_value(entry.resource))
-    return (
-        stream.root.retention, stream.root.bucket, entry.id, stream.root.workspace_id, run_id, stream.at(entry.t),
-        clean_text(entry.event, MAX_NAME), resource, json_text(entry.payload),
+def event_row(stream: OpenStream, run_id: UUID, entry: Event) -> events.Row:
+    """One event of a run, as `runs/events.py` writes it."""
+    root = stream.root
+    return events.of_code(
+        id=entry.id, workspace_id=root.workspace_id, run_id=run_id, place=(root.retention, root.bucket),
+        at=_EPOCH + timedelta(microseconds=stream.at(entry.t)), event=clean_text(entry.event),
+        resource=entry.resource, related=entry.related, payload=json_text(entry.payload),
     )  # fmt: skip
 
 
-def result_row(stream: OpenStream, run_id: UUID, entry: Result) -> tuple:
+def result_row(stream: OpenStream, run_id: UUID, entry: Result) -> events.Row:
     """A stored result, kept as an event of its run until something reads it as more."""
     known = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
-    told = Event(seq=entry.seq, run=entry.run, t=entry.t, id=uuid7(), event="result.stored",
-                 resource={"task": str(entry.task or "")})  # fmt: skip
-    row = event_row(stream, run_id, told)
-    return (*row[:-1], json.dumps(json_value(known)))
-
-
-def write_events(rows: list[tuple]) -> None:
-    """Write events."""
-    Staged("event", EVENT_COLUMNS, rows).run(raw_cursor(), _INSERT_EVENTS)
+    resource = {"id": f"task-run.{entry.task}" if entry.task else f"flow-run.{run_id}", "task": str(entry.task or "")}
+    told = Event(seq=entry.seq, run=entry.run, t=entry.t, id=uuid7(), event="result.stored", resource=resource,
+                 payload=msgspec.Raw(encode(json_value(known))))  # fmt: skip
+    return event_row(stream, run_id, told)
 
 
 # ── usage ────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from blocks.models import Block
 from runs.automations import wording
 from runs.automations.definitions import BLOCK_TYPES
 from runs.automations.edit import MAX_AUTOMATIONS
+from runs.events import KNOWN_EVENTS
 from runs.models import Automation, Firing, Notification
 from tenants.cursors import newest
 
@@ -20,6 +21,7 @@ TESTS = 3  # shown above the log
 MAX_BLOCKS = 500
 _NARROWED = (
     ("flows", "flow"), ("deployments", "deployment"), ("pools", "pool"), ("states", "state"), ("tags", "tag"),
+    ("resources", "of"),
 )  # fmt: skip
 
 
@@ -37,10 +39,13 @@ def when(trigger: dict[str, Any]) -> str:
 
     >>> when({"events": ["flow-run.failed", "flow-run.crashed"], "flows": ["etl"], "tags": ["prod", "eu"]})
     'A run failed or crashed: flow etl; tag prod or eu'
+    >>> when({"events": ["order.*", "agent.gone"], "resources": ["order.17"]})
+    'The event order.*, An agent is gone: of order.17'
     """
     kinds: dict[str, list[str]] = {}
     for event in trigger.get("events", []):
-        kinds.setdefault(event.partition(".")[0], []).append(wording.does(event))
+        kind = event.partition(".")[0] if event in KNOWN_EVENTS else "event"
+        kinds.setdefault(kind, []).append(wording.does(event))
     told = ", ".join(f"{_A.get(kind, kind)} {' or '.join(words)}" for kind, words in kinds.items())
     narrowed = [f"{word} {_joined(trigger, name)}" for name, word in _NARROWED if trigger.get(name)]
     if trigger.get("run_name"):
@@ -48,7 +53,13 @@ def when(trigger: dict[str, Any]) -> str:
     return f"{told}: {'; '.join(narrowed)}" if narrowed else told
 
 
-_A = {"flow-run": "A run", "agent": "An agent", "deployment": "A deployment", "schedule": "A schedule was"}
+_A = {
+    "event": "The event",
+    "flow-run": "A run",
+    "agent": "An agent",
+    "deployment": "A deployment",
+    "schedule": "A schedule was",
+}
 
 
 def _joined(trigger: dict[str, Any], name: str) -> str:

@@ -27,7 +27,7 @@ STARTS = (
     ("late", "Mail me when a run is late", "No agent has taken it in time.", ("flow-run.late",)),
     ("gone", "Mail me when an agent is gone", "Nothing was heard of it for a while.", ("agent.gone",)),
 )
-_LISTS = ("flows", "deployments", "tags", "pools", "states")
+_LISTS = ("flows", "deployments", "tags", "pools", "states", "resources")
 _KINDS = (("flow-run", "A run"), ("agent", "An agent"), ("deployment", "A deployment"), ("schedule", "A schedule was"))
 
 
@@ -102,8 +102,8 @@ def _wanted(typed: Any, automation: Automation | None) -> Wanted:
     return Wanted(
         name=typed.get("name", ""),
         trigger=Trigger(
-            events=typed.getlist("events")[:100], run_name=typed.get("run_name", ""),
-            match_tags=typed.get("match_tags", "any"), **lists,
+            events=[*typed.getlist("events")[:100], *_words(typed.get("other_events", ""))],
+            run_name=typed.get("run_name", ""), match_tags=typed.get("match_tags", "any"), **lists,
         ),
         action=Action(
             block=typed.get("block", "") if by_block else "", to=[] if by_block else _words(typed.get("to", "")),
@@ -121,7 +121,9 @@ def _words(text: str) -> list[str]:
 def _typed_of(automation: Automation) -> dict[str, Any]:
     trigger, action = automation.trigger, automation.action
     lists = {name: ", ".join(trigger.get(name, [])) for name in _LISTS}
+    others = [event for event in trigger.get("events", []) if event not in KNOWN_EVENTS]
     return lists | {
+        "other_events": ", ".join(others),
         "name": automation.name, "events": trigger.get("events", []), "match_tags": trigger.get("match_tags", "any"),
         "run_name": trigger.get("run_name", ""), "tell": "block" if action.get("block") else "mail",
         "block": action.get("block", ""), "to": ", ".join(action.get("to", [])), "subject": action.get("subject", ""),

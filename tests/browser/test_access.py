@@ -18,6 +18,7 @@ from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_artifacts import artifact
+from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, deploy
 from tests.tenants.sso.setup import arrive, connect, owner_of
@@ -107,6 +108,8 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     journal.send(
         table, text, artifact(journal, "progress", 40), artifact(journal, "link", {"link": "https://x.example"})
     )
+    paid = event(journal, payload={"total": 12.5}, related=[{"id": "customer.3", "role": "buyer"}])
+    journal.send(paid)
     journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
     by = agent(acme, "box")
     with acme.scope():

@@ -32,6 +32,7 @@ WITHOUT_ENTRY = {
     "api-agent-ended": "an agent's work: the run's own history tells of it",
     "api-agent-heartbeat": "an agent's work: many times a minute",
     "api-agents": "an agent says that it is there; its page tells when",
+    "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-bundle": "code under its own hash; the deployment that names it leaves the entry",
     "organization-move-workspace": "refused while runs are under way: tests/tenants/test_transfer.py",

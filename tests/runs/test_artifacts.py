@@ -152,17 +152,17 @@ def test_lists_show_the_newest_of_each_key_and_all(acme: Company, vera: Any, bro
     """1.21: by key, by time, by type."""
     empty = page(acme, browse(vera), "artifacts")
     assert "No artifacts yet" in empty
-    told(api, ("markdown", "first", {"key": "report"}), ("link", {"link": "https://x.example"}, {}))
-    told(api, ("markdown", "second", {"key": "report"}), ("progress", 40, {"key": "a-bar"}))
+    told(api, ("markdown", "the older one", {"key": "report"}), ("link", {"link": "https://x.example"}, {}))
+    told(api, ("markdown", "the newer one", {"key": "report"}), ("progress", 40, {"key": "a-bar"}))
     keys = page(acme, browse(vera), "artifacts")
     assert keys.index("a-bar") < keys.index(">report<")
-    assert "second" in keys
-    assert "first" not in keys
+    assert "the newer one" in keys
+    assert "the older one" not in keys
     assert 'value="40' in keys
     everything = page(acme, browse(vera), "artifacts", view="all")
-    assert "first" in everything
+    assert "the older one" in everything
     assert "https://x.example" in everything
-    assert "second" not in page(acme, browse(vera), "artifacts", view="all", type="link")
+    assert "the newer one" not in page(acme, browse(vera), "artifacts", view="all", type="link")
     assert "No artifact of this type" in page(acme, browse(vera), "artifacts", view="all", type="image")
 
 
@@ -203,7 +203,7 @@ def test_a_run_with_two_hundred_is_paged(
     journal = told(api, *(("markdown", f"part {number}", {}) for number in range(200)))
     browser = browse(vera)
     page(acme, browser, f"runs/{journal.root}/_artifacts")
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(30):
         first = page(acme, browser, f"runs/{journal.root}/_artifacts")
     assert first.count("<section") == 25
     assert "part 199" in first

@@ -38,7 +38,7 @@ def test_an_automation_is_put_seen_and_deleted(acme: Company, api: Api) -> None:
     ("body", "field"),
     [
         ({}, "trigger"),
-        ({**BODY, "trigger": {"events": ["x"]}}, "events"),
+        ({**BODY, "trigger": {"events": ["flow-run.lost"]}}, "events"),
         ({**BODY, "trigger": {"events": ["flow-run.failed"], "flow": "etl"}}, ""),
         ({**BODY, "action": {"to": ["x@y.example"]}}, "to"),
         ({**BODY, "action": {"block": "secret/x"}}, "block"),

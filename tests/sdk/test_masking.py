@@ -217,7 +217,7 @@ def everything(server):
         + [[line.logger, line.message, line.extra] for line in run.lines]
         for run in server.runs()
     ]
-    return repr([runs, store.events, list(store.artifacts.values()), store.quarantine])
+    return repr([runs, list(store.events.values()), list(store.artifacts.values()), store.quarantine])
 
 
 def test_a_run_tells_no_secret(capsys):

@@ -121,6 +121,12 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+@register.filter
+def as_json_lines(value: Any) -> str:
+    """A JSON value over several lines."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 # ── addresses ────────────────────────────────────────────────────────────────────────────────────
 
 _MENU = [
@@ -129,6 +135,7 @@ _MENU = [
     ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
+    ("events", "Events", "Events", "bolt", "g e", "runs_view"),
     ("blocks", "Blocks", "Blocks", "block", "g b", "blocks_view"),
     ("variables", "Variables", "Variables", "var", "g v", "variables_view"),
     ("automations", "Automations", "Alerts", "bell", "g t", "automations_view"),

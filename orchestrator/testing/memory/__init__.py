@@ -13,6 +13,7 @@
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
     artifacts.py    artifacts
+    events.py       events of code
     variables.py    variables
     blocks.py       block types and blocks
     blocks_within.py  … put into each other

@@ -11,7 +11,7 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.bodies import PoolInput
 from orchestrator.exchange import Reply
-from orchestrator.testing.memory import artifacts, blocks, claims, deployments, journal, pools, runs, variables
+from orchestrator.testing.memory import artifacts, blocks, claims, deployments, events, journal, pools, runs, variables
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Store
 from orchestrator.testing.memory.shown import PORTAL, show_variable
@@ -90,6 +90,8 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/artifacts": {"GET": ("runs.view", artifacts.page)},
     f"/artifacts/{_ID}": {"GET": ("runs.view", artifacts.one)},
     "/artifacts/by-key/(?P<key>[^/]+)": {"GET": ("runs.view", artifacts.of_key)},
+    "/events": {"GET": ("runs.view", events.page), "POST": ("journal.write", events.emit)},
+    f"/events/{_ID}": {"GET": ("runs.view", events.one)},
     "/agents": {"POST": ("agents.work", claims.register)},
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
     f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},

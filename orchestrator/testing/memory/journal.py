@@ -11,11 +11,13 @@ import msgspec
 
 from orchestrator import reading
 from orchestrator.cleaned import clean_tags, error_of, parameters_of
+from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
-from orchestrator.testing.memory import artifacts
+from orchestrator.testing.memory import artifacts, events
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
+from orchestrator.testing.memory.rows import Event as KeptEvent
 from orchestrator.testing.memory.states import end_late, move, rank, settle
 from orchestrator.testing.memory.streams import OpenStream, mark, open_streams
 from orchestrator.wire import (
@@ -173,17 +175,21 @@ class _Application:
                 stream.root.cpu += max(entry.cpu, 0)
                 stream.root.memory = max(stream.root.memory, entry.memory)
             case Event():
-                told = {"run": run.id, "t": stream.at(entry.t), "event": clean_text(entry.event, MAX_NAME)}
-                payload = _json(entry.payload)
-                self.store.events.append({**told, "id": entry.id, "resource": entry.resource, "payload": payload})
+                self._note(stream, run, entry, _json(entry.payload))
             case Result():
-                told = {"run": run.id, "t": stream.at(entry.t), "event": "result.stored", "id": None}
                 payload = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
-                self.store.events.append({**told, "resource": {"task": str(entry.task or "")}, "payload": payload})
+                id = f"task-run.{entry.task}" if entry.task else f"flow-run.{run.id}"
+                made = {"id": uuid7(), "event": "result.stored", "resource": {"id": id, "task": str(entry.task or "")}}
+                self._note(stream, run, Event(seq=entry.seq, run=run.id, t=entry.t, **made), payload)
             case Artifact():
                 artifacts.write(self.store, entry, run=run.id, at=stream.at(entry.t))
             case _:
                 raise AssertionError(entry)
+
+    def _note(self, stream: OpenStream, run: Run, told: Event, payload: Any) -> None:
+        resource, related = json_value(told.resource), json_value(told.related)
+        happened = {"id": told.id, "run": run.id, "t": stream.at(told.t), "event": clean_text(told.event)}
+        events.write(self.store, KeptEvent(**happened, resource=resource, related=related, payload=payload))
 
     def _renew(self, stream: OpenStream, back: bool) -> None:
         """A local run's holder renews by speaking; an agent renews for its processes, in its heartbeat."""

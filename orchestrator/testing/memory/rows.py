@@ -70,6 +70,19 @@ class Artifact:
 
 
 @dataclass(eq=False, slots=True)
+class Event:
+    """Something that happened."""
+
+    id: UUID
+    run: UUID | None
+    t: int
+    event: str
+    resource: dict[str, str]
+    related: list[dict[str, str]]
+    payload: Any
+
+
+@dataclass(eq=False, slots=True)
 class Attempt:
     """One claim of a root run."""
 
@@ -324,7 +337,7 @@ class Store:
         self.runs: dict[UUID, Run] = {}
         self.marks: dict[tuple[UUID, int, int], Mark] = {}
         self.quarantine: list[dict[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
+        self.events: dict[UUID, Event] = {}
         self.artifacts: dict[UUID, Artifact] = {}
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}

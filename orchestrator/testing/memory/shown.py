@@ -11,6 +11,7 @@ from orchestrator.testing.memory.rows import (
     Block,
     BlockVersion,
     Deployment,
+    Event,
     LogLine,
     Pool,
     Queue,
@@ -107,6 +108,19 @@ def show_artifact(artifact: Artifact) -> dict[str, Any]:
         "created_at": time_of(artifact.created_at),
         "updated_at": time_of(artifact.updated_at),
         "url": f"{PORTAL}/artifacts/{artifact.id}",
+    }
+
+
+def show_event(event: Event) -> dict[str, Any]:
+    """An event."""
+    return {
+        "id": event.id,
+        "event": event.event,
+        "occurred": time_of(event.t),
+        "resource": event.resource,
+        "related": event.related,
+        "payload": event.payload,
+        "flow_run": event.run,
     }
 
 
