@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from orchestrator.wire import MAX_PARAMETERS, MAX_TAG, MAX_TAGS, MAX_TRACEBACK, About, Error, clean_text, json_value
+from orchestrator.wire import (
+    MAX_PARAMETERS,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_TRACEBACK,
+    About,
+    Error,
+    Event,
+    clean_text,
+    json_value,
+)
 
 MAX_EXCERPT = 300  # characters of a text that a list shows
+ASSET_EVENTS = frozenset({"asset.materialized", "asset.failed"})
+MAX_ASSET_KEY = 512  # characters
 MAX_ADDRESS = 2_000  # characters of an address in a list
 
 
@@ -64,3 +78,50 @@ def summary_of(type: str, data: Any) -> dict[str, Any]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an event tells of an asset that was made, or of the attempt: its key, what it was made of, what is said."""
+
+    key: str
+    succeeded: bool
+    upstream: list[str]
+    task: UUID | None
+    by: str
+    metadata: dict[str, Any]
+    name: str
+    description: str
+    url: str
+    owners: list[str]
+
+
+def made_of(event: Event) -> Made | None:
+    """What an event tells of an asset, cut and cleaned; None, if it is about something else."""
+    key = event.resource.get("id", "")
+    if event.event not in ASSET_EVENTS or not key or len(key) > MAX_ASSET_KEY:
+        return None
+    told = json_value(msgspec.json.decode(event.payload)) if bytes(event.payload) else {}
+    told = told if isinstance(told, dict) else {}
+    upstream = [each.get("id", "") for each in event.related if each.get("role") == "upstream"]
+    metadata, owners = told.get("metadata"), told.get("owners")
+    return Made(
+        key=clean_text(key), succeeded=event.event == "asset.materialized",
+        upstream=[clean_text(each) for each in dict.fromkeys(upstream) if 0 < len(each) <= MAX_ASSET_KEY],
+        task=_uuid(told.get("task_run")), by=_word(told.get("by"), 200),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        name=_word(event.resource.get("name"), 200), description=_word(told.get("description"), 5_000),
+        url=_word(told.get("url"), 2_000),
+        owners=[_word(each, 254) for each in owners[:50]] if isinstance(owners, list) else [],
+    )  # fmt: skip
+
+
+def _word(value: Any, most: int) -> str:
+    return clean_text(value, most) if isinstance(value, str) else ""
+
+
+def _uuid(value: Any) -> UUID | None:
+    try:
+        return UUID(value)
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -17,6 +17,7 @@ from orchestrator.engine.task_run import TaskRun
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from orchestrator.assets import Asset
     from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
     from orchestrator.states import State
@@ -34,6 +35,7 @@ class Task(Definition[P, R], Generic[P, R]):
     """A function made a task by `@task`. Call it as before, or `.submit` it, or `.map` it."""
 
     kind_of_run = "task"
+    makes_assets = False
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Task(Definition[P, R], Generic[P, R]):
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
+        asset_deps: Iterable[Any] | None = None,
         **others: Any,
     ) -> None:
         hooks = {name: others.pop(name, None) for name in NAMES}
@@ -71,6 +74,11 @@ class Task(Definition[P, R], Generic[P, R]):
             log_prints=log_prints,
             hooks=hooks,
         )
+        self.asset_deps: tuple[str, ...] = ()
+        if asset_deps:
+            from orchestrator.assets import keys_of
+
+            self.asset_deps = keys_of(asset_deps)
         self.flow_alone: Flow[..., Any] | None = None  # What a call without a flow is recorded under.
 
     # As a method it is called without its first argument.
@@ -242,6 +250,7 @@ class Task(Definition[P, R], Generic[P, R]):
             "retry_on": self.retry_on,
             "timeout_seconds": self.timeout_seconds,
             "log_prints": self.log_prints,
+            "asset_deps": self.asset_deps,
         }
         return self._copied_with({**present, **hooks, **options})
 
@@ -276,6 +285,7 @@ def task(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
+    asset_deps: Iterable[str | Asset] | None = None,
     on_running: list[Callable[..., Any]] | None = None,
     on_completion: list[Callable[..., Any]] | None = None,
     on_failure: list[Callable[..., Any]] | None = None,
@@ -298,6 +308,7 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         retry_on: Retry after these exceptions only.
         timeout_seconds: End an execution after this long.
         log_prints: Send what it prints to the run's log; by default as the flow does.
+        asset_deps: Assets that it uses, by key or as `orchestrator.assets.Asset`.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: Lists of functions, each called with
             (task, task_run, state).
 

@@ -5,6 +5,7 @@ from django.views.decorators.http import conditional_page
 
 from runs.views import (
     artifacts,
+    assets,
     automations,
     dashboard,
     deployments,
@@ -40,6 +41,10 @@ urlpatterns = [
     path("artifacts/<uuid:id>/_now", conditional_page(artifacts.now), name="artifact-now"),
     path("artifacts/by-key/<str:key>", artifacts.of_key, name="artifacts-of-key"),
     path("artifacts/by-key/<str:key>/_now", conditional_page(artifacts.of_key_now), name="artifacts-of-key-now"),
+    path("assets", assets.index, name="assets"),
+    path("assets/_list", conditional_page(assets.rows), name="assets-rows"),
+    path("assets/<uuid:id>", assets.detail, name="asset"),
+    path("assets/<uuid:id>/_now", conditional_page(assets.now), name="asset-now"),
     path("events", events.index, name="events"),
     path("events/_list", conditional_page(events.rows), name="events-rows"),
     path("events/<uuid:id>", events.detail, name="event"),

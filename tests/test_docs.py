@@ -68,6 +68,7 @@ def blocks() -> list[tuple[str, str]]:
     guides = ("blocks", "hooks", "logging", "runners", "sdk", "states", "testing", "tutorial")
     for name in (
         "artifacts.md",
+        "assets.md",
         "blocks.md",
         "events.md",
         "hooks.md",

@@ -18,11 +18,12 @@ _SMALL = 10_000
 class Lineage:
     """The makers of the values that are alive in one flow run."""
 
-    __slots__ = ("_recent", "_watched")
+    __slots__ = ("_recent", "_watched", "assets")
 
     def __init__(self) -> None:
         self._watched: dict[int, tuple[weakref.ref[Any], UUID]] = {}
         self._recent: OrderedDict[int, tuple[Any, UUID]] = OrderedDict()
+        self.assets: dict[UUID, tuple[str, ...]] = {}  # By task run, see `orchestrator.assets`.
 
     def note(self, value: Any, maker: UUID) -> None:
         """Remember that `maker` made `value`."""

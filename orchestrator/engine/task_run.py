@@ -116,6 +116,10 @@ class TaskRun(Run):
             self.stream.closed(self)
             if type(self.value) not in ATOMS:
                 self.flow_run.lineage.note(self.value, self.id)
+        if self.definition.asset_deps or self.flow_run.lineage.assets or self.definition.makes_assets:
+            from orchestrator.assets import note
+
+            note(self)
         if self.error is not None and not is_silent(self.error):
             self._tell_failure(self.error)
         if self.alone is not None:

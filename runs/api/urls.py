@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import agents, artifacts, automations, deployments, events, flow_runs, journal, pools
+from runs.api import agents, artifacts, assets, automations, deployments, events, flow_runs, journal, pools
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -24,6 +24,9 @@ urlpatterns = [
     path("artifacts", artifacts.Artifacts.as_view(), name="api-artifacts"),
     path("artifacts/<uuid:id>", artifacts.OneArtifact.as_view(), name="api-artifact"),
     path("artifacts/by-key/<str:key>", artifacts.ArtifactsOfKey.as_view(), name="api-artifacts-of-key"),
+    path("assets", assets.Assets.as_view(), name="api-assets"),
+    path("assets/<uuid:id>", assets.OneAsset.as_view(), name="api-asset"),
+    path("assets/<uuid:id>/materializations", assets.Materializations.as_view(), name="api-asset-materializations"),
     path("events", events.Events.as_view(), name="api-events"),
     path("events/<uuid:id>", events.OneEvent.as_view(), name="api-event"),
     path("automations", automations.Automations.as_view(), name="api-automations"),

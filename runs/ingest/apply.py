@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DataError, transaction
 from django.utils.timezone import now
 
+from orchestrator.cleaned import ASSET_EVENTS
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, begins_local_run, may_open, read_kept
 from orchestrator.states import HELD, TERMINAL, StateType
@@ -32,7 +33,7 @@ from orchestrator.wire import (
 )
 from runs import events, live
 from runs.admission import refusal_of
-from runs.ingest import artifacts, reading, run_states, streams, tall
+from runs.ingest import artifacts, assets, reading, run_states, streams, tall
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
@@ -169,7 +170,7 @@ class _Application:
         self, stream: OpenStream, subflows: dict[UUID, RunRow], executions: dict[UUID, int], tally: tall.Tally
     ) -> dict[str, int]:
         """Tasks, logs, events and artifacts of one stream; answer what they add to the meters."""
-        rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": []}
+        rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": [], "asset": []}
         used: list[Usage] = []
         if stream.superseded:
             executions = {**executions, stream.root.id: stream.execution}
@@ -185,6 +186,7 @@ class _Application:
         new_tasks = self._write(tall.write_tasks, rows["task"], stream) or []
         log_bytes = self._write(tall.write_logs, rows["log"], stream) or []
         self._write(events.write, rows["event"], stream)
+        self._write(assets.write, rows["asset"], stream)
         self._write(artifacts.write_artifacts, rows["artifact"], stream)
         return tally.meters(stream, new_tasks, log_bytes, used)
 
@@ -198,6 +200,7 @@ class _Application:
                 rows["log"].append(tall.log_row(stream, run_id, entry))
             case Event():
                 rows["event"].append(tall.event_row(stream, run_id, entry))
+                rows["asset"] += assets.rows_of(stream, run_id, entry)
             case Artifact():
                 rows["artifact"].append(artifacts.artifact_row(stream, run_id, entry))
             case Result():
@@ -256,6 +259,8 @@ def _announce(stream: OpenStream) -> None:
         )  # fmt: skip
     if Event in kinds:
         live.changed(workspace_id=stream.root.workspace_id, what="events")
+        if any(isinstance(entry, Event) and entry.event in ASSET_EVENTS for entry in stream.entries):
+            live.changed(workspace_id=stream.root.workspace_id, what="assets")
 
 
 def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> list[Statement]:

@@ -167,6 +167,8 @@ def named(event: EventRow) -> Named:
     """What an event happened to. Only the platform's own words are taken for ids of its things."""
     kind, _, id = (event.resource_id or "").partition(".")
     text = str(event.resource.get("name") or event.resource_id or "")
+    if text == event.resource_id and _id(id):
+        text = f"{kind} {id[:12]}"
     if kind in ROUTES and event.event.startswith(OWN_EVENTS) and _id(id):
         return Named(text, ROUTES[kind], id)
     return Named(text)

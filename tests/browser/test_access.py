@@ -18,6 +18,7 @@ from tests.browser.test_forms import deployed
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_artifacts import artifact
+from tests.contract.test_assets import asset_of, materialized
 from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, deploy
@@ -40,6 +41,9 @@ EMPTY_PAGES = [
     "blocks/new?q=nothing",
     "blocks/new?type=secret",
     "artifacts",
+    "events",
+    "events?event=none",
+    "assets",
     "../audit",
     "../audit?actor=nobody",
     "automations",
@@ -110,6 +114,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     )
     paid = event(journal, payload={"total": 12.5}, related=[{"id": "customer.3", "role": "buyer"}])
     journal.send(paid)
+    journal.send(materialized(journal, "s3://lake/flights.parquet", ["s3://lake/raw.csv"]))
     journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
     by = agent(acme, "box")
     with acme.scope():
@@ -139,6 +144,10 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "artifacts?view=all",
         f"artifacts/{table.id}",
         "artifacts/by-key/report",
+        "events",
+        f"events/{paid.id}",
+        "assets",
+        f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}",
         "deployments",
         "pools",
         f"agents/{by.id}",

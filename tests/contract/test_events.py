@@ -17,10 +17,11 @@ from tests.contract.worlds import World
 PAID = {"event": "order.paid", "resource": {"id": "order.17"}}
 
 
-def event(journal: Journal, name: str = "order.paid", resource: str = "order.17", **more: Any) -> Event:
+def event(journal: Journal, name: str = "order.paid", resource: Any = "order.17", **more: Any) -> Event:
     payload = more.pop("payload", None)
     raw = {} if payload is None else {"payload": msgspec.Raw(encode(payload))}
-    entry = {"id": uuid7(), **journal._next(), "resource": {"id": resource}}
+    labels = {"id": resource} if isinstance(resource, str) else resource
+    entry = {"id": uuid7(), **journal._next(), "resource": labels}
     return Event(**{**entry, **raw, **more}, event=name)
 
 

@@ -21,6 +21,7 @@ from tenants.models import CustomRole, Team, TeamMember, TeamPart, Workspace
 from tenants.provisioning import create_workspace
 from tests.cast import Api, Company
 from tests.contract.test_artifacts import artifact
+from tests.contract.test_assets import asset_of, materialized
 from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, claim, deploy, start, trigger
@@ -66,7 +67,8 @@ def work(company: Company, api: Api) -> Table:
     task = journal.task()
     made = artifact(journal, "link", {"link": "https://acme.example/secret-plan"}, key="acme-report")
     happened = event(journal, "acme.paid", "acme-order")
-    journal.send(task, journal.log("what acme logs"), made, happened)
+    lake = materialized(journal, "s3://acme-lake/flights", ["s3://acme-lake/raw"])
+    journal.send(task, journal.log("what acme logs"), made, happened, lake)
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
@@ -76,6 +78,7 @@ def work(company: Company, api: Api) -> Table:
         "organization-admin-page": {"rest": Thing(*pages)},
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
+        "(api-)?asset(-.*)?": {"id": Thing(asset_of(api, "s3://acme-lake/flights"), uuid7())},
         "(api-)?event": {"id": Thing(happened.id, uuid7())},
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},

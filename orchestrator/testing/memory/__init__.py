@@ -14,6 +14,7 @@
     runs.py         triggers, lists, cancels, logs, task runs
     artifacts.py    artifacts
     events.py       events of code
+    assets.py       assets, and what was made of what
     variables.py    variables
     blocks.py       block types and blocks
     blocks_within.py  … put into each other

@@ -11,7 +11,18 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.bodies import PoolInput
 from orchestrator.exchange import Reply
-from orchestrator.testing.memory import artifacts, blocks, claims, deployments, events, journal, pools, runs, variables
+from orchestrator.testing.memory import (
+    artifacts,
+    assets,
+    blocks,
+    claims,
+    deployments,
+    events,
+    journal,
+    pools,
+    runs,
+    variables,
+)
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Store
 from orchestrator.testing.memory.shown import PORTAL, show_variable
@@ -90,6 +101,9 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/artifacts": {"GET": ("runs.view", artifacts.page)},
     f"/artifacts/{_ID}": {"GET": ("runs.view", artifacts.one)},
     "/artifacts/by-key/(?P<key>[^/]+)": {"GET": ("runs.view", artifacts.of_key)},
+    "/assets": {"GET": ("runs.view", assets.page)},
+    f"/assets/{_ID}": {"GET": ("runs.view", assets.one)},
+    f"/assets/{_ID}/materializations": {"GET": ("runs.view", assets.makings)},
     "/events": {"GET": ("runs.view", events.page), "POST": ("journal.write", events.emit)},
     f"/events/{_ID}": {"GET": ("runs.view", events.one)},
     "/agents": {"POST": ("agents.work", claims.register)},

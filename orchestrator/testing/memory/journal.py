@@ -10,11 +10,11 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import reading
-from orchestrator.cleaned import clean_tags, error_of, parameters_of
+from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
-from orchestrator.testing.memory import artifacts, events
+from orchestrator.testing.memory import artifacts, assets, events
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.rows import Event as KeptEvent
@@ -176,6 +176,8 @@ class _Application:
                 stream.root.memory = max(stream.root.memory, entry.memory)
             case Event():
                 self._note(stream, run, entry, _json(entry.payload))
+                if (made := made_of(entry)) is not None:
+                    assets.write(self.store, made, id=entry.id, run=run.id, at=stream.at(entry.t))
             case Result():
                 payload = {"url": entry.url, "key": entry.key, "size": entry.size, "serializer": entry.serializer}
                 id = f"task-run.{entry.task}" if entry.task else f"flow-run.{run.id}"

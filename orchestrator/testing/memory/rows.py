@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
+from orchestrator.cleaned import Made
 from orchestrator.states import TERMINAL
 
 State = tuple[int, str, str, str | None, int]
@@ -80,6 +81,31 @@ class Event:
     resource: dict[str, str]
     related: list[dict[str, str]]
     payload: Any
+
+
+@dataclass(eq=False, slots=True)
+class Making:
+    """A run made an asset, or failed at it."""
+
+    id: UUID
+    at: int
+    run: UUID
+    told: Made
+
+
+@dataclass(eq=False, slots=True)
+class Asset:
+    """Something that runs make or use."""
+
+    id: UUID
+    key: str
+    name: str = ""
+    description: str = ""
+    url: str = ""
+    owners: list[str] = field(default_factory=list)
+    upstream: set[str] = field(default_factory=set)
+    downstream: set[str] = field(default_factory=set)
+    makings: dict[UUID, Making] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -338,6 +364,7 @@ class Store:
         self.marks: dict[tuple[UUID, int, int], Mark] = {}
         self.quarantine: list[dict[str, Any]] = []
         self.events: dict[UUID, Event] = {}
+        self.assets: dict[str, Asset] = {}
         self.artifacts: dict[UUID, Artifact] = {}
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}

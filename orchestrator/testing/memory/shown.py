@@ -8,11 +8,13 @@ from typing import Any
 
 from orchestrator.testing.memory.rows import (
     Artifact,
+    Asset,
     Block,
     BlockVersion,
     Deployment,
     Event,
     LogLine,
+    Making,
     Pool,
     Queue,
     Run,
@@ -121,6 +123,26 @@ def show_event(event: Event) -> dict[str, Any]:
         "related": event.related,
         "payload": event.payload,
         "flow_run": event.run,
+    }
+
+
+def show_asset(asset: Asset) -> dict[str, Any]:
+    """An asset."""
+    return {name: getattr(asset, name) for name in ("id", "key", "name", "description", "url", "owners")}
+
+
+def show_making(made: Making) -> dict[str, Any]:
+    """A materialization."""
+    told = made.told
+    return {
+        "id": made.id,
+        "at": time_of(made.at),
+        "succeeded": told.succeeded,
+        "flow_run": made.run,
+        "task_run": told.task,
+        "by": told.by,
+        "metadata": told.metadata,
+        "upstream": told.upstream,
     }
 
 
