@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from blocks.models import Variable
 from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 from tenants.audit import record
-from tenants.errors import Invalid, NotFound
+from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
 
 MAX_VALUE = 64 << 10  # bytes of JSON
@@ -42,11 +42,14 @@ def find_variable(by: Actor, name: str) -> Variable:
     return variable
 
 
-def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = None) -> tuple[Variable, bool]:
+def set_variable(
+    *, name: str, value: Any, by: Actor, tags: list[str] | None = None, overwrite: bool = True
+) -> tuple[Variable, bool]:
     """Make or change a variable; answer it, and whether it is new. Tags are left alone when none are given.
 
     Raises:
         Invalid: The name or the value can't be taken.
+        Conflict: It exists, and is not to be overwritten.
     """
     if not _NAME.fullmatch(name):
         message = "Lower case letters, digits, _ and -; 200 characters at most."
@@ -61,9 +64,10 @@ def set_variable(*, name: str, value: Any, by: Actor, tags: list[str] | None = N
     if tags is not None:
         values["tags"] = list(dict.fromkeys(clean_text(tag) for tag in tags))
     before = in_workspace(by).filter(name=name).first()
-    variable, new = Variable.objects.update_or_create(
-        organization_id=by.organization_id, workspace_id=by.workspace_id, name=name, defaults=values
-    )
+    write = Variable.objects.update_or_create if overwrite else Variable.objects.get_or_create
+    variable, new = write(organization_id=by.organization_id, workspace_id=by.workspace_id, name=name, defaults=values)
+    if not (new or overwrite):
+        raise Conflict(f"The variable {name} exists.")
     variable.value = value
     if fields := _changed(before, variable):
         record(by, "variable.created" if new else "variable.updated", variable, details={"fields": fields})

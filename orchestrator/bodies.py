@@ -186,10 +186,11 @@ class EndedInput(msgspec.Struct):
 
 
 class VariableInput(msgspec.Struct):
-    """A value, and its tags if they are to change."""
+    """A value, and its tags if they are to change. Without `overwrite` a variable that exists is a conflict."""
 
     value: Any
     tags: list[str] | None = None
+    overwrite: bool = True
 
 
 class BlockTypeInput(msgspec.Struct):

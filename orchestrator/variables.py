@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orchestrator.client import Client, in_context
-from orchestrator.exceptions import NotFound
+from orchestrator.exceptions import Conflict, NotFound
 
 
 class Variable:
@@ -49,6 +49,23 @@ class Variable:
         """
         return in_context(_unset, name)
 
+    # The names that await in any case, for code that is used to them.
+
+    @staticmethod
+    async def aget(name: str, default: Any = None) -> Any:
+        """`get()` for code that awaits."""
+        return await in_context(_get, name, default)
+
+    @staticmethod
+    async def aset(name: str, value: Any, *, tags: Iterable[str] | None = None, overwrite: bool = True) -> None:
+        """`set()` for code that awaits."""
+        await in_context(_set, name, value, tags, overwrite)
+
+    @staticmethod
+    async def aunset(name: str) -> bool:
+        """`unset()` for code that awaits."""
+        return await in_context(_unset, name)
+
 
 def _path(name: str) -> str:
     return f"/variables/{quote(name, safe='')}"
@@ -63,21 +80,14 @@ def _get(name: str, default: Any) -> Any:
 
 
 def _set(name: str, value: Any, tags: Iterable[str] | None, overwrite: bool) -> None:
-    body: dict[str, Any] = {"value": value}
+    body: dict[str, Any] = {"value": value, "overwrite": overwrite}
     if tags is not None:
         body["tags"] = list(tags)
     with Client() as client:
-        if not overwrite and _exists(client, name):
-            raise ValueError(f"The variable {name!r} exists. Pass overwrite=True to replace it.")
-        client.put(_path(name), body)
-
-
-def _exists(client: Client, name: str) -> bool:
-    try:
-        client.get(_path(name))
-    except NotFound:
-        return False
-    return True
+        try:
+            client.put(_path(name), body)
+        except Conflict:
+            raise ValueError(f"The variable {name!r} exists. Pass overwrite=True to replace it.") from None
 
 
 def _unset(name: str) -> bool:

@@ -37,7 +37,9 @@ class OneVariable(TenantView):
 
     def put(self, request: Request, name: str) -> HttpResponse:
         told = read(request, VariableInput)
-        variable, new = variables.set_variable(name=name, value=told.value, tags=told.tags, by=self.actor)
+        variable, new = variables.set_variable(
+            name=name, value=told.value, tags=told.tags, overwrite=told.overwrite, by=self.actor
+        )
         return answer(describe(variable), status=201 if new else 200)
 
     def delete(self, request: Request, name: str) -> HttpResponse:

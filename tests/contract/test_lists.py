@@ -123,6 +123,25 @@ def test_variables_that_can_not_be_taken(world: World, name: str, body: dict[str
     assert list(error(world.api.put(f"/variables/{name}", body), 400)["fields"]) == [field]
 
 
+def test_a_variable_is_overwritten_only_where_that_is_meant(world: World) -> None:
+    """1.21: the server decides, so that of two who make one at once one is refused."""
+    assert world.api.put("/variables/once", {"value": 1, "overwrite": False}).status_code == 201
+    assert error(world.api.put("/variables/once", {"value": 2, "overwrite": False}), 409)["message"]
+    assert world.api.get("/variables/once").json()["value"] == 1
+    assert world.api.put("/variables/once", {"value": 3}).status_code == 200
+
+
+def test_a_run_reads_and_writes_variables_by_its_token(world: World) -> None:
+    """1.21: while it is held."""
+    world.deploy()
+    world.trigger()
+    [claim] = world.agent().claim()
+    own = world.with_key(claim["token"])
+    assert own.put("/variables/limit", {"value": {"most": 5}, "tags": ["run"]}).status_code == 201
+    assert own.get("/variables/limit").json()["value"] == {"most": 5}
+    assert own.delete("/variables/limit").status_code == 204
+
+
 def test_variables_come_page_by_page_by_name(world: World) -> None:
     names = [f"v-{number}" for number in range(7)]
     for name in reversed(names):

@@ -107,6 +107,7 @@ def test_lists_are_read_page_by_page(server):
 
 
 def test_variables_in_sync_and_async_code(api):
+    """1.21: values of JSON, defaults, `overwrite`, both ways of calling."""
     assert Variable.get("limit", default=1) == 1
     Variable.set("limit", {"a": [1]})
     assert Variable.get("limit") == {"a": [1]}
@@ -115,6 +116,10 @@ def test_variables_in_sync_and_async_code(api):
 
     async def later():
         await Variable.set("limit", 3)
+        assert await Variable.aget("limit") == await Variable.get("limit") == 3
+        await Variable.aset("other", [1], tags=["x"])
+        assert await Variable.aunset("other") is True
+        assert await Variable.aget("other", default="none") == "none"
         return await Variable.get("limit")
 
     assert asyncio.run(later()) == 3

@@ -46,6 +46,8 @@ def put(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     if len(encode(value)) > MAX_VALUE:
         raise invalid(f"A variable has {MAX_VALUE >> 10} KiB at most.", "value", "Too large.")
     before = store.variables.get(name)
+    if before is not None and not told.overwrite:
+        raise Refusal("conflict", f"The variable {name} exists.")
     kept = before.tags if before is not None else []
     tags = kept if tags is None else list(dict.fromkeys(clean_text(tag) for tag in tags))
     store.variables[name] = Variable(name, value, tags, clock.now(), asked.by.label)
