@@ -18,7 +18,7 @@ from orchestrator.states import HELD
 from orchestrator.testing import timing
 from orchestrator.testing.memory.api import Memory
 from orchestrator.testing.memory.asked import Refusal
-from orchestrator.testing.memory.rows import LogLine, Run, Store, TaskRun
+from orchestrator.testing.memory.rows import Artifact, Event, LogLine, Run, Store, TaskRun
 from orchestrator.testing.worker import Worker
 
 FLUSH_SECONDS = 10.0
@@ -117,9 +117,13 @@ class Server:
         lines = self.run(own.root_id).lines
         return [line for line in lines if line.level >= level and (own.is_root or line.run == own.id)]
 
-    def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Events that runs told of."""
-        return [event for event in list(self._hear().events) if name is None or event["event"] == name]
+    def events(self, name: str | None = None) -> list[Event]:
+        """Events that code told of, of all names or of one."""
+        return [event for event in list(self._hear().events.values()) if name is None or event.event == name]
+
+    def artifacts(self, key: str | None = None) -> list[Artifact]:
+        """What runs made for people, of all keys or of one, oldest first."""
+        return [made for made in list(self._hear().artifacts.values()) if key is None or made.key == key]
 
     def _hear(self) -> Store:
         """What is there, once all that this process has told is received and time has taken its course."""

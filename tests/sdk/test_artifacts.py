@@ -250,7 +250,7 @@ def test_the_newest_of_a_key_is_read_back() -> None:
     async def read() -> Any:
         return await Artifact.get("report")
 
-    with memory():
+    with memory() as server:
         makes("one")
         makes("two")
         assert journal.flush(10)
@@ -258,3 +258,4 @@ def test_the_newest_of_a_key_is_read_back() -> None:
         assert (found.data, found.type, found.key, found.description) == ("two", "markdown", "report", "of the day")
         assert asyncio.run(read()) == found
         assert Artifact.get("none") is None
+        assert [each.data for each in server.artifacts("report")] == ["one", "two"]

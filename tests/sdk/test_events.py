@@ -117,9 +117,9 @@ def test_outside_of_a_run_the_api_hears_of_it() -> None:
     with memory() as server:
         paid = emit_event("order.paid", "order.17", payload=[1])
         shipped = asyncio.run(tells())
-        kept = server.memory.store.events
         for thread in [t for t in threading.enumerate() if t.name == "orchestrator-event"]:
             thread.join(10)
+        kept = {each.id: each for each in server.events()}
         assert set(kept) == {paid.id, shipped.id}
         assert (kept[paid.id].payload, kept[paid.id].run) == ([1], None)
         assert isinstance(paid.id, UUID)
