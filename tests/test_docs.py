@@ -72,7 +72,17 @@ def blocks() -> list[tuple[str, str]]:
         "blocks.md",
         "events.md",
         "hooks.md",
+    for name in (
+        "artifacts.md",
+        "assets.md",
+        "blocks.md",
+        "events.md",
+        "hooks.md",
         "runners.md",
+        "sdk.md",
+        "testing.md",
+        "tutorial.md",
+    ):
         "sdk.md",
         "testing.md",
         "tutorial.md",
