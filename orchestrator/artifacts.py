@@ -163,7 +163,7 @@ def update_progress_artifact(artifact_id: UUID, progress: float, description: st
     return id
 
 
-def _make(type: str, data: Any, key: str | None, description: str | None) -> ArtifactId:
+def _make(type: str, data: Any, key: Any, description: str | None) -> ArtifactId:
     if key is not None and not (isinstance(key, str) and ARTIFACT_KEY.fullmatch(key)):
         raise ValueError(f"{key!r:.220} is no key: lower case letters, digits and dashes, 200 at most.")
     id = ArtifactId(int=uuid7().int)

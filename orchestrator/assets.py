@@ -68,7 +68,7 @@ class Asset:
     properties: AssetProperties | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.key, str) or len(self.key) > MAX_KEY or not _URI.fullmatch(self.key):
+        if not _URI.fullmatch(str(self.key)) or len(self.key) > MAX_KEY:
             raise ValueError(
                 f"{self.key!r:.120} is no key of an asset. A URI is: s3://bucket/key, {MAX_KEY} characters."
             )

@@ -65,28 +65,20 @@ def test_every_route_is_documented() -> None:
 def blocks() -> list[tuple[str, str]]:
     """The Python blocks of the guides, named by their file and line."""
     found = []
-    guides = ("blocks", "hooks", "logging", "runners", "sdk", "states", "testing", "tutorial")
-    for name in (
-        "artifacts.md",
-        "assets.md",
-        "blocks.md",
-        "events.md",
-        "hooks.md",
-    for name in (
-        "artifacts.md",
-        "assets.md",
-        "blocks.md",
-        "events.md",
-        "hooks.md",
-        "runners.md",
-        "sdk.md",
-        "testing.md",
-        "tutorial.md",
-    ):
-        "sdk.md",
-        "testing.md",
-        "tutorial.md",
-    ):
+    guides = (
+        "artifacts",
+        "assets",
+        "blocks",
+        "events",
+        "hooks",
+        "logging",
+        "runners",
+        "sdk",
+        "states",
+        "testing",
+        "tutorial",
+    )
+    for name in (f"{guide}.md" for guide in guides):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
         for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
             found.append((f"{name}:{text[: match.start()].count(chr(10)) + 1}", match[1]))

@@ -75,11 +75,11 @@ def write(rows: list[Row]) -> None:
 
 def _told_of(made: list[Made]) -> list[tuple]:
     """Each asset once, with what is said of it: those that were made, and those that they were made of."""
-    known: dict[str, tuple] = {key: (key, "", "", "", "{}") for each in made for key in each.upstream}
+    known: dict[str, tuple] = {key: ("", "", "", "") for each in made for key in (each.key, *each.upstream)}
     for each in made:
-        owners = array_literal(each.owners) or "{}"
-        known[each.key] = (each.key, each.name, each.description, each.url, owners)
-    return [known[key] for key in sorted(known)]
+        told = (each.name, each.description, each.url, array_literal(each.owners))
+        known[each.key] = tuple(new or old for new, old in zip(told, known[each.key], strict=True))
+    return [(key, *known[key][:3], known[key][3] or "{}") for key in sorted(known)]
 
 
 def _told(row: Row) -> tuple:

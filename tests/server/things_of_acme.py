@@ -64,11 +64,10 @@ def work(company: Company, api: Api) -> Table:
     by = agent(company, "acme-agent")
     claimed = claim(company, by, 1)[0]
     journal = start(claimed)
-    task = journal.task()
+    task, line = journal.task(), journal.log("what acme logs")
     made = artifact(journal, "link", {"link": "https://acme.example/secret-plan"}, key="acme-report")
     happened = event(journal, "acme.paid", "acme-order")
-    lake = materialized(journal, "s3://acme-lake/flights", ["s3://acme-lake/raw"])
-    journal.send(task, journal.log("what acme logs"), made, happened, lake)
+    journal.send(task, line, made, happened, materialized(journal, "s3://acme-lake/flights", ["s3://acme-lake/raw"]))
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
