@@ -17,14 +17,16 @@ from orchestrator.wire import clean_text
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
+from tenants.restrictions.access import forget
+from tenants.restrictions.rules import check_allowed
 
 MAX_PAGE_BYTES = 4 << 20  # of data
 MAX_NAMED = 10  # users that a refusal names
 
 
 def in_workspace(by: Actor) -> QuerySet[Block]:
-    """The workspace's blocks, by type and name."""
-    return Block.objects.filter(workspace_id=by.workspace_id).order_by("type", "name")
+    """The workspace's blocks that the actor may see, by type and name."""
+    return Block.objects.filter(workspace_id=by.workspace_id).allowing(by, "blocks.view").order_by("type", "name")
 
 
 def after(rows: QuerySet[Block], cursor: str) -> QuerySet[Block]:
@@ -85,6 +87,8 @@ def save(
         raise Invalid("The description is too long.", fields={"description": message})
     kind = find_type(by, type)
     block = in_workspace(by).filter(type=type, name=name).select_for_update().first()
+    if block:
+        check_allowed(block, by, "blocks.edit")
     _check_expected(block, f"{type}/{name}", expected_version)
     before = versions.current(block) if block else None
     known = versions.stored(before, lost=True) if before else Stored()
@@ -157,10 +161,11 @@ def rename(*, block: Block, name: str, by: Actor) -> Block:
         Conflict: Another block has it, or something that can't follow uses the block: a deployment's parameters.
     """
     _check_name(name)
+    check_allowed(block, by, "blocks.edit")
     block = in_workspace(by).select_for_update().get(id=block.id)
     if name == block.name:
         return block
-    others = [user for user in references.users_of(block) if user.kind != "block"]
+    others = [user for user in references.users_of(block, by) if user.kind != "block"]
     if others:
         told = _listed([f"{user.kind} {user.name}" for user in others])
         raise Conflict(f"{block.path} is named by {told}. Change these first.", fields={"name": "In use."})
@@ -199,13 +204,16 @@ def delete(*, block: Block, by: Actor) -> None:
     Raises:
         Conflict: Other blocks use it; the message names them.
     """
-    users = [user.path for user in references.blocks_using(block)[: MAX_NAMED + 1]]
-    if users:
-        told = _listed(users)
+    check_allowed(block, by, "blocks.edit")
+    users = references.blocks_using(block)
+    if users.exists():
+        seen = [user.path for user in users.allowing(by, "blocks.view")[: MAX_NAMED + 1]]
+        told = _listed(seen) or "a block that you may not see"
         raise Conflict(f"{block.path} is used by {told}. Change these first.", fields={"used_by": told})
     record(by, "block.deleted", block, details={"version": block.version})
     try:
         with transaction.atomic():
+            forget(block)
             block.delete()
     except IntegrityError:
         raise Conflict(f"Another block began to use {block.path} in this moment.") from None
@@ -223,6 +231,7 @@ def roll_back(*, block: Block, number: int, by: Actor) -> BlockVersion:
         NotFound: The version is not kept.
         Invalid: The type no longer allows it, or a block that it names is gone.
     """
+    check_allowed(block, by, "blocks.edit")
     block = in_workspace(by).select_for_update().get(id=block.id)
     older = versions.find(block, number)
     known = versions.stored(older)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.timezone import now
 
 from tenants.owned import TenantOwned, same_tenant
+from tenants.restrictions.models import Level, Restrictable
 
 
 class Variable(TenantOwned):
@@ -51,8 +54,10 @@ class BlockType(TenantOwned):
         return self.slug
 
 
-class Block(TenantOwned):
+class Block(Restrictable, TenantOwned):
     """A document of a type under a name. What it holds is in its versions; `version` is the current one's number."""
+
+    LEVELS: ClassVar = {"blocks.view": Level.VIEW, "blocks.use": Level.USE, "blocks.edit": Level.EDIT}
 
     workspace = same_tenant("tenants.Workspace")
     type = models.CharField(max_length=100)  # the slug: types may be built in

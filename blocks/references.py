@@ -50,9 +50,10 @@ def blocks_using(block: Block) -> QuerySet[Block]:
     return Block.objects.filter(id__in=users).order_by("type", "name")
 
 
-def users_of(block: Block) -> list[User]:
-    """All that uses a block: other blocks, and what other apps know of."""
-    found = [User("block", each.path, "block", (each.type, each.name)) for each in blocks_using(block)[:MAX_SHOWN]]
+def users_of(block: Block, by: Actor | None = None) -> list[User]:
+    """All that uses a block: other blocks, if somebody asks those that they may see, and what other apps know of."""
+    blocks = blocks_using(block).allowing(by, "blocks.view") if by else blocks_using(block)
+    found = [User("block", each.path, "block", (each.type, each.name)) for each in blocks[:MAX_SHOWN]]
     found += [user for read in _others for _, user in read(block.workspace_id, [block.path])]
     return found[:MAX_SHOWN]
 
@@ -75,7 +76,7 @@ def named_blocks(by: Actor, named: Mapping[str, str], *, within: Block | None) -
     Raises:
         Invalid: One is not there, or leads back to the block itself.
     """
-    found = {block.path: block for block in find_all(by, named.values())}
+    found = {block.path: block for block in find_all(by, named.values(), "blocks.view")}
     fields = {
         field_of(place): f"There is no block {path} in this workspace."
         for place, path in named.items()
@@ -94,12 +95,13 @@ def named_blocks(by: Actor, named: Mapping[str, str], *, within: Block | None) -
     return list(found.values())
 
 
-def find_all(by: Actor, paths: Iterable[str]) -> list[Block]:
-    """The blocks of these names (`type/name`) that are there."""
+def find_all(by: Actor, paths: Iterable[str], verb: str) -> list[Block]:
+    """The blocks of these names (`type/name`) that are there, and on which the actor may do `verb`."""
     wanted = Q()
     for type, _, name in (path.partition("/") for path in set(paths)):
         wanted |= Q(type=type, name=name)
-    return list(Block.objects.filter(wanted, workspace_id=by.workspace_id)) if wanted else []
+    own = Block.objects.filter(wanted, workspace_id=by.workspace_id).allowing(by, verb)
+    return list(own) if wanted else []
 
 
 def _leads_to(block: Block, target: Block) -> bool:

@@ -10,6 +10,7 @@ from orchestrator.block_data import MAX_BLOCKS, MAX_DEPTH, Stored, blocks_in, fi
 from tenants.audit import record
 from tenants.errors import Conflict, NotFound
 from tenants.permissions import Actor
+from tenants.restrictions.rules import check_allowed
 
 
 def value(*, block: Block, by: Actor, number: int | None = None) -> dict[str, Any]:
@@ -20,8 +21,10 @@ def value(*, block: Block, by: Actor, number: int | None = None) -> dict[str, An
 
     Raises:
         NotFound: The version is not kept.
-        Conflict: Blocks within blocks go too deep, in a circle, or are too many, or one is gone.
+        Conflict: Blocks within blocks go too deep, in a circle, or are too many, or one is gone or not for the actor.
+        Forbidden: The block's rules don't let the actor use it.
     """
+    check_allowed(block, by, "blocks.use")
     if number is not None:
         block.version = number  # Of this object alone: it is what is told and recorded.
     known = _all_within(block, by, versions.current(block))
@@ -40,7 +43,7 @@ def _all_within(block: Block, by: Actor, version: BlockVersion) -> dict[str, tup
         named = {path for each in level for path in blocks_in(newest[each.id].data).values()} - found.keys()
         if len(found) + len(named) > MAX_BLOCKS:
             raise Conflict(f"{block.path} has more than {MAX_BLOCKS} blocks within it.")
-        level = references.find_all(by, named)
+        level = references.find_all(by, named, "blocks.use")
         newest = versions.current_ones(level)
     return found
 
@@ -58,7 +61,7 @@ class _Resolved:
         if path not in self.known and not above:
             raise NotFound(f"There is no block {path} any more.")
         if path not in self.known:
-            raise Conflict(f"{above[-1]} names {path}, which is gone. Save {above[-1]} again.")
+            raise Conflict(f"{above[-1]} names {path}, which is gone or not open to you. Save {above[-1]} again.")
         if len(above) > MAX_DEPTH or self.count > MAX_BLOCKS:
             raise Conflict(f"{above[0]} has blocks within it that go more than {MAX_DEPTH} deep or are too many.")
         block, stored = self.known[path]

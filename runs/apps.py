@@ -11,6 +11,7 @@ class RunsConfig(AppConfig):
         from runs import (
             agents,  # noqa: F401 - new workspaces begin with a pool
             departures,  # noqa: F401 - who leaves leaves runs behind
+            deployment_names,  # noqa: F401 - rules of access name them
             live,  # noqa: F401 - open sockets hear of changed rights
             moving,  # noqa: F401 - a workspace that moves takes its work along
             takeaway,  # noqa: F401 - exports have runs in them

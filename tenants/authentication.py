@@ -98,10 +98,11 @@ def _run_actor(hash: bytes) -> Actor | None:
     row = _call("find_run_token", hash)
     if row is None:
         return None
-    organization_id, workspace_id, run_id, attempt, live = row
+    organization_id, workspace_id, run_id, attempt, live, deployment_id = row
     return Actor(
-        "run", organization_id, workspace_id, "run" if live else "run.over", "run", run_id=run_id, attempt=attempt
-    )
+        "run", organization_id, workspace_id, "run" if live else "run.over", "run", run_id=run_id, attempt=attempt,
+        deployment_id=deployment_id,
+    )  # fmt: skip
 
 
 def _call(function: str, hash: bytes) -> tuple | None:

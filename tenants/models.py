@@ -11,6 +11,7 @@ from orchestrator.ids import uuid7
 from tenants.billing import models as billing  # noqa: F401 - Django looks for models here
 from tenants.leaving.models import Departure, Export, ExportChunk  # noqa: F401 - models are looked for here
 from tenants.owned import TenantManager, TenantOwned, same_tenant
+from tenants.restrictions.models import AccessRule  # noqa: F401 - models are looked for here
 from tenants.roles.models import CustomRole  # noqa: F401 - models are looked for here
 from tenants.sso.models import SsoDomain, SsoIdentity, SsoProvider  # noqa: F401 - models are looked for here
 from tenants.teams.models import Team, TeamMember, TeamPart  # noqa: F401 - models are looked for here

@@ -13,6 +13,7 @@ from django.utils.timezone import now
 from tenants import audit, rights
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.models import (
+    AccessRule,
     ApiKey,
     Membership,
     OrganizationRole,
@@ -145,6 +146,7 @@ def remove(*, user_id: UUID, by: Actor) -> None:
     keys = ApiKey.objects.filter(user_id=user_id, revoked_at=None).update(revoked_at=now())
     WorkspaceMembership.objects.filter(user_id=user_id).delete()
     leave_all(user_id)
+    AccessRule.objects.filter(user_id=user_id).delete()
     membership.delete()
     action = "person.left" if user_id == by.user_id else "person.removed"
     audit.record(by, action, name=membership.user.email, details={"role": membership.role, "keys_revoked": keys})

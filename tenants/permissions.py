@@ -10,6 +10,7 @@ from rest_framework.permissions import BasePermission
 
 from tenants.errors import Forbidden
 from tenants.models import Organization, OrganizationRole, Workspace, WorkspaceRole
+from tenants.restrictions.models import Restrictable
 
 _MEMBER = frozenset({"organization.view", "people.view"})
 _BILLING = _MEMBER | {"usage.view", "billing.view", "billing.edit"}
@@ -54,7 +55,7 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     WorkspaceRole.RUNNER: _RUN,
     WorkspaceRole.AGENT: _AGENT,
     WorkspaceRole.DEVELOPER: _DEVELOP,
-    WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.assign"},
+    WorkspaceRole.OWNER: _DEVELOP | {"workspace.edit", "keys.edit", "people.assign", "access.edit"},
     # What a run's own token may do, while its lease lives. The journal alone outlives it.
     "run": frozenset(
         {
@@ -79,10 +80,11 @@ VERBS = frozenset().union(*WORKSPACE_VERBS.values(), *ORGANIZATION_VERBS.values(
 class Actor:
     """Who asks, in which workspace, in which role.
 
-    `kind` is `user`, `key`, `run` or `system`; `label` is how lists and audit name the actor. `role` is the one in the
-    workspace, `organization_role` the one a person has in the organization; either may be missing. A run's actor
-    carries its root and attempt, a key's the key. `granted` are the verbs in the workspace where they are more than
-    a built-in role's name says: several roles together, one of the organization's own, a key held down by its person.
+    `kind` is `user`, `key`, `run` or `system`; `label` is how lists and audit name the actor. `role` is the one in
+    the workspace, `organization_role` the one a person has in the organization; either may be missing. A run's
+    actor carries its root, its attempt and its deployment, a key's the key. `granted` are the verbs in the
+    workspace where they are more than a built-in role's name says: several roles together, one of the
+    organization's own, a key held down by its person.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class Actor:
     user_id: UUID | None = None
     run_id: UUID | None = None
     attempt: int | None = None
+    deployment_id: UUID | None = None
     key_id: UUID | None = None
     organization_role: str = ""
     is_authenticated: bool = True
@@ -114,7 +117,9 @@ def can(actor: Actor, verb: str, object: Any = None) -> bool:
     if object is None:
         return True
     organization_id, workspace_id = _place(object)
-    return organization_id == actor.organization_id and (not in_workspace or workspace_id in {actor.workspace_id, None})
+    if organization_id != actor.organization_id or (in_workspace and workspace_id not in {actor.workspace_id, None}):
+        return False
+    return not isinstance(object, Restrictable) or object.allows(actor, verb)
 
 
 def _place(object: Any) -> tuple[UUID | None, UUID | None]:

@@ -101,7 +101,7 @@ class Users(BlockView):
     verbs = {"GET": "blocks.view"}
 
     def get(self, request: Request, type: str, name: str) -> HttpResponse:
-        users = references.users_of(self.found())
+        users = references.users_of(self.found(), self.actor)
         return answer({"items": [{"kind": user.kind, "name": user.name} for user in users]})
 
 

@@ -17,6 +17,8 @@ from orchestrator.wire import clean_text
 from tenants.access import workspace_page
 from tenants.errors import NotFound, Problem
 from tenants.permissions import can
+from tenants.restrictions import page
+from tenants.restrictions.rules import check_allowed
 
 TABS = ("settings", "versions", "users")
 RECENT = 3  # versions beside the settings
@@ -52,7 +54,10 @@ def detail(request: HttpRequest, type: str, name: str) -> HttpResponse:
     """One block. What is posted is its form."""
     block = blocks.find_block(request.actor, type, name)
     version, kind = versions.current(block), _type_of(request, block)
-    form = BlockForm(request, kind, block, version) if kind and can(request.actor, "blocks.edit") else None
+    may_edit = can(request.actor, "blocks.edit", block)
+    form = BlockForm(request, kind, block, version) if kind and may_edit else None
+    if request.method == "POST" and not may_edit:
+        check_allowed(block, request.actor, "blocks.edit")
     if request.method == "POST" and form and form.take(request.POST):
         saved = blocks.find_block(request.actor, type, name)
         messages.success(request, f"Saved as version {saved.version}." if saved.version > version.number else "Saved.")
@@ -65,6 +70,7 @@ def detail(request: HttpRequest, type: str, name: str) -> HttpResponse:
         "version": version,
         "type": kind,
         "form": form,
+        "may_edit": may_edit,
         "shown": reads.shown_fields(version),
         "tab": tab,
         "history": reads.history(block, versions.KEPT if tab == "versions" else RECENT),
@@ -114,6 +120,13 @@ def delete(request: HttpRequest, type: str, name: str) -> HttpResponse:
     return redirect("blocks", request.organization.slug, request.workspace.slug)
 
 
+@workspace_page({"GET": "access.edit", "POST": "access.edit"})
+def access(request: HttpRequest, type: str, name: str) -> HttpResponse:
+    """Who may see, use and edit it."""
+    block = blocks.find_block(request.actor, type, name)
+    return page.answer(request, block, section="blocks", back=_to(request, block).url)
+
+
 def _type_of(request: Any, block: Block) -> types.Type | None:
     """The block's type; none where a newer release no longer brings it along."""
     try:
@@ -125,7 +138,8 @@ def _type_of(request: Any, block: Block) -> types.Type | None:
 def _users(request: Any, block: Block) -> list[tuple[references.User, str]]:
     """What uses the block, with the address of each."""
     place = [request.organization.slug, request.workspace.slug]
-    return [(user, reverse(user.page, args=[*place, *user.arguments])) for user in references.users_of(block)]
+    users = references.users_of(block, request.actor)
+    return [(user, reverse(user.page, args=[*place, *user.arguments])) for user in users]
 
 
 def _to(request: Any, block: Block, query: str = "") -> HttpResponse:

@@ -89,7 +89,8 @@ def _check_action(wanted: Wanted, by: Actor) -> None:
     action = wanted.action
     if action.block:
         type, _, name = action.block.partition("/")
-        if not Block.objects.filter(workspace_id=by.workspace_id, type=type, name=name).exists():
+        own = Block.objects.filter(workspace_id=by.workspace_id, type=type, name=name)
+        if not own.allowing(by, "blocks.use").exists():
             told = f"There is no block {action.block} in this workspace."
             raise Invalid("The automation can't be taken; see fields.", fields={"block": told})
     strangers = sorted(set(action.to) - members(action.to))

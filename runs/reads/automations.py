@@ -15,6 +15,7 @@ from runs.automations.edit import MAX_AUTOMATIONS
 from runs.events import KNOWN_EVENTS
 from runs.models import Automation, Firing, Notification
 from tenants.cursors import newest
+from tenants.permissions import Actor
 
 PAGE = 50
 TESTS = 3  # shown above the log
@@ -103,7 +104,8 @@ def log(automation: Automation, *, cursor: str) -> Log:
     return Log(found, following, [] if cursor else list(tests[:TESTS]))
 
 
-def telling_blocks(workspace_id: UUID) -> list[str]:
-    """The blocks by which an automation can tell, as type/name."""
-    own = Block.objects.filter(workspace_id=workspace_id, type__in=BLOCK_TYPES).order_by("type", "name")
+def telling_blocks(by: Actor) -> list[str]:
+    """The blocks by which an automation can tell, and which the actor may use, as type/name."""
+    own = Block.objects.filter(workspace_id=by.workspace_id, type__in=BLOCK_TYPES).allowing(by, "blocks.use")
+    own = own.order_by("type", "name")
     return [f"{type}/{name}" for type, name in own.values_list("type", "name")[:MAX_BLOCKS]]

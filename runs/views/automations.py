@@ -145,7 +145,7 @@ def _form(request: Any, automation: Automation | None, typed: dict[str, Any]) ->
         "automation": automation,
         "typed": typed,
         "events": events,
-        "blocks": reads.telling_blocks(request.workspace.id),
+        "blocks": reads.telling_blocks(request.actor),
         "values": templates.VALUES,
         "default_subject": templates.DEFAULT_SUBJECT,
         "default_body": templates.DEFAULT_BODY,

@@ -1,4 +1,4 @@
-"""Teams with their parts, and roles of an organization's own."""
+"""Teams with their parts, roles of an organization's own, and rules of access to single objects."""
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
@@ -53,8 +53,9 @@ def own() -> list:
     return [("id", id), ("organization", organization)]
 
 
-def tied(to: str, related_name: str = "+") -> models.ForeignKey:
+def tied(to: str, related_name: str = "+", *, null: bool = False) -> models.ForeignKey:
     return models.ForeignKey(
+        null=null,
         db_constraint=False,
         db_index=False,
         on_delete=django.db.models.deletion.DO_NOTHING,
@@ -128,6 +129,38 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "teampart", models.Index(fields=["organization", "workspace"], name="team_part_of_workspace")
         ),
+        migrations.CreateModel(
+            name="AccessRule",
+            fields=[
+                *own(),
+                ("object_id", models.UUIDField()),
+                ("deployment_id", models.UUIDField(null=True)),
+                ("level", models.SmallIntegerField(choices=[(1, "View"), (2, "Use"), (3, "Edit")], default=1)),
+                MADE,
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("team", tied("tenants.team", null=True)),
+                ("key", tied("tenants.apikey", null=True)),
+            ],
+            options={"db_table": "access_rule"},
+        ),
+        migrations.AddConstraint(
+            "accessrule",
+            models.UniqueConstraint(
+                fields=["organization", "object_id", "user", "team", "key", "deployment_id"],
+                nulls_distinct=False,
+                name="access_rule_once",
+            ),
+        ),
+        TenantTable("accessrule"),
         TenantTable("customrole"),
         TenantTable("team"),
         TenantTable("teammember"),
@@ -135,6 +168,8 @@ class Migration(migrations.Migration):
         CompositeForeignKey("teammember", "team", on_delete="CASCADE"),
         CompositeForeignKey("teampart", "team", on_delete="CASCADE"),
         CompositeForeignKey("teampart", "workspace", on_delete="CASCADE"),
+        CompositeForeignKey("accessrule", "team", on_delete="CASCADE"),
+        CompositeForeignKey("accessrule", "key", on_delete="CASCADE"),
         migrations.RunSQL(["DROP POLICY own ON workspace", OWN_TEAMS, OWN_TEAMS_PARTS, OWN_WORKSPACES]),
         migrations.RunSQL(FREE_ADDRESSES),
     ]

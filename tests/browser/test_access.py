@@ -161,6 +161,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "blocks",
         "blocks/s3-bucket/lake",
         "blocks/aws-credentials/prod",
+        "blocks/aws-credentials/prod/access",
         "blocks/aws-credentials/prod?tab=versions",
         "blocks/aws-credentials/prod?tab=users",
         "blocks/new?type=s3-bucket",

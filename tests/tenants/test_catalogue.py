@@ -32,6 +32,7 @@ UNTIED = {
     "meter_day": {"workspace_id"},
     "automation_firing": {"event_id", "run_id"},  # it outlives both
     "attempt": {"key_id"},  # a key that is gone ends the token as a revoked one does
+    "access_rule": {"object_id", "deployment_id"},  # of several kinds, beyond the app
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
     "departure": {"workspace_id", "asked_by"},  # it tells of what is gone
 }
@@ -217,7 +218,8 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
         ("find_invitation", "TABLE(organization_id uuid, id uuid)"),
         (
             "find_run_token",
-            "TABLE(organization_id uuid, workspace_id uuid, run_id uuid, attempt integer, live boolean)",
+            "TABLE(organization_id uuid, workspace_id uuid, run_id uuid, attempt integer, live boolean, "
+            "deployment_id uuid)",
         ),
         ("find_sso", "TABLE(organization_id uuid)"),
         ("former_organization", "uuid"),

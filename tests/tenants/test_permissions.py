@@ -48,6 +48,7 @@ MATRIX = """
     workspace.edit     . . . . o . .
     keys.edit          . . . . o . .
     people.assign      . . . . o . .
+    access.edit        . . . . o . .
 """
 # In the organization: member, billing, admin, owner
 ORGANIZATION_MATRIX = """
