@@ -53,6 +53,7 @@ _RUN_PATH = (
     "orchestrator.masking",
     "orchestrator.parameters",
     "orchestrator.runtime",
+    "orchestrator.task_runners.jobs",
     "orchestrator.task_runners.threads",
     "orchestrator.tasks",
     "orchestrator.variables",

@@ -11,8 +11,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from contextvars import Context, copy_context
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -22,8 +21,8 @@ from orchestrator.engine.interrupts import raise_in_thread
 from orchestrator.engine.run import Run
 from orchestrator.exceptions import RunCancelled, RunStopped
 from orchestrator.futures import _SLICE, Future, _root_here
-from orchestrator.states import TERMINAL
 from orchestrator.task_runners.base import End, TaskRunner
+from orchestrator.task_runners.jobs import Job
 
 MAX_WORKERS = 32
 STOP_GRACE = 5.0
@@ -32,71 +31,6 @@ STOP_GRACE = 5.0
 
 RELIEF = 2.0
 """Seconds that the runs of threads which were left behind may take to be told of."""
-
-
-class _Job:
-    """A task run that waits for a thread. Whoever claims it runs it."""
-
-    __slots__ = ("_claims", "_context", "_execute", "_runner", "future", "life", "run")
-
-    def __init__(self, runner: ThreadPoolTaskRunner, run: Run, execute: Callable[[Run], Any]) -> None:
-        self.run = run
-        self.future: Future[Any] = Future(run, self)
-        self._runner = runner
-        self._context: Context | None = copy_context()
-        self._execute = execute
-        self._claims = [True]
-        self.life: handover.Handover | None = None
-
-    def claim(self) -> bool:
-        try:
-            self._claims.pop()  # Atomic: two threads can't both get it.
-        except IndexError:
-            return False
-        return True
-
-    def perform(self) -> None:
-        assert self._context is not None
-        before = handover.offer(self)
-        try:
-            self.carry_out(partial(self._context.run, partial(self._execute, self.run)))
-        finally:
-            handover.restore(before)
-
-    def carry_out(self, call: Callable[[], Any]) -> None:
-        """Do all, or the rest, of what is to be done, and tell the future."""
-        try:
-            call()
-        except handover.LeftBehind:
-            raise
-        except BaseException as error:
-            if self.run.state_type not in TERMINAL:  # What ended the thread came between two steps of the run.
-                self.run.fail(error)
-                self.run.end()
-            self._settle()
-            raise
-        self._settle()
-
-    def _settle(self) -> None:
-        self._context = self.life = None
-        self.future.settle()
-
-    def go_on(self, rest: Callable[[], None]) -> None:
-        """Have another thread do the rest: this one is stuck."""
-        assert self._context is not None
-        self._runner.relieve(self, partial(self._context.copy().run, rest))
-
-    def drop(self, reason: BaseException) -> None:
-        self.run.fail(reason)
-        self._settle()
-
-    # What its future does while somebody waits for it.
-
-    def help(self, timeout: float | None) -> bool:
-        return self._runner.help(self, timeout)
-
-    def standing_in(self) -> AbstractContextManager[None]:
-        return self._runner.standing_in()
 
 
 class ThreadPoolTaskRunner(TaskRunner):
@@ -125,14 +59,14 @@ class ThreadPoolTaskRunner(TaskRunner):
         if max_workers is not None and max_workers < 1:
             raise ValueError("max_workers must be 1 or more.")
         self.max_workers = max_workers or MAX_WORKERS
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._unfinished = 0
         self._waiting = 0
         self._left_behind = 0  # threads that are stuck in what can't be interrupted
         self._crowded = 0  # threads that wait for room
-        self._busy: dict[int, _Job] = {}
+        self._busy: dict[int, Job] = {}
 
     def duplicate(self) -> ThreadPoolTaskRunner:
         return ThreadPoolTaskRunner(self.max_workers)
@@ -141,7 +75,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         return ThreadPoolTaskRunner, (self.max_workers,)
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
-        job = _Job(self, run, execute)
+        job = Job(self, run, execute)
         with self._changed:
             self._unfinished += 1
             self._ensure_thread()
@@ -181,7 +115,7 @@ class ThreadPoolTaskRunner(TaskRunner):
                     return
                 del job
 
-    def _perform(self, job: _Job, perform: Callable[[], None]) -> bool:
+    def _perform(self, job: Job, perform: Callable[[], None]) -> bool:
         """False when another thread has taken the place of this one meanwhile."""
         ident = threading.get_ident()
         outer = self._busy.get(ident)
@@ -212,7 +146,7 @@ class ThreadPoolTaskRunner(TaskRunner):
 
     # Threads that wait.
 
-    def help(self, job: _Job, timeout: float | None) -> bool:
+    def help(self, job: Job, timeout: float | None) -> bool:
         """Called by a thread that is about to wait for `job`. False if it is none of ours."""
         if threading.get_ident() not in self._busy:
             return False
@@ -286,7 +220,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         with self._changed:
             self._changed.wait_for(lambda: self._unfinished == 0, RELIEF)
 
-    def relieve(self, job: _Job, rest: Callable[[], None]) -> None:
+    def relieve(self, job: Job, rest: Callable[[], None]) -> None:
         """Let another thread take the place of one that is stuck in a job."""
         with self._changed:
             self._left_behind += 1
@@ -296,7 +230,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         job.run.log.warning("Task run %r can't be interrupted. Threads left behind so far: %d.", job.run.name, left)
         thread.start()
 
-    def _take_over(self, job: _Job, rest: Callable[[], None]) -> None:
+    def _take_over(self, job: Job, rest: Callable[[], None]) -> None:
         self._perform(job, partial(job.carry_out, rest))
         self._work()
 
