@@ -85,6 +85,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
     """A flow run entered a state. Writer 0 alone may say so.
 
     `duration` is the time in user code, in microseconds. `at` (SCHEDULED only) is when the next execution is due.
+    `label` is the name of a run that the server had named before its flow could: from the flow's template.
     """
 
     state: str
@@ -95,6 +96,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
     at: int | None = None
     error: Error | None = None
     about: About | None = None
+    label: str | None = None
 
 
 class TaskState(Entry, tag="task.state", kw_only=True, omit_defaults=True):

@@ -206,24 +206,26 @@ def wanted(freed: Counter[UUID], at: datetime) -> Counter[UUID]:
 
 _WRITE = f"""
     UPDATE flow_run r SET
-        state_type = n.state_type, state_name = n.state_name, state_message = n.state_message, state_at = n.state_at,
-        attempt = n.attempt, run_count = n.run_count, crashes = n.crashes, claims_lost = n.claims_lost,
-        due_at = n.due_at, started_at = n.started_at, ended_at = n.ended_at, duration = n.duration,
+        name = n.name, state_type = n.state_type, state_name = n.state_name, state_message = n.state_message,
+        state_at = n.state_at, attempt = n.attempt, run_count = n.run_count, crashes = n.crashes,
+        claims_lost = n.claims_lost, due_at = n.due_at, started_at = n.started_at, ended_at = n.ended_at,
+        duration = n.duration,
         error = CASE WHEN n.error = '{{}}'::jsonb THEN NULL ELSE coalesce(n.error, r.error) END,
         history = CASE WHEN jsonb_array_length(r.history) + jsonb_array_length(n.new_states) <= {MAX_HISTORY}
             THEN r.history || n.new_states
             ELSE jsonb_path_query_array(r.history || n.new_states, '$[0 to {MAX_HISTORY // 2 - 1}]')
                 || jsonb_path_query_array(r.history || n.new_states, '$[last - {MAX_HISTORY // 2 - 1} to last]') END
     FROM unnest(
-        %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::int[], %s::int[], %s::int[],
-        %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::jsonb[], %s::jsonb[]
-    ) n (id, state_type, state_name, state_message, state_at, attempt, run_count, crashes, claims_lost,
+        %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
+        %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::jsonb[],
+        %s::jsonb[]
+    ) n (id, name, state_type, state_name, state_message, state_at, attempt, run_count, crashes, claims_lost,
          due_at, started_at, ended_at, duration, error, new_states)
     WHERE r.id = n.id
 """
 _WRITTEN = (
-    "id", "state_type", "state_name", "state_message", "state_at", "attempt", "run_count", "crashes", "claims_lost",
-    "due_at", "started_at", "ended_at", "duration",
+    "id", "name", "state_type", "state_name", "state_message", "state_at", "attempt", "run_count", "crashes",
+    "claims_lost", "due_at", "started_at", "ended_at", "duration",
 )  # fmt: skip
 
 

@@ -185,7 +185,7 @@ class FlowRun(Run):
         if flow.should_validate_parameters:
             self.parameters = flow.validate_parameters(self.parameters)
         self.args, self.kwargs = flow.call_arguments(self.parameters)
-        if flow.run_name is not None and self.execution is None:
+        if flow.run_name is not None:
             self.name = flow.name_for(self.args, self.kwargs)
 
     def begin(self) -> None:

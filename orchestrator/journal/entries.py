@@ -82,6 +82,7 @@ def _run_state(report: RunReport, seq: int) -> RunState:
         at=report.at,
         error=_error(report.told),
         about=_about(report.about) if report.about is not None else None,
+        label=_text(report.label, MAX_NAME),
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class RunReport:
     """A flow run entered a state."""
 
-    __slots__ = ("about", "at", "duration", "message", "name", "run", "run_count", "state", "t", "told")
+    __slots__ = ("about", "at", "duration", "label", "message", "name", "run", "run_count", "state", "t", "told")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class RunReport:
         self.at = at
         self.told = run.told if at is None else told
         self.about = _about(run) if introduce else None
+        self.label = run.name if run.execution is not None and run.definition.run_name is not None else None
 
 
 def _about(run: FlowRun) -> dict[str, Any]:

@@ -224,6 +224,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         duration=entry.duration or 0,
         error=error_of(entry.error),
     )
+    if moved and entry.label:
+        row.name = clean_text(entry.label, MAX_NAME)
     if is_counted(row) != counted:
         stream.flows.append((row, is_counted(row) - counted))
     return moved

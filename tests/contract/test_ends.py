@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.ids import uuid7
 from orchestrator.wire import HOOKS_WITHIN
+from tests.contract.journals import Journal
 from tests.contract.test_agents import begin, held_run
 from tests.contract.worlds import World
 
@@ -119,6 +120,17 @@ def test_hooks_are_not_asked_for_where_the_engine_had_the_last_word_or_the_run_g
         journal.send(journal.state(last, run_count=1))
     assert agent.tell_end(claim, exit=-9).json() == {"hooks": None}
     assert world.state(claim["run"])[0] == (last or "SCHEDULED")
+
+
+def test_a_holder_may_name_a_run_that_the_server_has_made(world: World) -> None:
+    """1.22: by its flow's template, with a state that counts."""
+    _, claim = held_run(world)
+    journal = Journal.of_claim(world, claim)
+    journal.send(journal.state("RUNNING", run_count=1, label="load-monday\x00"))
+    assert world.run(claim["run"])["name"] == "load-monday\ufffd"
+    journal.send(journal.state("COMPLETED", run_count=1))
+    journal.send(journal.state("RUNNING", run_count=1, label="too late"))
+    assert world.run(claim["run"])["name"] == "load-monday\ufffd"
 
 
 def test_what_a_process_told_of_itself_counts(world: World) -> None:

@@ -263,3 +263,18 @@ def test_tags_around_calls_and_submissions():
             return child(), child.submit().result(), later.submit().result()
 
     assert main() == (["a", "b"], ["a", "b"], ["a", "b"])
+
+
+def test_a_deployed_flow_names_its_runs_by_its_template():
+    """1.22: the server had to name the run before; its page shows the flow's own name from the first state on."""
+
+    @flow(flow_run_name="load-{day}")
+    def main(day: str):
+        return runtime.flow_run.name
+
+    with testing.server() as server:
+        main.deploy("prod")
+        run = server.trigger("main/prod", {"day": "monday"})
+        assert run.name != "load-monday"
+        server.work()
+        assert server.assert_completed(run).name == "load-monday"

@@ -223,7 +223,7 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         return False
     if entry.state == StateType.SCHEDULED and (run.is_local or not run.is_root):
         return False  # No agent would ever take it.
-    return move(
+    moved = move(
         run,
         StateType(entry.state),
         by=By.HOLDER,
@@ -235,6 +235,9 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         duration=entry.duration or 0,
         error=error_of(entry.error),
     )
+    if moved and entry.label:
+        run.name = clean_text(entry.label, MAX_NAME)
+    return moved
 
 
 def _write_task(stream: OpenStream, run: Run, entry: TaskState) -> None:
