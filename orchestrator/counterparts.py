@@ -101,7 +101,6 @@ NAMES = {
     },
     "logging": {
         "disable_run_logger": "Use the `.fn` of the flow or task: outside of a run nothing is recorded.",
-        "get_logger": "Use logging.getLogger, of the standard library.",
     },
     "schedules": {
         "RRule": "Use a Cron or an Interval.",
