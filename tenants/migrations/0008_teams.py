@@ -133,6 +133,7 @@ class Migration(migrations.Migration):
             name="AccessRule",
             fields=[
                 *own(),
+                ("workspace", tied("tenants.workspace")),
                 ("object_id", models.UUIDField()),
                 ("deployment_id", models.UUIDField(null=True)),
                 ("level", models.SmallIntegerField(choices=[(1, "View"), (2, "Use"), (3, "Edit")], default=1)),
@@ -168,6 +169,7 @@ class Migration(migrations.Migration):
         CompositeForeignKey("teammember", "team", on_delete="CASCADE"),
         CompositeForeignKey("teampart", "team", on_delete="CASCADE"),
         CompositeForeignKey("teampart", "workspace", on_delete="CASCADE"),
+        CompositeForeignKey("accessrule", "workspace", on_delete="CASCADE"),
         CompositeForeignKey("accessrule", "team", on_delete="CASCADE"),
         CompositeForeignKey("accessrule", "key", on_delete="CASCADE"),
         migrations.RunSQL(["DROP POLICY own ON workspace", OWN_TEAMS, OWN_TEAMS_PARTS, OWN_WORKSPACES]),

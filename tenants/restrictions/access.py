@@ -119,7 +119,13 @@ def set_access(
     object.save(update_fields=["restricted", "open_to_runs"])
     AccessRule.objects.filter(object_id=object.pk).delete()
     AccessRule.objects.bulk_create(
-        AccessRule(organization_id=by.organization_id, object_id=object.pk, level=level, **{subject.column: subject.id})
+        AccessRule(
+            organization_id=by.organization_id,
+            workspace_id=object.workspace_id,
+            object_id=object.pk,
+            level=level,
+            **{subject.column: subject.id},
+        )
         for subject, level in rules.items()
     )
     if (was, before) == ((restricted, open_to_runs), dict(rules)):

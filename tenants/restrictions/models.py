@@ -25,9 +25,10 @@ class Level(models.IntegerChoices):
 class AccessRule(TenantOwned):
     """One whom a restricted object is open to: a person, a team, a service account's key, or runs of a deployment.
 
-    `object_id` is a block's. Rules go with what they are about, and with those whom they name.
+    `object_id` is a block's. Rules go with what they are about, with its workspace, and with those whom they name.
     """
 
+    workspace = same_tenant("tenants.Workspace")
     object_id = models.UUIDField()
     user = models.ForeignKey("tenants.User", on_delete=models.CASCADE, null=True, related_name="+", db_index=False)
     team = same_tenant("tenants.Team", null=True)
