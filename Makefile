@@ -7,7 +7,7 @@ WORKERS := 3
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench soak chaos screenshots catalogue lock clean
+.PHONY: help install demo serve test lint types model bench soak chaos screenshots catalogue docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ screenshots: install ## Make the screenshots of the README
 
 catalogue: install ## Write down the block types of the SDK for the server
 	$(PYTHON) -m orchestrator.blocks.catalogue blocks/catalogue.json
+
+docs: install ## Write the reference and the table of names from the code
+	$(PYTHON) -m docs.names
+	$(PYTHON) -m docs.reference
 
 lock: install ## Choose new versions of all libraries
 	deploy/retry.sh $(PYTHON) -m pip install --quiet uv

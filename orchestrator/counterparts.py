@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-_LATER = "are not available in this version"
-_INPUT = f"Pausing and input {_LATER}: end the flow, and trigger the next one when the answer is there."
-_RESULTS = f"Stored results {_LATER}: write what must last to a block, such as orchestrator.blocks.S3Bucket."
-_CACHING = f"Caching {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
-_TRANSACTIONS = f"Transactions {_LATER}: undo in an on_failure hook."
-_LIMITS = f"Limits in code {_LATER}: give a deployment a concurrency_limit, or the work queue a limit."
-_BACKGROUND = f"Background tasks {_LATER}: deploy a flow, and call orchestrator.run_deployment."
+_LATER = "not available in this version"
+_INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
+_RESULTS = f"Stored results are {_LATER}: write what must last to a block, such as orchestrator.blocks.S3Bucket."
+_CACHING = f"Caching is {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
+_TRANSACTIONS = f"Transactions are {_LATER}: undo in an on_failure hook."
+_LIMITS = f"Limits in code are {_LATER}: give a deployment a concurrency_limit, or the work queue a limit."
+_BACKGROUND = f"Background tasks are {_LATER}: deploy a flow, and call orchestrator.run_deployment."
 _AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
 _APPRISE = "Use orchestrator.blocks.AppriseNotification with the service's Apprise URL."
 _RUNTIME = "Use orchestrator.runtime.flow_run and orchestrator.runtime.task_run."
@@ -69,6 +69,8 @@ NAMES = {
     )
     | {"CustomWebhookNotificationBlock": "Use orchestrator.blocks.Webhook."},
     "context": dict.fromkeys(("FlowRunContext", "TaskRunContext", "get_run_context"), _RUNTIME),
+    "events": dict.fromkeys(("Automation", "DeploymentEventTrigger", "EventTrigger"), _AUTOMATIONS)
+    | dict.fromkeys(("RelatedResource", "Resource"), "Pass dictionaries of labels: orchestrator.events.emit_event."),
     "exceptions": {
         "FlowPauseTimeout": _INPUT,
         "FlowRunWaitTimeout": "Use orchestrator.exceptions.TimedOut.",
@@ -88,7 +90,9 @@ NAMES = {
         "TerminationSignal": "Use orchestrator.exceptions.RunTerminated.",
     },
     "flows": {
+        "aserve": "Use orchestrator.serve, in a process of its own.",
         "load_flow_from_entrypoint": "Use orchestrator.loading.load_flow.",
+        "serve": "Use orchestrator.serve.",
     },
     "futures": {
         "DoneAndNotDoneFutures": "Use orchestrator.futures.DoneAndNotDone.",

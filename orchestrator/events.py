@@ -16,6 +16,7 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.config import current_api
 from orchestrator.context import current_flow_run, current_task_run
+from orchestrator.counterparts import missing
 from orchestrator.ids import uuid7
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
 
@@ -167,3 +168,6 @@ def _log() -> logging.Logger:
 
     set_up()
     return logging.getLogger("orchestrator.events")
+
+
+__getattr__ = missing(__name__)

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from django.urls import get_resolver
+
+from docs import names, reference
 
 ROOT = Path(__file__).parent.parent
 SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
@@ -95,3 +98,14 @@ def test_every_block_runs(place: str, source: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == [script]  # Nothing was written.
+
+
+@pytest.mark.parametrize("module", [names, reference], ids=["names", "reference"])
+def test_what_is_written_from_the_code_is_what_the_code_says(module: ModuleType) -> None:
+    assert module.TABLE.read_text(encoding="utf-8") == module.text(), "Run `make docs`."
+
+
+def test_every_module_of_the_sdk_that_people_import_is_in_the_reference() -> None:
+    told = {name.removeprefix("orchestrator.") for name in reference.MODULES}
+    here = {module.partition(".")[0] for module, known in names.KNOWN.items() if known}
+    assert here - {""} <= told | {"automations", "filesystems"}

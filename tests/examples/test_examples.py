@@ -15,15 +15,18 @@ from examples import (
     api_client,
     async_fan_out,
     batch_inference,
+    delay_report,
     disk_usage,
     freshness,
     grid_search,
+    long_backup,
     sql_models,
     validation,
 )
 from examples.local_services import Readings, Received, serving
-from orchestrator.exceptions import ParameterTypeError
+from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.testing import recorded, time_control
+from orchestrator.wire import Artifact
 
 
 def means(stations: dict[str, list[float]]) -> dict[str, float]:
@@ -168,3 +171,46 @@ def test_airports_are_compared_by_subflows_of_their_own():
     assert sum(airport.departures for airport in found) == 17_422
     assert sorted(set(told.states("airport"))) == ["COMPLETED", "FAILED", "RUNNING"]
     assert any("XXX is left out" in line.message for line in told.logs())
+
+
+@pytest.mark.filterwarnings("ignore")  # As above.
+def test_a_report_is_made_of_artifacts():
+    """1.21: artifacts of three types."""
+    with recorded() as told:
+        text = delay_report.delay_report(2)
+    made = {entry.key: entry for entry in told.entries if isinstance(entry, Artifact)}
+    assert {key: entry.type for key, entry in made.items()} == {
+        "delays-by-airline": "table",
+        "delays": "markdown",
+        "delays-source": "link",
+    }
+    assert text.startswith("# Delays in month 2")
+    assert b"ExpressJet" in bytes(made["delays-by-airline"].data)
+
+
+def test_a_backup_tells_how_far_it_is(tmp_path: Path):
+    """1.21: a progress artifact, of which the last word is the whole."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for number in range(5):
+        (source / f"part-{number}").mkdir(parents=True)
+        (source / f"part-{number}" / "file").write_bytes(b"x" * 100)
+    with recorded() as told:
+        assert long_backup.back_up(source, target) == 500
+    assert len(list(target.rglob("file"))) == 5
+    progress = [bytes(entry.data) for entry in told.entries if isinstance(entry, Artifact)]
+    assert b"100" in progress[-1]
+
+
+def test_a_backup_that_is_cancelled_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """1.8: the hook of a cancel."""
+
+    def cancelled(*_):
+        raise RunCancelled
+
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"x")
+    monkeypatch.setattr(long_backup.shutil, "copy2", cancelled)
+    with recorded() as told, pytest.raises(RunCancelled):
+        long_backup.back_up(tmp_path / "source", tmp_path / "target")
+    assert told.states("back_up")[-1] == "CANCELLED"
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
