@@ -88,11 +88,15 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         "job_variables": json_value(request.job_variables),
         "updated_at": now(),
     }
+    name = clean_text(request.name)
+    schedule = _lock_schedule(flow_id, name)
     deployment, new = Deployment.objects.update_or_create(
-        organization_id=by.organization_id, flow_id=flow_id, name=clean_text(request.name),
+        organization_id=by.organization_id, flow_id=flow_id, name=name,
         defaults=values, create_defaults={**values, "workspace_id": by.workspace_id},
     )  # fmt: skip
-    _set_schedule(deployment, request.schedule)
+    if schedule is None and not new:
+        schedule = _lock_schedule(flow_id, name)  # Somebody else may have made both in this moment.
+    _set_schedule(deployment, request.schedule, schedule)
     limits.set_limit(deployment, request.concurrency_limit)
     told = {"version": deployment.version, "entrypoint": deployment.entrypoint, "work_pool": pool.name}
     event = f"deployment.{'created' if new else 'updated'}"
@@ -119,10 +123,18 @@ def _check_source(source: dict[str, Any]) -> None:
     )
 
 
-def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None) -> None:
-    """Give the deployment this schedule, or none. What a person paused stays paused."""
-    # Locked, or a tick in this moment could make runs of the former times behind our back.
-    present = Schedule.objects.select_for_update().filter(deployment=deployment).order_by("id").first()
+def _lock_schedule(flow_id: UUID, name: str) -> Schedule | None:
+    """The schedule of a deployment, if there is one: no tick makes runs of its former times behind our back.
+
+    It is locked before the deployment, as the tick does: it holds the schedule when its runs come to name the
+    deployment, and each would wait for the other.
+    """
+    own = Schedule.objects.select_for_update(of=("self",)).filter(deployment__flow_id=flow_id, deployment__name=name)
+    return next(iter(own.order_by("id")), None)
+
+
+def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None, present: Schedule | None) -> None:
+    """Give the deployment this schedule in the place of the present one, or none. What a person paused stays so."""
     if wanted is None:
         if present:
             scheduling.withdraw(present)

@@ -16,7 +16,8 @@ from orchestrator.wire import LeaseRef
 from runs import claims, outages
 from runs.ingest import apply_batch
 from runs.limits import set_limit
-from runs.models import Lease, Limit
+from runs.models import Lease, Limit, Schedule
+from runs.scheduling import create_due_runs
 from runs.transitions import lock_runs
 from runs.trigger import RunRequest, create_runs
 from tests.cast import Api, Company
@@ -175,6 +176,22 @@ def test_runs_are_inserted_in_the_order_of_their_keys(acme: Company) -> None:
 
     made = meanwhile(lambda: ask_for("b", "a"), acme, lambda: ask_for("a"), lambda: ask_for("b"))
     assert made == ask_for("b", "a")
+
+
+def test_a_deployment_is_changed_in_the_order_in_which_its_schedule_makes_runs(acme: Company) -> None:
+    """A tick holds the schedule when its runs come to name the deployment."""
+    every = {"schedule": {"interval": 30}}
+    deploy(acme, **every)
+    made: list[UUID] = []
+
+    def change() -> str:
+        return deploy(acme, version="2", **every).version
+
+    def tick() -> None:
+        made.extend(create_due_runs(acme.organization.id, Schedule.objects.values_list("id", flat=True)))
+
+    assert meanwhile(change, acme, lambda: Schedule.objects.select_for_update().get(), tick) == "2"
+    assert made
 
 
 def test_local_runs_are_made_in_the_order_of_their_ids(acme: Company, api: Api) -> None:
