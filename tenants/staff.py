@@ -69,7 +69,7 @@ def set_retention(*, organization_id: UUID, days: int, by: User) -> None:
         known = ", ".join(str(each) for each in Retention.values)
         raise Invalid("There is no such retention.", fields={"retention": f"One of {known} days."})
     with tenant_scope(organization_id):
-        organization = Organization.objects.select_for_update().get(id=organization_id)
+        organization = Organization.objects.select_for_update(no_key=True).get(id=organization_id)
         former, organization.retention = organization.retention, days
         if former == days:
             return

@@ -64,7 +64,7 @@ def close_month(organization_id: UUID, month: Month) -> Invoice | None:
     Raises:
         Conflict: The month is not over.
     """
-    Organization.objects.select_for_update().get(id=organization_id)
+    Organization.objects.select_for_update(no_key=True).get(id=organization_id)
     known = Invoice.objects.filter(organization_id=organization_id, month=month.first).first()
     if known is not None:
         return known

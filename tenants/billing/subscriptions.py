@@ -81,7 +81,7 @@ def demand_seat(organization_id: UUID, *, invited: int = 0) -> None:
     Raises:
         LimitReached: The plan in force has no seat left.
     """
-    Organization.objects.select_for_update().get(id=organization_id)
+    Organization.objects.select_for_update(no_key=True).get(id=organization_id)
     plan = plan_of(organization_id)
     taken = Membership.objects.filter(organization_id=organization_id, user__is_active=True).count() + invited
     if plan.seats is not None and taken >= plan.seats:
@@ -97,7 +97,7 @@ def demand_workspace(organization_id: UUID) -> None:
     Raises:
         LimitReached: The plan in force has no room for it.
     """
-    Organization.objects.select_for_update().get(id=organization_id)
+    Organization.objects.select_for_update(no_key=True).get(id=organization_id)
     plan = plan_of(organization_id)
     taken = Workspace.objects.filter(organization_id=organization_id, deleted_at=None).count()
     if plan.workspaces is not None and taken >= plan.workspaces:
@@ -126,7 +126,8 @@ def change_plan(*, slug: str, by: Actor, by_contract: bool = False) -> Period:
         raise Invalid(f"{wanted.name} is agreed by contract.", fields={"plan": "Write to us."})
     if not settings.BILLING:
         raise Conflict("Billing is off in this installation: everything is allowed, nothing is owed.")
-    Organization.objects.select_for_update().get(id=by.organization_id)  # Two changes at once wait for each other.
+    # Two changes at once wait for each other.
+    Organization.objects.select_for_update(no_key=True).get(id=by.organization_id)
     current = plan_of(by.organization_id)
     Subscription.objects.filter(begins_at__gt=now()).delete()
     if wanted == current:

@@ -42,7 +42,7 @@ def arrive(provider: SsoProvider, assertion: Assertion) -> User:
 
 def _arrived(provider: SsoProvider, assertion: Assertion) -> tuple[User, bool]:
     """The person, and whether their account is known to be theirs alone."""
-    Organization.objects.select_for_update().get(id=provider.organization_id)  # Two tabs make one person.
+    Organization.objects.select_for_update(no_key=True).get(id=provider.organization_id)  # Two tabs make one person.
     identity = _identity(assertion)
     user = _known(identity) if identity else _by_address(provider, assertion)
     _check_account(user)

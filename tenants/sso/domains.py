@@ -97,7 +97,7 @@ def claim_domain(*, name: str, by: Actor) -> SsoDomain:
     """
     require(by, "sso.edit")
     domain = normal(name)
-    Organization.objects.select_for_update().get(id=by.organization_id)
+    Organization.objects.select_for_update(no_key=True).get(id=by.organization_id)
     if SsoDomain.objects.filter(name=domain).exists():
         raise Invalid("This domain is listed already.", fields={"domain": "It is in the list below."})
     if SsoDomain.objects.count() >= MOST:

@@ -166,5 +166,5 @@ def _own(by: Actor) -> SsoProvider:
 
 def _locked(by: Actor) -> SsoProvider | None:
     """The organization is locked, so that a first provider is made once."""
-    Organization.objects.select_for_update().get(id=by.organization_id)
+    Organization.objects.select_for_update(no_key=True).get(id=by.organization_id)
     return SsoProvider.objects.first()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils.timezone import now
 
 from tenants import deletion, invitations, organizations
 from tenants.access import organization_actor
-from tenants.billing.subscriptions import change_plan
+from tenants.billing.subscriptions import change_plan, demand_seat, demand_workspace
 from tenants.errors import LimitReached
 from tenants.models import Invitation, Membership, Workspace
 from tests.cast import Company, person
@@ -112,3 +113,24 @@ def test_two_who_take_the_last_place_at_once_get_one() -> None:
 
     at_once(*(lambda name=name: make(name) for name in ("Second", "Third")))
     assert len(refused) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("demand", [demand_seat, demand_workspace])
+def test_who_asks_for_room_holds_up_nobody_who_works(demand: Any) -> None:
+    """A workspace that moves here asks first and copies then: rows that name the organization go on being written."""
+    from runs.models import Flow
+    from tests.cast import found_company
+
+    company = found_company("Acme", "alice@acme.example")
+
+    def work() -> int:
+        with company.scope():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '2s'")
+            Flow.objects.create(organization=company.organization, workspace=company.workspace, name="etl")
+            return Flow.objects.count()
+
+    with company.scope():
+        demand(company.organization.id)
+        assert at_once(work) == [1]
