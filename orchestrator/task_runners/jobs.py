@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Job:
     """One of them. Whoever claims it runs it."""
 
-    __slots__ = ("_claims", "_context", "_execute", "_runner", "future", "life", "run")
+    __slots__ = ("_claims", "_context", "_execute", "_runner", "depth", "future", "latest", "life", "run")
 
     def __init__(self, runner: ThreadPoolTaskRunner, run: Run, execute: Callable[[Run], Any]) -> None:
         self.run = run
@@ -30,6 +30,8 @@ class Job:
         self._execute = execute
         self._claims = [True]
         self.life: handover.Handover | None = None
+        self.latest: Job | None = None  # What was submitted last in the course of this one.
+        self.depth = 0  # How many others the thread that performs it is in the midst of.
 
     def claim(self) -> bool:
         try:
@@ -53,15 +55,17 @@ class Job:
         except handover.LeftBehind:
             raise
         except BaseException as error:
-            if self.run.state_type not in TERMINAL:  # What ended the thread came between two steps of the run.
-                self.run.fail(error)
-                self.run.end()
-            self._settle()
+            try:
+                if self.run.state_type not in TERMINAL:  # What ended the thread came between two steps of the run.
+                    self.run.fail(error)
+                    self.run.end()
+            finally:
+                self._settle()
             raise
         self._settle()
 
     def _settle(self) -> None:
-        self._context = self.life = None
+        self._context = self.life = self.latest = None
         self.future.settle()
 
     def go_on(self, rest: Callable[[], None]) -> None:

@@ -1,8 +1,8 @@
 """Tasks in threads.
 
 A worker that waits for a future which nobody has begun runs it itself, so a pool of one thread can't deadlock,
-however deep tasks submit tasks. A worker that waits with a timeout can't do that; for as long as it waits, one more
-thread may run.
+however deep tasks submit tasks. A worker that waits with a timeout, or whose stack is deep by now, can't do that; for
+as long as it waits, one more thread may run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ STOP_GRACE = 5.0
 
 RELIEF = 2.0
 """Seconds that the runs of threads which were left behind may take to be told of."""
+
+DEEPEST = 16
+"""Runs that a thread performs within one another at most; more might not find room on its stack."""
 
 
 class ThreadPoolTaskRunner(TaskRunner):
@@ -76,6 +79,9 @@ class ThreadPoolTaskRunner(TaskRunner):
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
         job = Job(self, run, execute)
+        within = self._busy.get(threading.get_ident())
+        if within is not None:
+            within.latest = job
         with self._changed:
             self._unfinished += 1
             self._ensure_thread()
@@ -119,6 +125,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         """False when another thread has taken the place of this one meanwhile."""
         ident = threading.get_ident()
         outer = self._busy.get(ident)
+        job.depth = 0 if outer is None else outer.depth + 1
         self._busy[ident] = job
         relieved = False
         try:
@@ -127,6 +134,8 @@ class ThreadPoolTaskRunner(TaskRunner):
             relieved = True
         except BaseException as error:
             # What ends a thread from outside; the run has taken note of it.
+            if not job.future.done():
+                job.drop(error)
             if not is_silent(error):
                 job.run.log.error("Task run %r was ended: %r", job.run.name, error)
         finally:
@@ -148,9 +157,11 @@ class ThreadPoolTaskRunner(TaskRunner):
 
     def help(self, job: Job, timeout: float | None) -> bool:
         """Called by a thread that is about to wait for `job`. False if it is none of ours."""
-        if threading.get_ident() not in self._busy:
+        within = self._busy.get(threading.get_ident())
+        if within is None:
             return False
-        if timeout is None and not (job.run.definition.is_async and _in_event_loop()):
+        is_async = job.run.definition.is_async and _in_event_loop()
+        if timeout is None and within.depth < DEEPEST and not is_async:
             if job.claim():
                 self._perform(job, job.perform)
             return True
@@ -174,9 +185,10 @@ class ThreadPoolTaskRunner(TaskRunner):
                 self._waiting -= 1
 
     def _wait_for_room(self) -> None:
-        """Wait until half of the queue is through. One of our own threads does its share of it."""
-        if threading.get_ident() in self._busy:
-            self._perform_next()
+        """Wait until half of the queue is through. One of our own threads does some of its own work instead."""
+        within = self._busy.get(threading.get_ident())
+        if within is not None:
+            self._perform_latest(within)
             return
         root = _root_here()
         with self._changed:
@@ -189,11 +201,13 @@ class ThreadPoolTaskRunner(TaskRunner):
             finally:
                 self._crowded -= 1
 
-    def _perform_next(self) -> None:
-        with suppress(queue.Empty):
-            job = self._jobs.get_nowait()
-            if job is not None and job.claim():
-                self._perform(job, job.perform)
+    def _perform_latest(self, within: Job) -> None:
+        """Perform what was submitted last, unless it has to wait. What others submitted may be waiting for `within`."""
+        job = within.latest
+        if job is None or within.depth >= DEEPEST or not all(future.done() for future in job.run.upstream):
+            return
+        if job.claim():
+            self._perform(job, job.perform)
 
     # The end.
 

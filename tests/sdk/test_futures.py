@@ -227,6 +227,17 @@ def test_nested_submit_never_deadlocks(workers):
     assert main() == 64
 
 
+def test_submit_may_go_deeper_than_a_stack():
+    """1.4: a worker with a deep stack has another thread do what it waits for."""
+
+    @task
+    def down(depth):
+        return 0 if depth == 0 else 1 + down.submit(depth - 1).result()
+
+    main = flow(task_runner=ThreadPoolTaskRunner(max_workers=1))(lambda: down.submit(200).result())
+    assert main() == 200
+
+
 def test_nested_submit_with_a_timeout_gets_another_thread():
     @task
     def inner():

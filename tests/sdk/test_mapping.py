@@ -80,6 +80,46 @@ def test_many_thousand_items_are_mapped():
     assert in_flow(main) == [2 * n for n in range(20_000)]
 
 
+def until_full(full, count):
+    """Numbers; says when as many as may be wait their turn."""
+    for n in range(count):
+        if n == 1_001:
+            full.set()
+        yield n
+
+
+def test_maps_within_a_full_map_come_to_their_end():
+    """1.3: a worker whose queue is full goes on with what is its own, not with whatever needs its stack as well."""
+    full = threading.Event()
+
+    @task
+    def outer(x):
+        full.wait(10)
+        return sum(add.map([x, 1]).result())
+
+    @flow(timeout_seconds=30, task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def main():
+        return outer.map(until_full(full, 1_200)).result()
+
+    assert main() == [x + 1 for x in range(1_200)]
+
+
+def test_what_waits_for_a_task_may_fill_the_queue_of_its_map():
+    """1.3: the task that maps is the one that all others in the queue depend on."""
+    full = threading.Event()
+
+    @task
+    def first():
+        full.wait(10)
+        return sum(add.map(range(100)).result())
+
+    @flow(timeout_seconds=30, task_runner=ThreadPoolTaskRunner(max_workers=2))
+    def main():
+        return add.map(until_full(full, 1_200), unmapped(first.submit())).result()
+
+    assert main() == [n + 4_950 for n in range(1_200)]
+
+
 def test_a_stopped_flow_does_not_wait_for_room():
     """1.3, 1.7: a timeout ends a `.map` that waits."""
     gate = threading.Event()
