@@ -9,12 +9,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from tenants import audit, rights
 from tenants.authentication import forget_secrets
 from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Invalid, NotFound
+from tenants.leaving.models import Departure
 from tenants.models import Membership, Organization, OrganizationRole, Workspace
 from tenants.permissions import Actor, require
 from tenants.scope import tenant_scope, user_scope
@@ -69,10 +71,19 @@ def restore_workspace(*, id: UUID, by: Actor) -> Workspace:
     workspace = deleted_workspaces().filter(id=id).first()
     if workspace is not None:
         demand_workspace(workspace.organization_id)
-    if workspace is None or not deleted_workspaces().filter(id=id).update(deleted_at=None):
+    if workspace is None or not _reopened(deleted_workspaces().filter(id=id), workspace_id=id):
         raise NotFound("There is no such deleted workspace.")
     audit.record(by, "workspace.restored", workspace, workspace_id=workspace.id)
     return workspace
+
+
+def _reopened(rows: QuerySet, workspace_id: UUID | None = None) -> bool:
+    """Take back that it was deleted, if it is still among these rows, and nobody has begun to remove what it holds: a
+    worker's clock may be ahead of ours.
+    """
+    if rows.select_for_update(no_key=True).first() is None:
+        return False
+    return not Departure.objects.filter(workspace_id=workspace_id).exists() and rows.update(deleted_at=None) == 1
 
 
 def deleted_workspaces():
@@ -99,6 +110,6 @@ def restore_organization(*, id: UUID, by: Actor) -> None:
         organization = Organization.objects.get(id=id)
         require(by, "organization.delete", organization)
         within = Organization.objects.filter(id=id, deleted_at__gt=now() - GRACE)  # Asked again: it may go right now.
-        if not within.update(deleted_at=None):
+        if not _reopened(within):
             raise NotFound("There is no such deleted organization.")
         audit.record(by, "organization.restored", organization)

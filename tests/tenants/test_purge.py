@@ -173,6 +173,21 @@ def test_nobody_restores_what_goes(acme: Company) -> None:
         deletion.restore_workspace(id=acme.workspace.id, by=by)
 
 
+def test_nobody_restores_what_a_worker_has_begun_to_remove(acme: Company) -> None:
+    """Its clock may be ahead of that of the machine that is asked."""
+    by = organizations.owner_actor(acme.organization, acme.owner)
+    gone, place = end(acme), end_workspace(acme)
+    assert None not in {purge.begin(gone), purge.begin(place)}
+    with acme.scope():
+        still = now() - deletion.GRACE + timedelta(seconds=5)
+        Organization.objects.update(deleted_at=still)
+        Workspace.objects.update(deleted_at=still)
+    with pytest.raises(NotFound):
+        deletion.restore_organization(id=acme.organization.id, by=by)
+    with acme.scope(), pytest.raises(NotFound):
+        deletion.restore_workspace(id=acme.workspace.id, by=by)
+
+
 def test_the_tick_finds_who_goes_and_a_worker_removes_it(
     acme: Company, globex: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
