@@ -19,7 +19,7 @@ from tenants import audit
 from tenants.authentication import forget_secrets
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.keys import create_key
-from tenants.models import ApiKey, Membership, User, Workspace
+from tenants.models import AccessRule, ApiKey, Membership, User, Workspace
 from tenants.permissions import Actor, can, require
 from tenants.roles.offered import Role, check, check_covered, roles
 from tenants.standing import standings
@@ -84,7 +84,8 @@ def rotate(*, key: ApiKey, overlap: timedelta, by: Actor) -> tuple[ApiKey, str]:
     """Make a key in the place of this one, which goes on working for `overlap`; the new secret is returned this once.
 
     Raises:
-        Forbidden: The key isn't one's own, nor is one a manager of keys.
+        Forbidden: The key isn't one's own, nor is one a manager of keys; or restricted objects are open to it, and one
+            may not decide about these.
         Invalid: The overlap is longer than 30 days.
         Conflict: The key is no longer good.
     """
@@ -101,10 +102,28 @@ def rotate(*, key: ApiKey, overlap: timedelta, by: Actor) -> tuple[ApiKey, str]:
         workspace=key.workspace, name=name, role=key.role, user=key.user, expires_at=former_end,
         created_by=User.objects.get(id=by.user_id),
     )  # fmt: skip
+    _open_to(new, key, by)
     audit.record(
         by, "key.rotated", new, workspace_id=key.workspace_id, details={"overlap_hours": overlap / timedelta(hours=1)}
     )
     return new, secret
+
+
+def _open_to(new: ApiKey, former: ApiKey, by: Actor) -> None:
+    """Open to the new key what is open to the one in whose place it comes. Whoever sees its secret comes in by it."""
+    rules = list(AccessRule.objects.filter(key=former))
+    if rules:
+        require(by, "access.edit", former.workspace)
+    AccessRule.objects.bulk_create(
+        AccessRule(
+            organization_id=new.organization_id,
+            workspace_id=new.workspace_id,
+            object_id=rule.object_id,
+            level=rule.level,
+            key=new,
+        )
+        for rule in rules
+    )
 
 
 def _end_later(key: ApiKey, overlap: timedelta) -> None:

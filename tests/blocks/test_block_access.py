@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from blocks import blocks, values
 from blocks.models import Block
 from orchestrator.ids import uuid7
-from tenants import audit, people
+from tenants import audit, key_ring, people
 from tenants.access import organization_actor, workspace_actor
 from tenants.errors import Forbidden, Invalid, NotFound
 from tenants.models import AccessRule, ApiKey
@@ -21,7 +24,7 @@ from tenants.restrictions.access import Subject
 from tenants.restrictions.models import Level
 from tests.cast import Api, Company
 from tests.runs.work import agent, claim, deploy, start, trigger
-from tests.tenants.test_key_ring import give
+from tests.tenants.test_key_ring import give, make
 from tests.tenants.test_teams import team_of
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +127,19 @@ def test_a_key_may_what_a_rule_says_of_it_or_of_its_person(acme: Company, vault:
     restrict(acme, ("key", key.id, Level.EDIT))
     assert api.post("/blocks/secret/vault/value").status_code == 200
     assert api.put("/blocks/secret/vault", {"data": {"value": "mine"}}).status_code == 200
+
+
+def test_a_key_that_is_rotated_may_what_the_former_one_may(acme: Company, vault: Block, alice: Any) -> None:
+    key, _ = make(acme, alice, "ci", personal=False)
+    restrict(acme, ("key", key.id, Level.USE))
+    owner = here(alice)
+    assert owner.granted
+    manager = replace(owner, organization_role="member", granted=owner.granted - {"access.edit"})
+    with acme.scope(), pytest.raises(Forbidden, match=r"access\.edit"), transaction.atomic():
+        key_ring.rotate(key=key, overlap=timedelta(0), by=manager)  # Its secret would be shown to them.
+    with acme.scope():
+        _, secret = key_ring.rotate(key=key, overlap=timedelta(0), by=owner)
+    assert Api(secret).post("/blocks/secret/vault/value").status_code == 200
 
 
 def test_a_run_may_use_what_is_open_to_its_deployment(acme: Company, vault: Block) -> None:
