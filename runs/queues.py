@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from msgspec import UNSET
 
 from orchestrator.bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
-from orchestrator.states import TERMINAL
+from orchestrator.states import ALIVE
 from orchestrator.wire import clean_text
 from runs import limits, live, waiting
 from runs.agents import DEFAULT
@@ -160,7 +160,7 @@ def delete(queue: WorkQueue, *, by: Actor) -> None:
 def _users(queue: WorkQueue) -> list[str]:
     """The deployments that name a queue, then the runs in it that have not ended; some of each."""
     deployments = Deployment.objects.filter(queue=queue).select_related("flow").order_by("flow__name", "name")
-    own = FlowRun.objects.filter(workspace_id=queue.workspace_id, queue=queue).exclude(state_type__in=TERMINAL)
+    own = FlowRun.objects.filter(workspace_id=queue.workspace_id, queue=queue, state_type__in=ALIVE)
     runs = own.order_by("-created_at").values_list("name", flat=True)
     return [f"deployment {each}" for each in deployments[:MAX_NAMED]] + [f"run {name}" for name in runs[:MAX_NAMED]]
 
