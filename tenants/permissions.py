@@ -36,7 +36,7 @@ ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
-_AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
+_AGENT = frozenset({"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"})
 _EDIT = {
     "deployments.edit",
     "variables.edit",
@@ -60,6 +60,7 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
     "run": frozenset(
         {
             "journal.write",
+            "events.write",
             "variables.view",
             "variables.edit",
             "blocks.view",

@@ -23,7 +23,7 @@ from tenants.messages import answer, page_size, read
 class Events(TenantView):
     """GET: a page of events, newest first. POST: tell of one."""
 
-    verbs = {"GET": "runs.view", "POST": "journal.write"}
+    verbs = {"GET": "runs.view", "POST": "events.write"}
 
     def get(self, request: Request) -> HttpResponse:
         query = request.query_params

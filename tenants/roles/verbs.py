@@ -17,6 +17,7 @@ THINGS: dict[str, dict[str, str]] = {
         "runs.view": "See runs, their logs and the dashboard",
         "runs.trigger": "Run deployments, and run again",
         "runs.cancel": "Cancel runs",
+        "events.write": "Tell of events outside of runs",
     },
     "Deployments": {
         "deployments.view": "See deployments",

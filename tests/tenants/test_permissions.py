@@ -35,6 +35,7 @@ MATRIX = """
     runs.cancel        . r . d o . .
     agents.work        . . a d o . .
     journal.write      . . a d o t e
+    events.write       . . a d o t .
     bundles.read       . . a d o t .
     deployments.edit   . . . d o . .
     variables.edit     . . . d o t .
@@ -64,6 +65,8 @@ ORGANIZATION_MATRIX = """
     audit.view           . . a o
     admin.use            . . a o
     organization.delete  . . . o
+    organization.export  . . . o
+    workspaces.move      . . . o
     sso.edit             . . . o
 """
 ROLES = ["viewer", "runner", "agent", "developer", "owner", "run", "run.over"]

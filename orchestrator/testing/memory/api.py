@@ -32,11 +32,12 @@ Handler = Callable[[Store, Asked], Any]
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
-_AGENT = frozenset({"agents.work", "journal.write", "deployments.view", "pools.view", "bundles.read"})
+_AGENT = frozenset({"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"})
 _EDIT = {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit", "blocks.edit"}
 _DEVELOP = _RUN | _AGENT | _EDIT | {"blocks.use"}
 _OWN_RUN = {
     "journal.write",
+    "events.write",
     "variables.view",
     "variables.edit",
     "runs.view",
@@ -104,7 +105,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/assets": {"GET": ("runs.view", assets.page)},
     f"/assets/{_ID}": {"GET": ("runs.view", assets.one)},
     f"/assets/{_ID}/materializations": {"GET": ("runs.view", assets.makings)},
-    "/events": {"GET": ("runs.view", events.page), "POST": ("journal.write", events.emit)},
+    "/events": {"GET": ("runs.view", events.page), "POST": ("events.write", events.emit)},
     f"/events/{_ID}": {"GET": ("runs.view", events.one)},
     "/agents": {"POST": ("agents.work", claims.register)},
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
