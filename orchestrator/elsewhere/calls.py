@@ -118,6 +118,7 @@ def _task_facts(run: TaskRun) -> dict[str, Any]:
         "run_count": run.run_count,
         "started": run.started,
         "makers": _makers(run),
+        "secrets": masking.hidden(),  # Once more: some are learnt after the introduction.
     }
 
 
@@ -239,6 +240,7 @@ def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
         told = loads(data)
     except Exception as error:
         raise NotPicklable(f"The call was sent to a process and can't be read there: {short(error)}") from error
+    masking.hide(told["secrets"])
     task = Task(
         told["fn"],
         name=told["task"],

@@ -231,6 +231,23 @@ def test_secrets_are_masked_on_both_sides():
     assert not [message for message in messages if "learnt" in message]
 
 
+def test_secrets_that_are_learnt_later_are_masked_in_children_that_are_there():
+    """1.10, 1.20: by a block, say, that the flow loads between two tasks."""
+
+    @task
+    def says(what):
+        get_run_logger().info("said %s", what)
+
+    def main():
+        says.submit("nothing").result()
+        masking.hide(["learnt-in-between"])
+        says.submit("learnt-in-between").result()
+
+    with recorded() as told:
+        pooled(main)
+    assert {line.message for line in told.logs() if "said" in line.message} == {"said nothing", "said ********"}
+
+
 def test_closures_lambdas_async_tasks_and_local_classes():
     """1.10: what no module holds goes by value."""
     base = 10

@@ -96,6 +96,25 @@ def dies(path):
     return runtime.task_run.run_count
 
 
+def test_secrets_that_are_learnt_later_are_masked_elsewhere_too(server, executor, until):
+    """1.10, 1.20: each call brings along what is to be masked."""
+
+    @task
+    def says(what):
+        get_run_logger().info("said %s", what)
+
+    @flow(task_runner=ExecutorTaskRunner(executor))
+    def main():
+        says.submit("nothing").result()
+        masking.hide(["learnt-in-between-too"])
+        says.submit("learnt-in-between-too").result()
+
+    main()
+    assert journal.flush(10)
+    until(lambda: len([each for each in server.messages() if each.startswith("said")]) == 2)
+    assert "said ********" in server.messages()
+
+
 def test_a_runner_of_somebody_else_runs_tasks():
     """1.10: twenty lines on the base class: results, edges, failures."""
 
