@@ -71,6 +71,8 @@ class Child:
         except NotPicklable as error:
             return outcomes.of_error(error)
         self._upward.say(BEGAN)
+        if run.definition.timeout_seconds is not None:
+            self._upward.flush(FLUSH_SECONDS)  # What never lets go of the interpreter would keep it from being sent.
         return perform(run)
 
     def _tell_secrets(self) -> None:

@@ -62,7 +62,7 @@ class Process:
     @property
     def usable(self) -> bool:
         """False once it is gone, or was told to stop."""
-        return not self._stopped and self._process.returncode is None
+        return not self._stopped and self._process.poll() is None
 
     # The thread that it works for.
 

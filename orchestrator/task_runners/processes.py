@@ -85,7 +85,10 @@ class ProcessPoolTaskRunner(RemoteTaskRunner):
 
         ident = threading.get_ident()
         process = self._processes.get(ident)
-        if process is None or not process.usable:
+        if process is not None and not process.usable:
+            process.end()
+            process = None
+        if process is None:
             process = self._processes[ident] = Process(self._introduction(run), run.stream, self.grace_seconds)
         return process
 

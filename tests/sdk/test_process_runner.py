@@ -383,6 +383,30 @@ def test_a_child_that_dies_crashes_its_task_and_the_pool_goes_on():
     assert {entry.state for entry in told.tasks("dies")} == {"CRASHED"}
 
 
+def test_a_child_that_dies_between_two_tasks_is_replaced(tmp_path, until):
+    """1.10: by what a task left running, say. The next one had no part in it."""
+    fire = tmp_path / "fire"
+
+    @task
+    def leaves_a_bomb():
+        def bomb():
+            while not fire.exists():
+                time.sleep(0.01)
+            os._exit(9)
+
+        threading.Thread(target=bomb).start()
+        return os.getpid()
+
+    def main():
+        first = leaves_a_bomb.submit().result()
+        fire.touch()
+        until(lambda: dead(first))
+        return first, pid.submit().result()
+
+    first, second = pooled(main)
+    assert first != second
+
+
 def test_a_crash_is_retried_while_retries_remain(tmp_path):
     """1.6, 1.10: an attempt crashes, the run goes on in another process; its hooks are called here."""
     heard = []
@@ -442,6 +466,19 @@ def test_a_timeout_ends_whatever_a_child_does():
 
     pooled(main)
     assert told == {"sleeps": False, "sleeps_async": False, "holds_on": True, "swallows": True}
+
+
+def test_a_timeout_ends_what_never_lets_go_of_the_interpreter():
+    """1.7: though no other thread of the child gets to do anything from the first moment on."""
+
+    @task(timeout_seconds=0.2)
+    def holds_the_interpreter():
+        sum(range(10**12))
+
+    def main():
+        return holds_the_interpreter.submit().final_state().message
+
+    assert "so its process was killed" in pooled(main, timeout_seconds=10)
 
 
 def test_the_time_of_a_timeout_begins_with_the_function():
