@@ -22,7 +22,6 @@ from runs.transitions import lock_runs, move, save
 from runs.usage import api_calls, closing, limits, rollup, sealing, seats, storage
 from runs.usage.recount import Bucket
 from tenants.billing import subscriptions
-from tenants.billing.months import Month
 from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -125,8 +124,8 @@ def measure_storage(organization_id: str) -> None:
 
 @shared_task
 def close_months() -> None:
-    """Make the invoices of the last month, and keep new runs for as long as the plans say that have begun."""
-    closing.close_all(Month.of(now()).former)
+    """Make the invoices of the last months, and keep new runs for as long as the plans say that have begun."""
+    closing.close_last_months()
     with system_scope():
         begun = subscriptions.begun_since(now() - PLANS_BEGUN)
     _by_tenant(((id, id) for id in begun), lambda id, _: subscriptions.keep_for(id, subscriptions.plan_of(id)))

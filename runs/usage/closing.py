@@ -16,10 +16,12 @@ from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 1_000
+LOOKED_BACK = 3  # months: an installation that was down for one makes up for it
 
-# Whoever had a plan of their own choice in the month, and no invoice of it.
+# Whoever had a plan of their own choice in the month, and no invoice of it. Who was deleted before owes nothing of it.
 _OPEN = """
     SELECT DISTINCT s.organization_id FROM subscription s
+    JOIN organization o ON o.id = s.organization_id AND (o.deleted_at IS NULL OR o.deleted_at >= %s)
     WHERE s.begins_at < %s AND s.plan <> 'free' AND NOT EXISTS (
         SELECT 1 FROM invoice i WHERE i.organization_id = s.organization_id AND i.month = %s
     ) AND NOT EXISTS (
@@ -33,7 +35,7 @@ _OPEN = """
 def open_months(month: Month) -> list[UUID]:
     """The organizations that owe a month and have no invoice of it. Asked in the system's scope."""
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN, [month.end, month.first, month.start, AT_ONCE])
+        cursor.execute(_OPEN, [month.start, month.end, month.first, month.start, AT_ONCE])
         return [id for (id,) in cursor.fetchall()]
 
 
@@ -53,6 +55,14 @@ def close(organization_id: UUID, month: Month) -> Invoice | None:
     if not is_complete(month):
         raise Conflict("Some usage of the month is not added up yet. The tick roll_up_usage does it.")
     return close_month(organization_id, month)
+
+
+def close_last_months() -> list[Invoice]:
+    """Close the last month, and before it those that could not be closed in their time."""
+    months = [Month.of(now()).former]
+    while len(months) < LOOKED_BACK:
+        months.append(months[-1].former)
+    return [invoice for month in reversed(months) for invoice in close_all(month)]
 
 
 def close_all(month: Month) -> list[Invoice]:

@@ -306,6 +306,22 @@ def test_the_tick_closes_everybody_and_hands_over_to_the_provider(owing: Company
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("deleted_at", "months"), [(None, [5, 6]), (may(20), [5])])
+def test_a_tick_that_was_away_makes_up_for_it(
+    owing: Company, clock: Callable[[datetime], None], deleted_at: datetime | None, months: list[int]
+) -> None:
+    """An organization that was deleted waits for its last invoice, and owes nothing of the months behind it."""
+    from runs.tasks import close_months
+
+    with owing.scope():
+        Organization.objects.update(deleted_at=deleted_at)
+    clock(datetime(2026, 7, 2, tzinfo=UTC))
+    close_months()
+    with owing.scope():
+        assert [invoice.month.month for invoice in Invoice.objects.order_by("number")] == months
+
+
+@pytest.mark.django_db
 def test_an_invoice_is_mailed_once_to_those_who_pay(owing: Company, settings: Any, mailoutbox: list) -> None:
     settings.MAIL_CONFIGURED, settings.PUBLIC_URL = True, "https://portal.example"
     for email, role in (("money@acme.example", "billing"), ("member@acme.example", "member")):
