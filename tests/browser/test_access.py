@@ -1,4 +1,4 @@
-"""Every page, empty and full, wide and light, narrow and dark: nothing for axe-core, nothing scrolls sideways."""
+"""Every page, empty and full, in both widths and themes: nothing for axe-core, nothing scrolls sideways."""
 
 from __future__ import annotations
 

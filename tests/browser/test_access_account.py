@@ -11,7 +11,7 @@ import pytest
 from django.urls import reverse
 
 from tests.browser.conftest import Portal
-from tests.browser.looking import seen
+from tests.browser.looking import COLOURS, EVERYTHING, seen
 from tests.cast import Company
 from tests.server.routes import is_api, names, parameters_of
 
@@ -25,10 +25,10 @@ ELSEWHERE = {
 OWN = [name for name in names() if not is_api(name) and not parameters_of(name) and name not in ELSEWHERE]
 
 
-def look(portal: Portal, path: str) -> list[str]:
+def look(portal: Portal, path: str, changed: list[str] = COLOURS) -> list[str]:
     """What there is to complain of. Refusals are on the console too, as they should be."""
     portal.page.goto(portal.root.partition("/o/")[0] + path)
-    found = [f"{path} {each}" for each in seen(portal.page)]
+    found = [f"{path} {each}" for each in seen(portal.page, changed)]
     portal.complaints[:] = [each for each in portal.complaints if "Failed to load resource" not in each]
     return found
 
@@ -46,4 +46,4 @@ def test_refusals(portal: Portal, acme: Company, globex: Company, path: str) -> 
 def test_the_staffs_admin(portal: Portal, acme: Company, bob: Any) -> None:
     acme.owner.is_staff = True
     acme.owner.save(update_fields=["is_staff"])
-    assert look(portal, "/admin/") == []
+    assert look(portal, "/admin/", EVERYTHING) == []

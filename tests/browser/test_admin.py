@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Portal
-from tests.browser.looking import check
+from tests.browser.looking import EVERYTHING, seen
 from tests.cast import Api, Company
 from tests.runs.work import deploy
 
@@ -75,9 +75,5 @@ def test_nothing_for_axe(portal: Portal, acme: Company, served_api: Api) -> None
         "blocks/block/add/", "blocks/block/add/?workspace=main&type=s3-bucket",
         f"runs/deployment/{deployment.id}/change/", f"runs/deployment/{deployment.id}/delete/",
     ]  # fmt: skip
-    found = []
-    for width, scheme in SCREENS:
-        portal.page.set_viewport_size({"width": width, "height": 900})
-        portal.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        found += [f"{path} {width} {scheme}: {each}" for path in paths for each in check(show(portal, path))]
-    assert found == []
+    # Its stylesheet is another one, which may do more in the dark than change colours.
+    assert [f"{path} {each}" for path in paths for each in seen(show(portal, path), EVERYTHING)] == []
