@@ -39,7 +39,7 @@ def drive(life: Life) -> None:
             try:
                 outcome = effect.run()
             except BaseException as error:
-                effect = life.throw(_throwable(error))
+                effect = life.throw(throwable(error))
             else:
                 effect = life.send(outcome)
     except StopIteration:
@@ -54,14 +54,15 @@ async def drive_async(life: Life) -> None:
             try:
                 outcome = await effect.arun()
             except BaseException as error:
-                effect = life.throw(_throwable(error))
+                effect = life.throw(throwable(error))
             else:
                 effect = life.send(outcome)
     except StopIteration:
         return
 
 
-def _throwable(error: BaseException) -> BaseException:
+def throwable(error: BaseException) -> BaseException:
+    """What says the same to a life as this exception does."""
     if isinstance(error, GeneratorExit):
         exited = Exited()
         exited.__cause__ = error

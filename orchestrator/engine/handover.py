@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.engine.drivers import Life, drive
+from orchestrator.engine.drivers import Life, drive, throwable
 
 if TYPE_CHECKING:
     from orchestrator.engine.run import Run
@@ -92,7 +92,7 @@ class Handover:
                 try:
                     step = partial(self._life.send, effect.run())
                 except BaseException as error:
-                    step = partial(self._life.throw, error)
+                    step = partial(self._life.throw, throwable(error))
                 with self._lock:
                     if self._turn != turn:
                         raise LeftBehind
