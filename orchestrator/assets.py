@@ -110,6 +110,18 @@ def add_asset_metadata(asset: str | Asset, metadata: Mapping[str, Any]) -> None:
     known[key] = added
 
 
+def metadata_to_take(run: TaskRun) -> dict[str, dict[str, Any]]:
+    """What was added here in a task run whose life is in another process, for that process."""
+    return _metadata.pop(run.id, {})
+
+
+def take_metadata(run: TaskRun, told: dict[str, dict[str, Any]]) -> None:
+    """Add what was added in another process."""
+    known = _metadata.setdefault(run.id, {})
+    for key, added in told.items():
+        known[key] = {**known.get(key, {}), **added}
+
+
 class MaterializingTask(Task[P, R], Generic[P, R]):
     """A task that makes assets. Made by `@materialize`."""
 

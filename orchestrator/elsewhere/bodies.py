@@ -20,11 +20,11 @@ def perform(run: TaskRun) -> bytes:
     try:
         run.enter()
         try:
-            return outcomes.of_value(run.name, _value(run))
+            return outcomes.of_value(run, _value(run))
         finally:
             run.leave()
     except BaseException as error:
-        return outcomes.of_error(error)
+        return outcomes.of_failure(run, error)
 
 
 def _value(run: TaskRun) -> Any:

@@ -114,6 +114,7 @@ def _task_facts(run: TaskRun) -> dict[str, Any]:
         "log_prints": task.log_prints,
         "timeout_seconds": task.timeout_seconds,
         "retries": task.retries,
+        "assets": [asset.key for asset in task.assets] if task.makes_assets else None,  # pyright: ignore[reportAttributeAccessIssue]
         "tags": run.tags,
         "run_count": run.run_count,
         "started": run.started,
@@ -241,14 +242,7 @@ def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
     except Exception as error:
         raise NotPicklable(f"The call was sent to a process and can't be read there: {short(error)}") from error
     masking.hide(told["secrets"])
-    task = Task(
-        told["fn"],
-        name=told["task"],
-        version=told["version"],
-        log_prints=told["log_prints"],
-        timeout_seconds=told["timeout_seconds"],
-        retries=told["retries"],
-    )
+    task = _task(told)
     flow_run_here.set(flow_run)
     tags_here.set(told["tags"])
     flow_run.begin_call(told["name"])
@@ -259,3 +253,12 @@ def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
     for place, maker in told["makers"]:
         flow_run.lineage.note(run.args[place] if isinstance(place, int) else run.kwargs[place], maker)
     return run
+
+
+def _task(told: dict[str, Any]) -> Task[..., Any]:
+    options = {name: told[name] for name in ("version", "log_prints", "timeout_seconds", "retries")}
+    if told["assets"] is None:
+        return Task(told["fn"], name=told["task"], **options)
+    from orchestrator.assets import MaterializingTask
+
+    return MaterializingTask(told["fn"], name=told["task"], assets=told["assets"], **options)

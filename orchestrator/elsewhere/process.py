@@ -109,7 +109,7 @@ class Process:
 
     def _opened(self, run: TaskRun, outcome: bytes) -> Any:
         try:
-            return outcomes.open_outcome(run.name, outcome)
+            return outcomes.open_outcome(run, outcome)
         except RunTerminated:
             # Somebody told this process alone to end. It has broken off the call, and takes no other.
             self.end()

@@ -88,4 +88,4 @@ def unpack(run: TaskRun, answer: bytes) -> Any:
     """
     outcome, secrets = loads(answer)
     masking.hide(secrets)
-    return outcomes.open_outcome(run.name, outcome)
+    return outcomes.open_outcome(run, outcome)

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import dataclasses
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import time
 import pytest
 
 from orchestrator import allow_failure, flow, get_run_logger, journal, masking, quote, runtime, tags, task, testing
+from orchestrator.assets import Asset, materialize
 from orchestrator.exceptions import CrashedRun, ForeignError, NotPicklable, RunCancelled, TaskRunTimeout
 from orchestrator.states import Completed
 from orchestrator.task_runners import ProcessPoolTaskRunner
@@ -246,6 +248,22 @@ def test_secrets_that_are_learnt_later_are_masked_in_children_that_are_there():
     with recorded() as told:
         pooled(main)
     assert {line.message for line in told.logs() if "said" in line.message} == {"said nothing", "said ********"}
+
+
+def test_metadata_of_an_asset_come_back_from_its_maker():
+    """1.10, 1.21: also what was added before the maker failed, to be tried again."""
+    lake = Asset("s3://lake/flights.parquet")
+
+    @materialize(lake, retries=1)
+    def load():
+        lake.add_metadata({f"rows-{runtime.task_run.run_count}": 3})
+        if runtime.task_run.run_count == 1:
+            raise ValueError
+
+    with recorded() as told:
+        pooled(lambda: load.submit().result())
+    [made] = told.events()
+    assert json.loads(bytes(made.payload))["metadata"] == {"rows-1": 3, "rows-2": 3}
 
 
 def test_closures_lambdas_async_tasks_and_local_classes():
