@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
+from blocks.models import Block
 from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType, default_name
@@ -162,13 +163,21 @@ def change(entry: AuditEntry) -> None:
     if entry.workspace_id is None or entry.action in NO_CHANGES or not entry.action.startswith(CHANGES):
         return
     kind = entry.action.partition(".")[0]
-    labels = {kind: str(entry.object_id or entry.object_name), "name": entry.object_name}
+    labels = {kind: str(entry.object_id or entry.object_name)}
+    if not _is_restricted(entry):
+        labels["name"] = entry.object_name
     retention = Organization.objects.values_list("retention", flat=True).get(id=entry.organization_id)
     place = (uuid7(), entry.workspace_id, None, retention, entry.at.date(), entry.at, entry.action)
     payload = json.dumps({"by": entry.actor})
     # Not read as the platform's own by the query: the trail's words are not its labels.
     write([(*place, json.dumps({**labels, "id": named_by(labels)}), named_by(labels), None, payload, False)])
     live.changed(workspace_id=entry.workspace_id, what="events")
+
+
+def _is_restricted(entry: AuditEntry) -> bool:
+    """Whether it is about a block that is not for everybody who sees the feed: then it is not told by name."""
+    own = Block.objects.filter(id=entry.object_id, restricted=True)
+    return entry.object_type == Block._meta.db_table and own.exists()
 
 
 def named_by(resource: dict[str, str]) -> str:

@@ -10,8 +10,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from blocks import blocks
+from blocks.models import Block
 from orchestrator.ids import uuid7
 from runs.models import EventRow
+from tenants.access import workspace_actor
 from tenants.errors import Invalid
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
@@ -186,6 +189,18 @@ def test_changes_are_events_of_their_transaction(acme: Company, api: Api) -> Non
     assert {row.resource["name"] for row in rows} == {"limit", "secret/vault"}
     assert {row.payload["by"] for row in rows} == {"test"} or all(row.payload["by"] for row in rows)
     assert "sesame" not in json.dumps([[row.resource, row.payload] for row in rows])
+
+
+def test_a_restricted_block_is_not_told_by_name(acme: Company, api: Api) -> None:
+    """4.4: for whoever sees the feed and isn't named by its rules the block isn't there."""
+    api.put("/blocks/secret/vault", {"data": {"value": "open sesame"}})
+    with acme.scope():
+        Block.objects.update(restricted=True)
+        owner = workspace_actor(acme.owner.id, "acme", "main")
+        blocks.save(type="secret", name="vault", data={"value": "again"}, by=owner)
+        made, changed = EventRow.objects.order_by("id")
+    assert (made.resource["name"], changed.event) == ("secret/vault", "block.updated")
+    assert "vault" not in json.dumps([changed.resource, changed.resource_id, changed.payload])
 
 
 def test_changes_fire_automations(acme: Company, api: Api) -> None:
