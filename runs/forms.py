@@ -18,7 +18,7 @@ from runs import trigger
 from runs.models import Deployment, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from tenants.errors import Invalid
-from tenants.permissions import Actor
+from tenants.permissions import Actor, can
 
 MASK = "********"  # what `orchestrator.masking` puts where a secret was
 CUT = "…"  # what stands for parameters that were too large or too deep
@@ -38,6 +38,8 @@ def context(by: Actor, new_block: str = "") -> Context:
     """The workspace's blocks, to be chosen from, and where a new one is made, if this person may."""
 
     def blocks(type: str) -> list[str]:
+        if not can(by, "blocks.view"):
+            return []
         rows = in_workspace(by).filter(type=type) if type else in_workspace(by)
         return [f"{kind}/{name}" for kind, name in rows.values_list("type", "name")[:MAX_BLOCKS]]
 

@@ -11,6 +11,7 @@ from django.utils.timezone import now
 
 from runs.models import Deployment, FlowRun
 from tenants.access import workspace_page
+from tenants.permissions import can
 
 FOUND = 6  # of each kind
 LOOKED_BACK = timedelta(days=30)
@@ -24,6 +25,7 @@ def jump(request: HttpRequest) -> HttpResponse:
         return HttpResponse()
     named = Q(name__icontains=text) | Q(flow__name__icontains=text)
     deployments = Deployment.objects.filter(named, workspace_id=request.workspace.id).select_related("flow")
+    deployments = deployments if can(request.actor, "deployments.view") else deployments.none()
     runs = FlowRun.objects.filter(named, workspace_id=request.workspace.id, created_at__gte=now() - LOOKED_BACK)
     runs = runs.select_related("flow").defer("history", "error", "parameters").order_by("-created_at", "-id")
     context = {"deployments": deployments.order_by("-updated_at")[:FOUND], "runs": runs[:FOUND]}

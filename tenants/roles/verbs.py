@@ -14,7 +14,7 @@ GIVABLE = WORKSPACE_VERBS[WorkspaceRole.OWNER]
 
 THINGS: dict[str, dict[str, str]] = {
     "Runs": {
-        "runs.view": "See runs, their logs and the dashboard",
+        "runs.view": "See runs, their logs, what they make, the dashboard and the feed of events",
         "runs.trigger": "Run deployments, and run again",
         "runs.cancel": "Cancel runs",
         "events.write": "Tell of events outside of runs",

@@ -17,6 +17,7 @@ from tenants.roles import custom
 from tenants.roles.verbs import GIVABLE, NEEDS, THINGS, completed
 from tenants.sso import providers
 from tests.cast import Api, Company, person
+from tests.runs.work import deploy
 from tests.tenants.test_key_ring import make as make_key
 from tests.tenants.test_teams import team_of
 
@@ -65,6 +66,22 @@ def test_a_role_is_made_of_verbs_and_what_they_need(acme: Company, bob: Any) -> 
     actor = workspace_actor(bob.id, "acme", "main")
     assert actor.role == "release-manager"
     assert {verb for verb in GIVABLE if can(actor, verb)} == {*DEPLOYER, "deployments.view"}
+
+
+def test_a_role_of_runs_alone_learns_no_names_of_other_things(acme: Company, bob: Any, browse: Any, api: Api) -> None:
+    assert api.put("/blocks/secret/vault", {"data": {"value": "open sesame"}}).status_code == 201
+    block = {"type": "object", "properties": {"$block": {"type": "string"}}, "x-block-type": "secret"}
+    deployment = deploy(acme, "vaulted", parameter_schema={"type": "object", "properties": {"key": block}})
+    form, palette = f"/o/acme/main/deployments/{deployment.id}/run", "/o/acme/main/jump?q=vaulted"
+    assert "secret/vault" in browse(acme.owner).get(form).content.decode()
+    assert "vaulted" in browse(acme.owner).get(palette).content.decode()
+    role_of(acme, "runs.trigger", name="Starter")
+    give(acme, bob, "starter")
+    assert "secret/vault" not in browse(bob).get(form).content.decode()
+    role_of(acme, "runs.view", name="Looker")
+    give(acme, bob, "looker")
+    answer = browse(bob).get(palette)
+    assert (answer.status_code, "vaulted" in answer.content.decode()) == (200, False)
 
 
 def test_what_is_no_role_is_refused(acme: Company) -> None:
