@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _weakrefset
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _BOOKS = tuple(_PACKAGE + name for name in ("engine", "journal", "logging.py", "elsewhere"))
+_RUNNERS = os.path.join(_PACKAGE, "task_runners", "")
+_COUNTS = frozenset({"_take", "_ensure_thread"})
 _CALLS = tuple(f"{_PACKAGE}engine/{name}" for name in ("effects.py", "timeouts.py", "definition.py", "retries.py"))
 
 
@@ -29,13 +32,28 @@ def take_back(ident: int) -> None:
 
 
 def keeps_books(frame: FrameType | None) -> bool:
-    """True when the innermost frame of ours is one that keeps the books of a run: they must not be torn."""
+    """True when the innermost frame of ours is one that keeps the books of a run: they must not be torn.
+
+    Also within finalizers, which swallow whatever is raised there.
+    """
     while frame is not None:
         name = frame.f_code.co_filename
+        if finalizes(frame):
+            return True
         if name.startswith(_PACKAGE):
-            return name.startswith(_BOOKS) and not name.startswith(_CALLS)
+            return takes_job(frame) or (name.startswith(_BOOKS) and not name.startswith(_CALLS))
         frame = frame.f_back
     return False
+
+
+def finalizes(frame: FrameType) -> bool:
+    """True where the interpreter ignores exceptions: in `__del__`, and in the callbacks of weak sets."""
+    return frame.f_code.co_name == "__del__" or frame.f_code.co_filename == _weakrefset.__file__
+
+
+def takes_job(frame: FrameType) -> bool:
+    """True in a task runner that takes a job: one that was counted and is in no queue would be waited for."""
+    return frame.f_code.co_name in _COUNTS and frame.f_code.co_filename.startswith(_RUNNERS)
 
 
 def thread_keeps_books(ident: int) -> bool:

@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.engine.interrupts import finalizes, takes_job
 from orchestrator.exceptions import RunCancelled, RunStopped, RunSuperseded, RunTerminated
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def _interruptible(frame: FrameType | None) -> bool:
     """True when the innermost frame of ours is one that calls, or waits for, user code."""
     while frame is not None:
         name = frame.f_code.co_filename
+        if finalizes(frame):
+            return False
         if name.startswith(_PACKAGE):
-            return name.startswith(_INTERRUPTIBLE)
+            return name.startswith(_INTERRUPTIBLE) and not takes_job(frame)
         frame = frame.f_back
     return not sys.is_finalizing()

@@ -78,15 +78,19 @@ class ThreadPoolTaskRunner(TaskRunner):
         return ThreadPoolTaskRunner, (self.max_workers,)
 
     def submit(self, run: Run, execute: Callable[[Run], Any]) -> Future[Any]:
+        run.check_stop()  # A signal that comes in the midst of `_take` has to wait for the next time.
         job = Job(self, run, execute)
         within = self._busy.get(threading.get_ident())
         if within is not None:
             within.latest = job
+        self._take(job)
+        return job.future
+
+    def _take(self, job: Job) -> None:
         with self._changed:
             self._unfinished += 1
             self._ensure_thread()
         self._jobs.put(job)
-        return job.future
 
     def make_room(self) -> None:
         if self._jobs.qsize() >= self.queue_size and not _in_event_loop():

@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
+import queue
 import socket
+import sys
 import threading
 import time
 
 import pytest
 
 from orchestrator import flow, task
-from orchestrator.engine import deadlines, watch
+from orchestrator.engine import deadlines, interrupts, stopping, watch
 from orchestrator.exceptions import FlowRunTimeout, TaskRunTimeout
 from orchestrator.task_runners import ThreadPoolTaskRunner
 from orchestrator.testing import recorded
@@ -55,6 +57,38 @@ def impatient(monkeypatch):
 
 def timed(fn, **options):
     return task(timeout_seconds=0.1, **options)(fn)
+
+
+# ── moments at which nothing is ended ────────────────────────────────────────────────────────────
+
+
+def test_a_runner_that_takes_a_job_is_not_interrupted(monkeypatch):
+    """1.7: a job that was counted and is in no queue would be waited for, in vain."""
+    moments = []
+
+    class Jobs(queue.SimpleQueue):
+        def put(self, job):
+            frame = sys._getframe()
+            if job is not None:
+                moments.append((interrupts.keeps_books(frame), stopping._interruptible(frame)))
+            super().put(job)
+
+    monkeypatch.setattr(queue, "SimpleQueue", Jobs)
+    assert flow(lambda: task(len).submit([1]).result())() == 1
+    assert moments == [(True, False)]
+
+
+def test_what_finalizes_is_not_interrupted():
+    """1.7: the interpreter would swallow the end of the code, which could go on for as long as it likes."""
+    moments = []
+
+    class Dies:
+        def __del__(self):
+            frame = sys._getframe()
+            moments.append((interrupts.keeps_books(frame), stopping._interruptible(frame)))
+
+    flow(lambda: Dies() and None)()
+    assert moments == [(True, False)]
 
 
 # ── main thread ──────────────────────────────────────────────────────────────────────────────────
