@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from orchestrator.counterparts import missing
@@ -118,7 +118,11 @@ class Future(Generic[R]):
             if not ended.done():
                 ended.set_result(None)
 
-        self.add_done_callback(lambda future: loop.call_soon_threadsafe(wake, future))
+        def settled(future: Future[R]) -> None:
+            with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+                loop.call_soon_threadsafe(wake, future)
+
+        self.add_done_callback(settled)
         helper = self._helper
         with helper.standing_in() if helper is not None else nullcontext():
             await asyncio.wait([ended], timeout=timeout)

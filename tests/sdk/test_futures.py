@@ -190,6 +190,24 @@ def test_wait_and_result_time_out():
     in_flow(main)
 
 
+def test_nobody_minds_a_loop_that_waited_and_is_over(caplog):
+    """1.4: it was given up in time; the task ends later."""
+    gate = threading.Event()
+
+    @task
+    def waits():
+        gate.wait(10)
+
+    def main():
+        future = waits.submit()
+        asyncio.run(future.wait_async(timeout=0.01))
+        gate.set()
+        future.wait()
+
+    in_flow(main)
+    assert "failed" not in caplog.text
+
+
 def test_done_callbacks_are_called_before_and_after_the_end():
     heard = []
 
