@@ -6,6 +6,7 @@ queue of its own in its pool, of which only processes that serve it take runs.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import sys
@@ -102,7 +103,7 @@ def _make_queue(client: Client, deployment: Deployment) -> None:
 
 
 def queue_of(deployment: Deployment) -> str:
-    """The name of the queue of a deployment that is served.
+    """The name of the queue of a deployment that is served. No other one has the same.
 
     >>> from orchestrator import flow
     >>> @flow
@@ -110,8 +111,11 @@ def queue_of(deployment: Deployment) -> str:
     >>> queue_of(load.to_deployment("prod"))
     'serve load-prod'
     """
-    named = f"{deployment.settings['flow']}-{deployment.name}"
-    return QUEUE + re.sub(r"[^\w.-]+", "-", named)[:150]
+    names = deployment.settings["flow"], deployment.name
+    plain = "-".join(re.sub(r"[^\w.-]+", "-", name) for name in names)[:150]
+    if plain == "-".join(names) and plain.count("-") == 1:
+        return QUEUE + plain
+    return f"{QUEUE}{plain} {hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
 
 
 def _agent(api: Api, deployments: tuple[Deployment, ...], limit: int | None) -> Agent:

@@ -12,6 +12,7 @@ from orchestrator import Flow, flow, serve, testing
 from orchestrator.client import Client
 from orchestrator.exceptions import LoadError, NotConfigured
 from orchestrator.fetching import fetched, split
+from orchestrator.serving import queue_of
 from tests.sdk.conftest import ROOT
 
 PROGRAM = """
@@ -28,6 +29,14 @@ def add(a: int, b: int):
 if __name__ == "__main__":
     serve(greet.to_deployment("prod", interval=86_400), add.to_deployment("prod"), limit=2)
 """
+
+
+def test_no_two_deployments_share_a_queue():
+    """1.1: whoever serves the one would be given the runs of the other."""
+    names = [("x-y", "z"), ("x", "y-z"), ("x y", "z"), ("x/y", "z"), ("y" * 200, "a"), ("y" * 200, "b")]
+    queues = {queue_of(flow(lambda: None, name=of).to_deployment(name)) for of, name in names}
+    assert len(queues) == len(names)
+    assert all(len(queue) < 180 for queue in queues)
 
 
 @pytest.fixture
