@@ -57,6 +57,7 @@ class BlockType(TenantOwned):
 class Block(Restrictable, TenantOwned):
     """A document of a type under a name. What it holds is in its versions; `version` is the current one's number."""
 
+    MEANS: ClassVar = "View: without its secrets. Use: load it. Edit: change, rename and delete it."
     LEVELS: ClassVar = {"blocks.view": Level.VIEW, "blocks.use": Level.USE, "blocks.edit": Level.EDIT}
 
     workspace = same_tenant("tenants.Workspace")

@@ -32,13 +32,14 @@ class User:
     arguments: tuple[Any, ...]
 
 
-Read = Callable[[UUID, Collection[str]], Iterable[tuple[str, User]]]
+Read = Callable[[UUID, Collection[str], Actor | None], Iterable[tuple[str, User]]]
 _others: list[Read] = []
 
 
 def tells_users(read: Read) -> Read:
-    """Let another app tell what else uses blocks: called with a workspace and the blocks' names (`type/name`), it
-    answers each use with the name. It is called in the tenant's scope, and bounds itself.
+    """Let another app tell what else uses blocks: called with a workspace, the blocks' names (`type/name`) and who
+    asks, if somebody does, it answers each use that they may see with the name. It is called in the tenant's scope,
+    and bounds itself.
     """
     _others.append(read)
     return read
@@ -54,7 +55,7 @@ def users_of(block: Block, by: Actor | None = None) -> list[User]:
     """All that uses a block: other blocks, if somebody asks those that they may see, and what other apps know of."""
     blocks = blocks_using(block).allowing(by, "blocks.view") if by else blocks_using(block)
     found = [User("block", each.path, "block", (each.type, each.name)) for each in blocks[:MAX_SHOWN]]
-    found += [user for read in _others for _, user in read(block.workspace_id, [block.path])]
+    found += [user for read in _others for _, user in read(block.workspace_id, [block.path], by)]
     return found[:MAX_SHOWN]
 
 
@@ -66,7 +67,7 @@ def count_users(blocks: list[Block]) -> Counter[str]:
     rows = BlockReference.objects.filter(target__in=paths).values("target_id").annotate(count=Count("id"))
     counts = Counter({paths[row["target_id"]]: row["count"] for row in rows})
     for read in _others:
-        counts.update(path for path, _ in read(blocks[0].workspace_id, list(paths.values())))
+        counts.update(path for path, _ in read(blocks[0].workspace_id, list(paths.values()), None))
     return counts
 
 

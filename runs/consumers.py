@@ -12,7 +12,8 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     agent/<id>              one agent: its load, its own log
 
 When somebody's rights change, all sockets of the organization ask again what they may hear; topics that are no longer
-theirs end with `{"ended": [topic, …]}`.
+theirs end with `{"ended": [topic, …]}`. To whom runs of some deployments are hidden, a run that they may not see
+is `not_found`, and so is one that there isn't.
 
 Messages carry ids and counts only. The page fetches what it shows with its own session, so that every right is asked
 where it always is. A page subscribes first and reads what is past then, so nothing falls between.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -30,10 +32,12 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 from runs.announcements import announcements
+from runs.hidden import hidden_deployments
+from runs.models import FlowRun
 from tenants.access import workspace_actor
 from tenants.errors import Problem
 from tenants.models import Organization
-from tenants.permissions import can
+from tenants.permissions import Actor, can
 from tenants.scope import tenant_scope
 from tenants.sso.sessions import may_enter
 
@@ -43,8 +47,19 @@ SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {"runs", "deployments", "agents", "artifacts", "events", "assets"}
 PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 
-Place = tuple[str, str]
-"""The ids of an organization and of one of its workspaces."""
+
+@dataclass(slots=True)
+class Place:
+    """A workspace as a person hears of it: `hidden` are the deployments whose runs they may not see."""
+
+    actor: Actor
+    hidden: list[UUID]
+    seen: dict[str, bool] = field(default_factory=dict)  # runs, by id; asked only where something is hidden
+
+    @property
+    def organization_id(self) -> str:
+        """Whose it is."""
+        return str(self.actor.organization_id)
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):
@@ -102,7 +117,8 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
 
     async def _hear_of_rights(self, workspace: str) -> None:
         """Subscribe to changes of rights in a workspace's organization; then ask once more, for one before that."""
-        organization_id, _ = self.asked[workspace][1] or ("", "")
+        place = self.asked[workspace][1]
+        organization_id = place.organization_id if place else ""
         if organization_id not in self.organizations:
             self.organizations.add(organization_id)
             await self.channel_layer.group_add(_of_rights(organization_id), self.channel_name)
@@ -123,7 +139,17 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):
         id, _, part = rest.partition("/")
         known = topic in LISTS or (_is_uuid(id) and part in PARTS.get(kind, ()))
         place = await self._place(workspace) if known else None
-        return f"{place[1]}.{topic.replace('/', '.')}" if place else None
+        if place is None or (place.hidden and kind == "run" and not await self._sees(place, id)):
+            return None
+        return f"{place.actor.workspace_id}.{topic.replace('/', '.')}"
+
+    async def _sees(self, place: Place, id: str) -> bool:
+        """Whether there is such a run for this person."""
+        if id not in place.seen:
+            if len(place.seen) >= MAX_TOPICS:
+                place.seen.clear()
+            place.seen[id] = await database_sync_to_async(_is_seen)(place, UUID(id))
+        return place.seen[id]
 
     async def _place(self, slugs: str) -> Place | None:
         organization, _, workspace = slugs.partition("/")
@@ -147,7 +173,13 @@ def _visible_workspace(user_id: UUID, session: Any, organization: str, workspace
         return None
     with tenant_scope(actor.organization_id):
         may = can(actor, "runs.view") and may_enter(session, Organization.objects.get(), user_id)
-    return (str(actor.organization_id), str(actor.workspace_id)) if may else None
+        return Place(actor, hidden_deployments(actor)) if may else None
+
+
+def _is_seen(place: Place, id: UUID) -> bool:
+    with tenant_scope(place.actor.organization_id):
+        own = FlowRun.objects.filter(workspace_id=place.actor.workspace_id, id=id)
+        return own.without(place.hidden).exists()
 
 
 def _of_rights(organization_id: str) -> str:

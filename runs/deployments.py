@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
@@ -22,6 +23,8 @@ from runs.trigger import flow_ids
 from tenants import audit
 from tenants.errors import Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
+from tenants.restrictions.access import forget
+from tenants.restrictions.rules import check_allowed
 
 MAX_BUNDLE = 50 << 20  # bytes
 SERVE = "serve, which has ended"
@@ -70,6 +73,7 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     queue = agents.find_queue(pool, request.work_queue)
     flow = clean_text(request.flow)
     flow_id = flow_ids(by, {flow})[flow]
+    _check_access(flow_id, clean_text(request.name), by)
     values = {
         "description": clean_text(request.description, 10_000),
         "version": clean_text(request.version, 200),
@@ -107,6 +111,12 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     )  # fmt: skip
     live.changed(workspace_id=by.workspace_id, what="deployments")
     return deployment, new
+
+
+def _check_access(flow_id: UUID, name: str, by: Actor) -> None:
+    """Of a name that is taken by a deployment that one may not see, it is told as of one that one may not change."""
+    if present := Deployment.objects.select_related("flow").filter(flow_id=flow_id, name=name).first():
+        check_allowed(present, by, "deployments.edit")
 
 
 def _check_source(source: dict[str, Any]) -> None:
@@ -184,13 +194,19 @@ def _anchor(value: Any) -> datetime | None:
     return moment
 
 
+def in_workspace(by: Actor) -> QuerySet[Deployment]:
+    """The workspace's deployments that the actor may see, with what they belong to."""
+    own = Deployment.objects.filter(workspace_id=by.workspace_id).select_related("flow", "pool", "queue")
+    return own.allowing(by, "deployments.view")
+
+
 def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
     """A deployment by id or by `flow/name`.
 
     Raises:
-        NotFound: There is none in the actor's workspace.
+        NotFound: There is none in the actor's workspace, or none for them.
     """
-    own = Deployment.objects.filter(workspace_id=by.workspace_id).select_related("flow", "pool", "queue")
+    own = in_workspace(by)
     flow, slash, name = str(reference).rpartition("/")
     try:
         found = own.filter(flow__name=flow, name=name) if slash else own.filter(id=UUID(str(reference)))
@@ -204,6 +220,7 @@ def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
 
 def pause(deployment: Deployment, *, by: Actor, until_served: bool = False) -> None:
     """Stop the deployment's schedules until somebody resumes them, or until a process serves the deployment again."""
+    check_allowed(deployment, by, "schedules.edit")
     for schedule in Schedule.objects.filter(deployment=deployment, active=True):
         scheduling.pause(schedule, by=SERVE if until_served else by.label)
     audit.record(by, "deployment.paused", deployment)
@@ -212,6 +229,7 @@ def pause(deployment: Deployment, *, by: Actor, until_served: bool = False) -> N
 
 def resume(deployment: Deployment, *, by: Actor, served: bool = False) -> None:
     """Start the deployment's schedules again, from now on; those that a person paused stay so if it is only served."""
+    check_allowed(deployment, by, "schedules.edit")
     paused = Schedule.objects.filter(deployment=deployment, active=False)
     paused = paused.filter(paused_by=SERVE) if served else paused
     if served and not paused:
@@ -226,6 +244,7 @@ def delete(deployment: Deployment, *, by: Actor) -> None:
     """Delete a deployment, its schedules and limit. Its runs that nobody has claimed are cancelled with it; those under
     way go on, and are not tried again after a crash or a failure: there is nothing left to start them from.
     """
+    check_allowed(deployment, by, "deployments.edit")
     for schedule in Schedule.objects.select_for_update().filter(deployment=deployment):
         scheduling.withdraw(schedule)
     # Whoever wants to trigger it in this moment waits for us, and finds that it is gone.
@@ -233,6 +252,7 @@ def delete(deployment: Deployment, *, by: Actor) -> None:
     cancelled = _cancel_unclaimed(deployment)
     audit.record(by, "deployment.deleted", deployment, details={"runs_cancelled": cancelled})
     limits.set_limit(deployment, None)
+    forget(deployment)
     deployment.delete()
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 

@@ -20,6 +20,7 @@ from orchestrator.states import By, StateType
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 from runs import claims, live, waiting
 from runs.admission import admit
+from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
@@ -27,6 +28,7 @@ from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization
 from tenants.permissions import Actor
+from tenants.restrictions.rules import check_allowed
 
 MAX_RUNS = 10_000  # at once
 ROWS_A_STATEMENT = 500
@@ -75,14 +77,17 @@ def create_runs(
         LimitReached: The organization may start no new runs.
         Conflict: The workspace is an archive.
         NotFound: A deployment, or the queue it names, went in this moment.
+        Forbidden: A deployment is restricted, and not for this actor.
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
+    _check_access(requests, by)
     at = now()
     retention, bucket = fix_partition(by.organization_id, at)
     queues = _queues(requests)
     rows = [_row(request, by, origin, at, retention, bucket, queues) for request in requests]
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
+    _check_known(rows, known, by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
     if fresh:
         admit(by.organization_id)
@@ -98,6 +103,11 @@ def create_runs(
     _announce(made)
     _record(made, by, origin)
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
+
+
+def _check_access(requests: Sequence[RunRequest], by: Actor) -> None:
+    for deployment in {request.deployment.id: request.deployment for request in requests}.values():
+        check_allowed(deployment, by, "runs.trigger")
 
 
 def _row(
@@ -210,6 +220,17 @@ def _known_by_key(rows: list[FlowRun], by: Actor) -> dict[str | None, FlowRun]:
     keys = [row.idempotency_key for row in rows]
     found = FlowRun.objects.filter(workspace_id=by.workspace_id, idempotency_key__in=keys)
     return {run.idempotency_key: run for run in found}
+
+
+def _check_known(rows: Iterable[FlowRun], known: Mapping[str | None, FlowRun], by: Actor) -> None:
+    """Two deployments may have been asked for by the same key: it leads to no run that one may not see."""
+    others = {
+        found.deployment_id
+        for row in rows
+        if (found := known.get(row.idempotency_key)) and found.deployment_id not in {None, row.deployment_id}
+    }
+    if others and not others.isdisjoint(hidden_deployments(by)):
+        raise Conflict("This idempotency key was used for another deployment. Take another one.")
 
 
 def _first_of_each_key(rows: list[FlowRun]) -> list[FlowRun]:

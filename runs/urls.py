@@ -64,6 +64,7 @@ urlpatterns = [
     path("deployments/<uuid:id>", deployments.detail, name="deployment"),
     path("deployments/<uuid:id>/_deployment", conditional_page(deployments.history), name="deployment-history"),
     path("deployments/<uuid:id>/run", deployments.run, name="deployment-run"),
+    path("deployments/<uuid:id>/access", deployments.access, name="deployment-access"),
     path("deployments/<uuid:id>/pause", deployments.pause, name="deployment-pause"),
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
     path("pools", pools.index, name="pools"),

@@ -30,7 +30,7 @@ class Artifacts(TenantView):
         return answer({"items": [describe(each, portal) for each in items], "next": cursor})
 
     def _filtered(self, request: Request) -> QuerySet[Artifact]:
-        rows = reads.in_workspace(self.actor.workspace_id)
+        rows = reads.in_workspace(self.actor)
         if type := request.query_params.get("type"):
             if type not in ARTIFACT_TYPES:
                 raise Invalid("There is no such type.", fields={"type": f"One of {', '.join(ARTIFACT_TYPES)}."})
@@ -46,7 +46,7 @@ class OneArtifact(TenantView):
     verbs = {"GET": "runs.view"}
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
-        found = reads.find(self.actor.workspace_id, id)
+        found = reads.find(self.actor, id)
         return answer({**describe(found, portal_url(self.actor)), "data": found.data})
 
 
@@ -56,7 +56,7 @@ class ArtifactsOfKey(TenantView):
     verbs = {"GET": "runs.view"}
 
     def get(self, request: Request, key: str) -> HttpResponse:
-        items, cursor = paging.page(request, reads.of_key(self.actor.workspace_id, key), "created_at")
+        items, cursor = paging.page(request, reads.of_key(self.actor, key), "created_at")
         portal = portal_url(self.actor)
         return answer({"items": [describe(each, portal) for each in items], "next": cursor})
 

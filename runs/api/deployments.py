@@ -27,8 +27,7 @@ class Deployments(TenantView):
     verbs = {"GET": "deployments.view", "POST": "deployments.edit"}
 
     def get(self, request: Request) -> HttpResponse:
-        rows = Deployment.objects.filter(workspace_id=self.actor.workspace_id).select_related("flow", "pool", "queue")
-        rows = rows.prefetch_related("schedules")
+        rows = deployments.in_workspace(self.actor).prefetch_related("schedules")
         items, cursor = paging.page(request, rows, "updated_at")
         portal = portal_url(self.actor)
         return answer({"items": [describe(item, portal) for item in items], "next": cursor})

@@ -33,7 +33,7 @@ class Events(TenantView):
             since=_time("since", query.get("since", "")), until=_time("until", query.get("until", "")),
             cursor=query.get("cursor", ""),
         )  # fmt: skip
-        items, cursor = reads.page(self.actor.workspace_id, asked, page_size(request))
+        items, cursor = reads.page(self.actor, asked, page_size(request))
         return answer({"items": [describe(each) for each in items], "next": cursor or None})
 
     def post(self, request: Request) -> HttpResponse:
@@ -47,7 +47,7 @@ class OneEvent(TenantView):
     verbs = {"GET": "runs.view"}
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
-        return answer(describe(reads.find(self.actor.workspace_id, id)))
+        return answer(describe(reads.find(self.actor, id)))
 
 
 def _id(text: str) -> UUID | None:

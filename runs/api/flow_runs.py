@@ -14,6 +14,7 @@ from runs import trigger
 from runs.api import paging
 from runs.api.deployments import portal_url
 from runs.deployments import find_deployment
+from runs.hidden import check_run, find_run, hidden_deployments
 from runs.models import FlowRun, LogLine, TaskRun
 from runs.reads.run_page import count_tasks
 from tenants.api import TenantView
@@ -34,7 +35,7 @@ class FlowRuns(TenantView):
         return answer({"items": [describe(run, portal) for run in items], "next": cursor})
 
     def _filtered(self, request: Request) -> Any:
-        rows = FlowRun.objects.filter(workspace_id=self.actor.workspace_id)
+        rows = FlowRun.objects.filter(workspace_id=self.actor.workspace_id).without(hidden_deployments(self.actor))
         rows = rows.select_related("flow", "deployment__flow").defer("history")
         asked = request.query_params
         if states := [state for state in asked.get("state", "").upper().split(",") if state]:
@@ -74,9 +75,10 @@ class FlowRuns(TenantView):
         return answer(describe(run, portal_url(self.actor)), status=201 if new else 200)
 
     def _own_run(self, id: UUID | None) -> UUID | None:
-        if id is not None and not FlowRun.objects.filter(id=id, workspace_id=self.actor.workspace_id).exists():
-            raise NotFound("The parent run is not known here.")
-        return id
+        try:
+            return find_run(self.actor, id).id if id is not None else None
+        except NotFound:
+            raise NotFound("The parent run is not known here.") from None
 
 
 class FlowRunView(TenantView):
@@ -86,11 +88,7 @@ class FlowRunView(TenantView):
 
     def found(self) -> FlowRun:
         """The run of the address, in the key's workspace."""
-        own = FlowRun.objects.filter(workspace_id=self.actor.workspace_id).select_related("flow", "deployment__flow")
-        run = own.filter(id=self.kwargs["id"]).first()
-        if run is None:
-            raise NotFound("There is no such flow run here.")
-        return run
+        return find_run(self.actor, self.kwargs["id"])
 
     def described(self) -> HttpResponse:
         """It, with its task runs counted by state."""
@@ -112,6 +110,7 @@ class Cancel(FlowRunView):
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
         run = self.found()
+        check_run(run, self.actor, "runs.cancel")
         if run.is_final:
             raise Conflict(f"The run has ended already ({run.state_name}).")
         trigger.cancel_runs([run.id], by=self.actor)

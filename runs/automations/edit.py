@@ -135,7 +135,7 @@ def send_test(automation: Automation, *, by: Actor) -> Notification:
 
 
 @tells_users
-def automations_using(workspace_id: UUID, paths: Collection[str]) -> list[tuple[str, User]]:
+def automations_using(workspace_id: UUID, paths: Collection[str], by: Actor | None = None) -> list[tuple[str, User]]:
     """The automations that tell by one of these blocks."""
     own = Automation.objects.filter(workspace_id=workspace_id, action__block__in=list(paths)).order_by("name")
     return [(each.action["block"], User("automation", each.name, "automation", (each.id,))) for each in own[:MAX_USERS]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -10,6 +11,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from tenants.owned import TenantOwned, same_tenant
+from tenants.restrictions.models import Level, Restrictable
 
 CONNECTED_WITHIN = timedelta(seconds=90)
 
@@ -56,8 +58,17 @@ class Limit(InWorkspace):
         constraints = [models.UniqueConstraint(fields=["organization", "kind", "target_id"], name="limit_target")]
 
 
-class WorkPool(InWorkspace):
+class WorkPool(Restrictable, InWorkspace):
     """Where runs are executed: a kind of infrastructure and the agents that serve it."""
+
+    MEANS: ClassVar = "View: it and its agents. Use: deploy and run into it, and work for it. Edit: change its queues."
+    LEVELS: ClassVar = {
+        "pools.view": Level.VIEW,
+        "deployments.edit": Level.USE,  # into it
+        "runs.trigger": Level.USE,
+        "agents.work": Level.USE,
+        "pools.edit": Level.EDIT,
+    }
 
     name = models.CharField(max_length=200)
     type = models.CharField(max_length=40, default="process")
@@ -151,8 +162,18 @@ class Bundle(TenantOwned):
         constraints = [models.UniqueConstraint(fields=["organization", "sha256"], name="bundle_sha256")]
 
 
-class Deployment(InWorkspace):
-    """A flow made ready to be run by agents: its code, parameters, place and schedule."""
+class Deployment(Restrictable, InWorkspace):
+    """A flow made ready to be run by agents: its code, parameters, place and schedule. Its runs are seen with it."""
+
+    MEANS: ClassVar = "View: it and its runs. Use: run it, and cancel its runs. Edit: deploy it, pause its schedule."
+    LEVELS: ClassVar = {
+        "deployments.view": Level.VIEW,
+        "runs.view": Level.VIEW,
+        "runs.trigger": Level.USE,
+        "runs.cancel": Level.USE,
+        "schedules.edit": Level.EDIT,
+        "deployments.edit": Level.EDIT,
+    }
 
     flow = same_tenant("runs.Flow", related_name="deployments")
     name = models.CharField(max_length=200)
@@ -178,7 +199,12 @@ class Deployment(InWorkspace):
     class Meta:
         db_table = "deployment"
         constraints = [models.UniqueConstraint(fields=["organization", "flow", "name"], name="deployment_name")]
-        indexes = [models.Index(fields=["organization", "workspace", "-updated_at"], name="deployment_list")]
+        indexes = [
+            models.Index(fields=["organization", "workspace", "-updated_at"], name="deployment_list"),
+            models.Index(
+                fields=["organization", "workspace"], condition=Q(restricted=True), name="deployment_restricted"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.flow.name}/{self.name}"

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.timezone import now
 
 from orchestrator.states import ALIVE, StateType
 from runs.models.definitions import InWorkspace
-from tenants.owned import TenantManager, TenantOwned, same_tenant
+from tenants.owned import TenantManager, TenantOwned, TenantQuerySet, same_tenant
 
 LATE_AFTER = timedelta(seconds=15)  # A due run that nobody has taken for so long is late.
 STATE_TYPES = [(state.value, state.value.capitalize()) for state in StateType]
+
+
+class FlowRunQuerySet(TenantQuerySet):
+    """Runs, of which some may be for few."""
+
+    def without(self, hidden: Collection[UUID]) -> FlowRunQuerySet:
+        """Those of no hidden deployment: neither of its own nor of its root's. See `runs/hidden.py`."""
+        return self.exclude(_of(hidden)) if hidden else self
+
+    def of_deployments(self, ids: Collection[UUID]) -> FlowRunQuerySet:
+        """Those of some deployments, subflows too."""
+        return self.filter(_of(ids))
+
+
+def _of(deployments: Collection[UUID]) -> Q:
+    roots = FlowRun.objects.filter(organization=OuterRef("organization"), id=OuterRef("root_id"))
+    called = Q(origin=FlowRun.Origin.SUBFLOW) & Exists(roots.filter(deployment_id__in=deployments))
+    return Q(deployment_id__in=deployments) | called
+
+
+class FlowRunManager(TenantManager.from_queryset(FlowRunQuerySet)):
+    """As TenantManager, with `without`."""
+
+    use_in_migrations = False
 
 
 class FlowRun(InWorkspace):
@@ -33,6 +59,8 @@ class FlowRun(InWorkspace):
         FORM = "form"
         SCHEDULE = "schedule"
         RETRY = "retry"
+
+    objects = FlowRunManager()
 
     flow = same_tenant("runs.Flow")
     deployment = same_tenant("runs.Deployment", null=True)

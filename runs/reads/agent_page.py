@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from runs.hidden import of_seen_runs
 from runs.models import Agent, AgentLogLine, Attempt, Lease
 from runs.reads.log_window import window
 from runs.transitions import micros
@@ -28,15 +30,15 @@ def find_agent(workspace_id: UUID, id: UUID) -> Agent:
     return agent
 
 
-def held(agent: Agent) -> list[Lease]:
+def held(agent: Agent, hidden: Collection[UUID]) -> list[Lease]:
     """The leases behind which its runs stand, the longest run first."""
     leases = Lease.objects.filter(agent_id=agent.id, limit=None).select_related("run__flow").defer(*_HEAVY)
-    return list(leases.order_by("run__created_at", "run_id")[:MAX_HELD])
+    return list(of_seen_runs(leases, hidden).order_by("run__created_at", "run_id")[:MAX_HELD])
 
 
-def recent(agent: Agent) -> list[Attempt]:
+def recent(agent: Agent, hidden: Collection[UUID]) -> list[Attempt]:
     """The attempts that it made last, and that are over."""
-    over = Attempt.objects.filter(agent_id=agent.id, ended_at__isnull=False)
+    over = of_seen_runs(Attempt.objects.filter(agent_id=agent.id, ended_at__isnull=False), hidden)
     return list(over.select_related("run__flow").defer("history", *_HEAVY).order_by("-created_at")[:RECENT])
 
 

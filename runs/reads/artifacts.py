@@ -9,38 +9,44 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Case, F, Func, IntegerField, JSONField, QuerySet, When
 
+from runs.hidden import hidden_deployments, of_seen_runs
 from runs.models import Artifact, FlowRun
 from runs.reads.markdown import as_html
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 SMALL = 8 << 10  # bytes of data that a list shows whole; larger ones are left where they are
 MOST_KEYS = 200
 
 
-def in_workspace(workspace_id: UUID) -> QuerySet[Artifact]:
-    """Those of a workspace, without their data."""
-    return Artifact.objects.filter(workspace_id=workspace_id).defer("data")
+def in_workspace(by: Actor) -> QuerySet[Artifact]:
+    """Those of a workspace that the actor may see, without their data."""
+    return _seen(by).defer("data")
 
 
-def find(workspace_id: UUID, id: UUID) -> Artifact:
+def _seen(by: Actor) -> QuerySet[Artifact]:
+    return of_seen_runs(Artifact.objects.filter(workspace_id=by.workspace_id), hidden_deployments(by))
+
+
+def find(by: Actor, id: UUID) -> Artifact:
     """One, with its data.
 
     Raises:
         NotFound: There is none.
     """
-    found = Artifact.objects.filter(workspace_id=workspace_id, id=id).first()
+    found = _seen(by).filter(id=id).first()
     if found is None:
         raise NotFound("There is no such artifact here.")
     return found
 
 
-def of_key(workspace_id: UUID, key: str) -> QuerySet[Artifact]:
+def of_key(by: Actor, key: str) -> QuerySet[Artifact]:
     """The versions of a key.
 
     Raises:
         NotFound: There are none.
     """
-    rows = in_workspace(workspace_id).filter(key=key)
+    rows = in_workspace(by).filter(key=key)
     if not key or not rows.exists():
         raise NotFound("There is no artifact of this key here.")
     return rows
@@ -51,7 +57,7 @@ def of_run(run: FlowRun) -> QuerySet[Artifact]:
     # Its size as it is stored: for that PostgreSQL does not read what lies elsewhere.
     stored = Func(F("data"), function="pg_column_size", output_field=IntegerField())
     whole = Case(When(stored_size__lte=SMALL, then=F("data")), output_field=JSONField())
-    rows = in_workspace(run.workspace_id).filter(run_id=run.id)
+    rows = Artifact.objects.filter(workspace_id=run.workspace_id, run_id=run.id).defer("data")
     return rows.annotate(stored_size=stored).annotate(shown=whole)
 
 
@@ -66,7 +72,7 @@ _NEWEST_OF_KEYS = """
             AND a.workspace_id = %(workspace)s AND a.key > found.key ORDER BY a.key LIMIT 1)
         FROM found WHERE found.key IS NOT NULL
     ), keys AS (SELECT key FROM found WHERE key IS NOT NULL LIMIT %(limit)s)
-    SELECT newest.id FROM keys CROSS JOIN LATERAL (
+    SELECT keys.key, newest.id FROM keys CROSS JOIN LATERAL (
         SELECT a.id FROM artifact a WHERE a.organization_id = %(organization)s AND a.workspace_id = %(workspace)s
         AND a.key = keys.key ORDER BY a.created_at DESC, a.id DESC LIMIT 1
     ) newest
@@ -81,14 +87,15 @@ class KeyPage:
     next: str
 
 
-def newest_of_keys(*, organization_id: UUID, workspace_id: UUID, after: str = "", limit: int = 50) -> KeyPage:
-    """The newest artifact of each key, in the order of the keys."""
-    asked = {"organization": organization_id, "workspace": workspace_id, "after": after, "limit": limit + 1}
+def newest_of_keys(by: Actor, *, after: str = "", limit: int = 50) -> KeyPage:
+    """The newest artifact of each key, in the order of the keys; keys whose newest one is hidden are left out."""
+    asked = {"organization": by.organization_id, "workspace": by.workspace_id, "after": after, "limit": limit + 1}
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST_OF_KEYS, asked)
-        ids = [id for (id,) in cursor.fetchall()]
-    items = sorted(in_workspace(workspace_id).filter(id__in=ids), key=lambda artifact: artifact.key)
-    return KeyPage(items[:limit], items[limit - 1].key if len(items) > limit else "")
+        rows = sorted(cursor.fetchall())
+    seen = in_workspace(by).in_bulk([id for _, id in rows[:limit]])
+    items = [seen[id] for _, id in rows[:limit] if id in seen]
+    return KeyPage(items, rows[limit - 1][0] if len(rows) > limit else "")
 
 
 def described(artifact: Artifact) -> str:

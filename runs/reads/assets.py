@@ -7,8 +7,10 @@ from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from runs.hidden import hidden_deployments
 from runs.models import Asset, FlowRun, Materialization
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 PAGE = 50
 MOST_NEIGHBOURS = 200
@@ -61,9 +63,10 @@ def materializations(asset: Asset) -> QuerySet[Materialization]:
     return Materialization.objects.filter(asset=asset, workspace_id=asset.workspace_id)
 
 
-def with_runs(rows: list[Materialization], workspace_id: UUID) -> list[tuple[Materialization, FlowRun | None]]:
-    """Each with its run, where that is still there."""
-    found = FlowRun.objects.filter(workspace_id=workspace_id, id__in={row.run_id for row in rows})
+def with_runs(rows: list[Materialization], by: Actor) -> list[tuple[Materialization, FlowRun | None]]:
+    """Each with its run, where that is still there, and to be seen."""
+    found = FlowRun.objects.filter(workspace_id=by.workspace_id, id__in={row.run_id for row in rows})
+    found = found.without(hidden_deployments(by))
     runs: dict[Any, FlowRun] = {
         run.id: run for run in found.defer("history", "error", "parameters").select_related("flow")
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,11 +57,13 @@ class Attention:
         return len(self.failures) + len(self.unreachable) + len(self.stuck) + bool(self.refused)
 
 
-def attention(workspace_id: UUID, since: datetime, pools: Iterable[PoolRow]) -> Attention:
-    """What needs a look in a workspace; failures since a time."""
-    groups, more = _failures(workspace_id, since)
+def attention(
+    workspace_id: UUID, since: datetime, pools: Iterable[PoolRow], hidden: Collection[UUID] = ()
+) -> Attention:
+    """What needs a look in a workspace; failures since a time. Nothing is told of runs of hidden deployments."""
+    groups, more = _failures(workspace_id, since, hidden)
     refused = quarantine.counted(workspace_id=workspace_id, since=since)
-    return Attention(groups[:SHOWN], _unreachable(workspace_id), _stuck(workspace_id, pools), refused, more)
+    return Attention(groups[:SHOWN], _unreachable(workspace_id, hidden), _stuck(workspace_id, pools), refused, more)
 
 
 # The branches are ordered reads of `flow_run_by_state`; the error's traceback is left where it is.
@@ -72,6 +74,7 @@ _FAILURES = """
     CROSS JOIN LATERAL (
         SELECT * FROM flow_run
         WHERE workspace_id = %s AND state_type = s.type AND created_at >= %s AND origin <> 'subflow'
+            AND (deployment_id = ANY(%s::uuid[])) IS NOT TRUE
         ORDER BY created_at DESC, id DESC LIMIT %s
     ) r
     JOIN flow f ON f.organization_id = r.organization_id AND f.id = r.flow_id
@@ -79,10 +82,10 @@ _FAILURES = """
 """
 
 
-def _failures(workspace_id: UUID, since: datetime) -> tuple[list[Group], bool]:
+def _failures(workspace_id: UUID, since: datetime, hidden: Collection[UUID]) -> tuple[list[Group], bool]:
     """The newest runs that ended badly, by flow and cause, the newest group first; and whether there are more."""
     with connection.cursor() as cursor:
-        cursor.execute(_FAILURES, [workspace_id, since, LOOKED_AT])
+        cursor.execute(_FAILURES, [workspace_id, since, list(hidden), LOOKED_AT])
         rows = cursor.fetchall()
     groups: dict[str, Group] = {}
     ended = {"FAILED": 0, "CRASHED": 0}
@@ -101,11 +104,11 @@ def _cause(said: str, error: str | None, message: str | None) -> str:
     return ": ".join(part for part in (error, message) if part) or said
 
 
-def _unreachable(workspace_id: UUID) -> list[FlowRun]:
+def _unreachable(workspace_id: UUID, hidden: Collection[UUID]) -> list[FlowRun]:
     """Runs whose holder fell silent, the longest first."""
     own = FlowRun.objects.filter(workspace_id=workspace_id, state_type="RUNNING", state_name="Unreachable")
     own = own.exclude(origin=FlowRun.Origin.SUBFLOW).select_related("flow").defer("history", "error", "parameters")
-    return list(own.order_by("state_at", "id")[:SHOWN])
+    return list(own.without(hidden).order_by("state_at", "id")[:SHOWN])
 
 
 def _stuck(workspace_id: UUID, pools: Iterable[PoolRow]) -> list[Stuck]:

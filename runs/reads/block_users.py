@@ -11,22 +11,25 @@ from django.db.models.functions import Cast
 
 from blocks.references import User, tells_users
 from orchestrator.block_data import blocks_in
+from runs.hidden import hidden_deployments
 from runs.models import Deployment, Schedule
+from tenants.permissions import Actor
 
 MAX_READ = 1_000  # deployments that name blocks at all
 
 
 @tells_users
-def deployments_using(workspace_id: UUID, paths: Collection[str]) -> Iterator[tuple[str, User]]:
+def deployments_using(workspace_id: UUID, paths: Collection[str], by: Actor | None) -> Iterator[tuple[str, User]]:
     """Each use of these blocks by a deployment."""
-    wanted, seen = set(paths), set()
+    wanted, seen = set(paths), set[tuple[UUID, str]]()
+    hidden = hidden_deployments(by) if by else []
     deployments = _naming(Deployment, workspace_id, paths).select_related("flow")
     schedules = _naming(Schedule, workspace_id, paths).select_related("deployment__flow")
     found = [(row, row.parameters) for row in deployments]
     found += [(row.deployment, row.parameters) for row in schedules]
     for deployment, parameters in found:
         for path in wanted & set(blocks_in(parameters).values()):
-            if (deployment.id, path) not in seen:
+            if (deployment.id, path) not in seen and deployment.id not in hidden:
                 seen.add((deployment.id, path))
                 name = f"{deployment.flow.name} / {deployment.name}"
                 yield path, User("deployment", name, "deployment", (deployment.id,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -81,9 +81,9 @@ class Held:
     agent: str
 
 
-def running(workspace_id: UUID) -> list[Held]:
+def running(workspace_id: UUID, hidden: Collection[UUID] = ()) -> list[Held]:
     """The runs in user code, longest first: rows go when their runs end, and move for no other reason."""
-    own = FlowRun.objects.filter(workspace_id=workspace_id, state_type=StateType.RUNNING)
+    own = FlowRun.objects.filter(workspace_id=workspace_id, state_type=StateType.RUNNING).without(hidden)
     own = own.exclude(origin=FlowRun.Origin.SUBFLOW).select_related("flow").defer("history", "error", "parameters")
     runs = list(own.order_by("created_at", "id")[:SHOWN])
     held = Lease.objects.filter(run_id__in=[run.id for run in runs], limit=None, agent__isnull=False)
@@ -174,8 +174,10 @@ def _count_task_runs(workspace_id: UUID) -> float:
         return int(cursor.fetchone()[0]) / LAST_MINUTES
 
 
-def next_up(workspace_id: UUID) -> list[Schedule]:
+def next_up(workspace_id: UUID, hidden: Collection[UUID] = ()) -> list[Schedule]:
     """The schedules that come next, by the time for which no run was made yet."""
     active = Schedule.objects.filter(workspace_id=workspace_id, active=True, next_at__isnull=False)
-    active = active.filter(deployment__paused=False).select_related("deployment__flow")
+    active = (
+        active.filter(deployment__paused=False).exclude(deployment_id__in=hidden).select_related("deployment__flow")
+    )
     return list(active.order_by("next_at", "id")[:SHOWN_NEXT])

@@ -9,8 +9,10 @@ from uuid import UUID
 from django.db import connection
 
 from runs import scheduling
+from runs.deployments import in_workspace
 from runs.models import Deployment, FlowRun, Schedule
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 LAST_RUNS = 12
 PAGE = 100
@@ -36,9 +38,9 @@ _LAST = """
 """
 
 
-def rows(workspace_id: UUID, *, text: str = "") -> list[DeploymentRow]:
-    """The workspace's deployments, last changed first."""
-    found = Deployment.objects.filter(workspace_id=workspace_id).select_related("flow", "pool", "queue")
+def rows(by: Actor, *, text: str = "") -> list[DeploymentRow]:
+    """The workspace's deployments that the actor may see, last changed first."""
+    found = in_workspace(by)
     if text:
         found = found.filter(name__icontains=text) | found.filter(flow__name__icontains=text)
     deployments = list(found.prefetch_related("schedules").order_by("-updated_at", "-id")[:PAGE])
@@ -46,11 +48,10 @@ def rows(workspace_id: UUID, *, text: str = "") -> list[DeploymentRow]:
     return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
 
 
-def of_flow(workspace_id: UUID, flow_id: UUID) -> list[DeploymentRow]:
+def of_flow(by: Actor, flow_id: UUID) -> list[DeploymentRow]:
     """The deployments of one flow, last changed first."""
-    found = Deployment.objects.filter(workspace_id=workspace_id, flow_id=flow_id)
-    found = found.select_related("flow", "pool", "queue").prefetch_related("schedules")
-    deployments = list(found.order_by("-updated_at", "-id")[:PAGE])
+    found = in_workspace(by).filter(flow_id=flow_id)
+    deployments = list(found.prefetch_related("schedules").order_by("-updated_at", "-id")[:PAGE])
     last = last_runs([deployment.id for deployment in deployments])
     return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
 
@@ -71,14 +72,13 @@ def last_runs(ids: list[UUID]) -> dict[UUID, list[tuple[UUID, str, str, float]]]
     return found
 
 
-def find(workspace_id: UUID, id: UUID) -> DeploymentRow:
+def find(by: Actor, id: UUID) -> DeploymentRow:
     """One deployment.
 
     Raises:
         NotFound: There is none.
     """
-    own = Deployment.objects.filter(workspace_id=workspace_id).select_related("flow", "pool", "queue")
-    deployment = own.prefetch_related("schedules").filter(id=id).first()
+    deployment = in_workspace(by).prefetch_related("schedules").filter(id=id).first()
     if deployment is None:
         raise NotFound("There is no such deployment here.")
     return _row(deployment, last_runs([deployment.id]).get(deployment.id, []))

@@ -6,7 +6,7 @@ feed looks into every partition, once in each index, and stops where its page is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +18,12 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.wire import OWN_EVENTS, clean_text
+from runs.hidden import hidden_deployments, of_seen_runs
 from runs.models import EventRow, FlowRun
 from tenants.cursors import newest, read_cursor, write_cursor
 from tenants.database import ORGANIZATION
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 PAGE = 50
 MOST_NAMES = 200
@@ -67,12 +69,22 @@ class EventFilter:
         return replace(self, cursor="") == EventFilter()
 
 
-def page(workspace_id: UUID, asked: EventFilter, limit: int = PAGE) -> tuple[list[EventRow], str]:
+def page(by: Actor, asked: EventFilter, limit: int = PAGE) -> tuple[list[EventRow], str]:
     """The newest events of a filter from its cursor on, and the cursor of what follows."""
+    hidden = hidden_deployments(by)
     if asked.event and not asked.resource and asked.run is None:
-        return _by_name(workspace_id, asked, limit)
-    found, more = newest(_narrowed(workspace_id, asked), by="t", cursor=asked.cursor, limit=limit)
+        return _by_name(by.workspace_id, asked, limit, hidden)
+    rows = _seen(_narrowed(by.workspace_id, asked), hidden)
+    found, more = newest(rows, by="t", cursor=asked.cursor, limit=limit)
     return found, more or ""
+
+
+def _seen(rows: QuerySet[EventRow], hidden: Collection[UUID]) -> QuerySet[EventRow]:
+    """Without what happened to deployments that are hidden, and in their runs."""
+    if not hidden:
+        return rows
+    own = Q(resource_id__isnull=False, resource_id__in=[f"deployment.{id}" for id in hidden])
+    return of_seen_runs(rows.exclude(own), hidden)
 
 
 def _narrowed(workspace_id: UUID, asked: EventFilter) -> QuerySet[EventRow]:
@@ -105,7 +117,9 @@ _OF_NAMES = f"""
 _EVER, _NEVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00"), datetime.fromisoformat("2100-01-01T00:00:00+00:00")
 
 
-def _by_name(workspace_id: UUID, asked: EventFilter, limit: int) -> tuple[list[EventRow], str]:
+def _by_name(
+    workspace_id: UUID, asked: EventFilter, limit: int, hidden: Collection[UUID]
+) -> tuple[list[EventRow], str]:
     fitting = [name for name in names(workspace_id) if name.startswith(asked.event)]
     at, after = read_cursor(asked.cursor) if asked.cursor else (_NEVER, UUID(int=0))
     bounds = {"since": asked.since or _EVER, "until": asked.until or _NEVER, "at": at, "after": after}
@@ -113,7 +127,8 @@ def _by_name(workspace_id: UUID, asked: EventFilter, limit: int) -> tuple[list[E
     with connection.cursor() as cursor:
         cursor.execute(_OF_NAMES, bounds | place)
         found = cursor.fetchall()
-    known = {(row.id, row.t): row for row in EventRow.objects.filter(id__in=[id for id, _ in found[:limit]])}
+    rows = _seen(EventRow.objects.filter(id__in=[id for id, _ in found[:limit]]), hidden)
+    known = {(row.id, row.t): row for row in rows}
     items = [known[place] for place in found[:limit] if place in known]
     last = found[limit - 1] if len(found) > limit else None
     return items, write_cursor(last[1], last[0]) if last else ""
@@ -139,13 +154,14 @@ def names(workspace_id: UUID) -> list[str]:
         return [name for (name,) in cursor.fetchall()]
 
 
-def find(workspace_id: UUID, id: UUID) -> EventRow:
+def find(by: Actor, id: UUID) -> EventRow:
     """One event.
 
     Raises:
         NotFound: There is none.
     """
-    found = EventRow.objects.filter(workspace_id=workspace_id, id=id).first()
+    own = EventRow.objects.filter(workspace_id=by.workspace_id, id=id)
+    found = _seen(own, hidden_deployments(by)).first()
     if found is None:
         raise NotFound("There is no such event here.")
     return found

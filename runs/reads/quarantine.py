@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.db import connection
 
 from orchestrator.wire import REJECTIONS
 from runs import quarantine
+from runs.hidden import of_seen_runs
 from runs.models import FlowRun, JournalQuarantine
 from tenants.cursors import newest
 
@@ -34,9 +36,17 @@ class Page:
     next_cursor: str
 
 
-def page(workspace_id: UUID, *, code: str = "", root_id: UUID | None = None, cursor: str = "") -> Page:
+def page(
+    workspace_id: UUID,
+    *,
+    code: str = "",
+    root_id: UUID | None = None,
+    cursor: str = "",
+    hidden: Collection[UUID] = (),
+) -> Page:
     """The newest entries from a cursor on; of one code or one execution, if given."""
     entries = quarantine.listed(workspace_id=workspace_id, code=code, root_id=root_id)
+    entries = of_seen_runs(entries, hidden, run="root_id")
     found, more = newest(entries, by="created_at", cursor=cursor, limit=PAGE)
     runs = FlowRun.objects.filter(workspace_id=workspace_id).select_related("flow").only("name", "flow__name")
     known = runs.in_bulk({kept.root_id for kept in found})

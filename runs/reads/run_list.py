@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -112,9 +112,9 @@ class RunPage:
     next_cursor: str
 
 
-def page(workspace_id: UUID, asked: RunFilter) -> RunPage:
-    """The newest runs of a filter from its cursor on."""
-    rows = asked.apply(_in_workspace(workspace_id))
+def page(workspace_id: UUID, asked: RunFilter, *, hidden: Collection[UUID]) -> RunPage:
+    """The newest runs of a filter from its cursor on, without those of hidden deployments."""
+    rows = asked.apply(_in_workspace(workspace_id)).without(hidden)
     found, more = newest(rows, by="created_at", cursor=asked.cursor, limit=PAGE)
     return RunPage(found, more or "")
 
@@ -131,18 +131,21 @@ def ever_ran(workspace_id: UUID) -> bool:
     return FlowRun.objects.filter(workspace_id=workspace_id).exists()
 
 
-def counts(workspace_id: UUID, asked: RunFilter) -> dict[str, int]:
-    """How many runs of the filter are in each state, whatever states it asks for."""
+def counts(workspace_id: UUID, asked: RunFilter, *, hidden: Collection[UUID] = ()) -> dict[str, int]:
+    """How many runs of the filter are in each state, whatever states it asks for.
+
+    Where all are asked for, hidden ones count: what is remembered is the same for everybody.
+    """
     if asked.takes_all and asked.range in remembered.SPANS:
         return remembered.over_time(workspace_id, asked.range).totals
-    rows = asked.apply(FlowRun.objects.filter(workspace_id=workspace_id), states=False)
+    rows = asked.apply(FlowRun.objects.filter(workspace_id=workspace_id), states=False).without(hidden)
     with connection.cursor() as cursor:
         sql, values = rows.order_by().values("state_type").query.sql_with_params()
         cursor.execute(f"SELECT state_type, count(*) FROM ({sql}) r GROUP BY 1", values)
         return dict(cursor.fetchall())
 
 
-def over_time(workspace_id: UUID, asked: RunFilter) -> dict[str, Any]:
+def over_time(workspace_id: UUID, asked: RunFilter, *, hidden: Collection[UUID] = ()) -> dict[str, Any]:
     """States over time: spans of equal length, each with its runs counted by state type.
 
     {"from": µs, "step": µs, "bars": [{"COMPLETED": 3, …}, …]}
@@ -153,7 +156,7 @@ def over_time(workspace_id: UUID, asked: RunFilter) -> dict[str, Any]:
     until = now()
     since = asked.since or until - timedelta(days=30)
     step = (until - since) / BARS
-    rows = asked.apply(FlowRun.objects.filter(workspace_id=workspace_id, created_at__gte=since))
+    rows = asked.apply(FlowRun.objects.filter(workspace_id=workspace_id, created_at__gte=since)).without(hidden)
     sql, values = rows.order_by().values("state_type", "created_at").query.sql_with_params()
     bars: list[dict[str, int]] = [{} for _ in range(BARS)]
     with connection.cursor() as cursor:

@@ -12,27 +12,16 @@ import psycopg
 from django.db import connection
 from django.db.models import Count
 
+from runs.hidden import hidden_deployments
 from runs.models import Attempt, FlowRun, JournalStream, LogLine, TaskRun
 from runs.reads.log_window import window
 from runs.transitions import micros
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 TASKS_A_PAGE = 100
 MAX_BARS = 100_000  # task runs on one timeline
 MAX_SUBFLOWS = 1_000
-
-
-def find_run(workspace_id: UUID, id: UUID) -> FlowRun:
-    """A run of the workspace, with what it belongs to.
-
-    Raises:
-        NotFound: There is none.
-    """
-    own = FlowRun.objects.filter(workspace_id=workspace_id)
-    run = own.select_related("flow", "deployment__flow", "pool", "queue", "schedule").filter(id=id).first()
-    if run is None:
-        raise NotFound("There is no such flow run here.")
-    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +75,13 @@ def subflows(run: FlowRun) -> list[FlowRun]:
     return list(rows.select_related("flow").order_by("created_at", "id")[:MAX_SUBFLOWS])
 
 
-def relatives(run: FlowRun) -> dict[str, FlowRun]:
-    """The run that called it, and the one that it retries, where there are such."""
+def relatives(run: FlowRun, by: Actor) -> dict[str, FlowRun]:
+    """The run that called it, and the one that it retries, where there are such and the actor may see them."""
     ids = {name: id for name, id in (("parent", run.parent_id), ("retry_of", run.retry_of)) if id}
-    found = FlowRun.objects.filter(workspace_id=run.workspace_id).select_related("flow").in_bulk(ids.values())
+    if not ids:
+        return {}
+    seen = FlowRun.objects.filter(workspace_id=run.workspace_id).without(hidden_deployments(by))
+    found = seen.select_related("flow").in_bulk(ids.values())
     return {name: found[id] for name, id in ids.items() if id in found}
 
 

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from orchestrator.wire import ARTIFACT_TYPES, clean_text
-from runs.reads import artifact_content, run_page
+from runs.hidden import find_run
+from runs.reads import artifact_content
 from runs.reads import artifacts as reads
 from tenants.access import workspace_page
 from tenants.cursors import newest
@@ -36,12 +37,10 @@ def _list(request: Any) -> dict[str, Any]:
     type = asked.get("type", "") if asked.get("type", "") in ARTIFACT_TYPES else ""
     cursor = clean_text(asked.get("cursor", ""), 200)
     if view == "keys":
-        page = reads.newest_of_keys(
-            organization_id=request.organization.id, workspace_id=workspace_id, after=cursor, limit=PAGE
-        )
+        page = reads.newest_of_keys(request.actor, after=cursor, limit=PAGE)
         items, more = page.items, page.next
     else:
-        found = reads.in_workspace(workspace_id)
+        found = reads.in_workspace(request.actor)
         items, more = newest(found.filter(type=type) if type else found, by="created_at", cursor=cursor, limit=PAGE)
     return {
         "section": "artifacts",
@@ -51,7 +50,7 @@ def _list(request: Any) -> dict[str, Any]:
         "rows": reads.with_runs(items, workspace_id),
         "more": more,
         "cursor": cursor,
-        "any": bool(items) or reads.in_workspace(workspace_id).exists(),
+        "any": bool(items) or reads.in_workspace(request.actor).exists(),
     }
 
 
@@ -68,7 +67,7 @@ def now(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _one(request: Any, id: UUID) -> dict[str, Any]:
-    artifact = reads.find(request.workspace.id, id)
+    artifact = reads.find(request.actor, id)
     first = request.GET.get("row", "")
     return {
         "section": "artifacts",
@@ -94,10 +93,10 @@ def of_key_now(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def _key(request: Any, key: str) -> dict[str, Any]:
-    versions = reads.of_key(request.workspace.id, key)
+    versions = reads.of_key(request.actor, key)
     cursor = request.GET.get("cursor", "")[:200]
     items, more = newest(versions, by="created_at", cursor=cursor, limit=PAGE)
-    shown = reads.find(request.workspace.id, items[0].id) if items and not cursor else None
+    shown = reads.find(request.actor, items[0].id) if items and not cursor else None
     return {
         "section": "artifacts",
         "key": key,
@@ -113,7 +112,7 @@ def _key(request: Any, key: str) -> dict[str, Any]:
 @workspace_page("runs.view")
 def of_run(request: HttpRequest, id: UUID) -> HttpResponse:
     """Those of a run, as its page shows them: small ones whole."""
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     cursor = request.GET.get("cursor", "")[:200]
     items, more = newest(reads.of_run(run), by="created_at", cursor=cursor, limit=OF_A_RUN)
     glance = artifact_content.ROWS_AT_A_GLANCE

@@ -55,7 +55,7 @@ def _one(request: Any, id: UUID) -> dict[str, Any]:
         "address": followed(asset.url),
         "upstream": reads.upstream(asset),
         "downstream": reads.downstream(asset),
-        "rows": reads.with_runs(found, request.workspace.id),
+        "rows": reads.with_runs(found, request.actor),
         "more": more,
         "cursor": cursor,
     }

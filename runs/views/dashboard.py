@@ -8,7 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from runs.models import Deployment
+from runs.deployments import in_workspace
+from runs.hidden import hidden_deployments
 from runs.reads import dashboard, run_list
 from runs.reads.attention import attention
 from runs.reads.over_time import SPANS, over_time
@@ -33,7 +34,7 @@ def now(request: HttpRequest) -> HttpResponse:
 
 
 def _dashboard(request: Any) -> dict[str, Any]:
-    workspace_id = request.workspace.id
+    workspace_id, hidden = request.workspace.id, hidden_deployments(request.actor)
     asked = request.GET.get("range", "")
     range = asked if asked in SPANS else DEFAULT_RANGE
     counted, served = over_time(workspace_id, range), pools(workspace_id)
@@ -47,14 +48,14 @@ def _dashboard(request: Any) -> dict[str, Any]:
         "bad_bars": counted.grouped(dashboard.ENDED_BADLY, SPARK_BARS),
         "most": dashboard.MOST,
         "running": dashboard.count_running(workspace_id),
-        "longest": dashboard.running(workspace_id),
+        "longest": dashboard.running(workspace_id, hidden),
         "durations": dashboard.durations(workspace_id, counted.start),
         "task_runs": dashboard.task_runs_a_minute(workspace_id),
-        "next_up": dashboard.next_up(workspace_id),
-        "attention": attention(workspace_id, counted.start, served),
+        "next_up": dashboard.next_up(workspace_id, hidden),
+        "attention": attention(workspace_id, counted.start, served, hidden),
         "pools": served,
         "agents": dashboard.Served.of(served),
-        "deployment": Deployment.objects.filter(workspace_id=workspace_id).order_by("-updated_at").first(),
+        "deployment": in_workspace(request.actor).order_by("-updated_at").first(),
         "ever_ran": run_list.ever_ran(workspace_id),
         "first_commands": FIRST_COMMANDS,
     }

@@ -13,11 +13,14 @@ from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
 from runs import deployments, forms, scheduling, trigger
+from runs.hidden import find_run
 from runs.models import Deployment, FlowRun
-from runs.reads import deployment_list, run_page
+from runs.reads import deployment_list
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.permissions import can
+from tenants.restrictions import page
+from tenants.restrictions.rules import check_allowed
 
 
 @workspace_page("deployments.view")
@@ -34,7 +37,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _list(request: Any) -> dict[str, Any]:
     text = request.GET.get("q", "").strip()[:200]
-    return {"section": "deployments", "text": text, "rows": deployment_list.rows(request.workspace.id, text=text)}
+    return {"section": "deployments", "text": text, "rows": deployment_list.rows(request.actor, text=text)}
 
 
 @workspace_page("deployments.view")
@@ -50,7 +53,7 @@ def history(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _deployment(request: Any, id: UUID) -> dict[str, Any]:
-    row = deployment_list.find(request.workspace.id, id)
+    row = deployment_list.find(request.actor, id)
     return {
         "section": "deployments",
         "row": row,
@@ -59,13 +62,24 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
         "form": forms.form(row.deployment, {}, _context(request)),
+        "may_run": can(request.actor, "runs.trigger", row.deployment),
+        "may_pause": can(request.actor, "schedules.edit", row.deployment),
     }
+
+
+@workspace_page({"GET": "access.edit", "POST": "access.edit"})
+def access(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Who may see, run and change it."""
+    deployment = deployment_list.find(request.actor, id).deployment
+    back = reverse("deployment", args=[request.organization.slug, request.workspace.slug, id])
+    return page.answer(request, deployment, section="deployments", back=back)
 
 
 @workspace_page({"GET": "runs.trigger", "POST": "runs.trigger"})
 def run(request: HttpRequest, id: UUID) -> HttpResponse:
     """The form from the deployment's schema; posted, it triggers a run. `?from=` fills it from a former run."""
-    row = deployment_list.find(request.workspace.id, id)
+    row = deployment_list.find(request.actor, id)
+    check_allowed(row.deployment, request.actor, "runs.trigger")
     if request.method == "POST":
         return _trigger(request, row)
     former = _former(request, row.deployment, request.GET)
@@ -85,7 +99,7 @@ def _context(request: Any) -> Context:
 def _former(request: Any, deployment: Deployment, told: Any) -> forms.Former | None:
     """The run that the form was filled from."""
     try:
-        found = run_page.find_run(request.workspace.id, UUID(told["from"]))
+        found = find_run(request.actor, UUID(told["from"]))
     except (KeyError, ValueError):
         return None
     return forms.of_former_run(deployment, found)
@@ -135,7 +149,7 @@ def _form(
 @workspace_page({"POST": "schedules.edit"})
 def pause(request: HttpRequest, id: UUID) -> HttpResponse:
     """Stop the schedule."""
-    row = deployment_list.find(request.workspace.id, id)
+    row = deployment_list.find(request.actor, id)
     deployments.pause(row.deployment, by=request.actor)
     messages.success(request, "The schedule is paused. It stays so when the flow is deployed again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)
@@ -144,7 +158,7 @@ def pause(request: HttpRequest, id: UUID) -> HttpResponse:
 @workspace_page({"POST": "schedules.edit"})
 def resume(request: HttpRequest, id: UUID) -> HttpResponse:
     """Start the schedule again."""
-    row = deployment_list.find(request.workspace.id, id)
+    row = deployment_list.find(request.actor, id)
     deployments.resume(row.deployment, by=request.actor)
     messages.success(request, "The schedule runs again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)

@@ -27,7 +27,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _list(request: Any) -> dict[str, Any]:
     asked = reads.EventFilter.read(request.GET)
-    events, more = reads.page(request.workspace.id, asked)
+    events, more = reads.page(request.actor, asked)
     return {
         "section": "events",
         "filter": asked,
@@ -43,7 +43,7 @@ def _list(request: Any) -> dict[str, Any]:
 @workspace_page("runs.view")
 def detail(request: HttpRequest, id: UUID) -> HttpResponse:
     """One event: what it happened to, what had a part in it, its payload."""
-    event = reads.find(request.workspace.id, id)
+    event = reads.find(request.actor, id)
     run = FlowRun.objects.filter(workspace_id=request.workspace.id, id=event.run_id).select_related("flow").first()
     context = {"section": "events", "event": event, "run": run, "named": reads.named(event)}
     return TemplateResponse(request, "runs/events/event.html", context)

@@ -9,7 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.timezone import now
 
-from runs.models import Deployment, FlowRun
+from runs.deployments import in_workspace
+from runs.hidden import hidden_deployments
+from runs.models import FlowRun
 from tenants.access import workspace_page
 from tenants.permissions import can
 
@@ -24,9 +26,10 @@ def jump(request: HttpRequest) -> HttpResponse:
     if not text:
         return HttpResponse()
     named = Q(name__icontains=text) | Q(flow__name__icontains=text)
-    deployments = Deployment.objects.filter(named, workspace_id=request.workspace.id).select_related("flow")
+    deployments = in_workspace(request.actor).filter(named)
     deployments = deployments if can(request.actor, "deployments.view") else deployments.none()
     runs = FlowRun.objects.filter(named, workspace_id=request.workspace.id, created_at__gte=now() - LOOKED_BACK)
-    runs = runs.select_related("flow").defer("history", "error", "parameters").order_by("-created_at", "-id")
+    runs = runs.without(hidden_deployments(request.actor)).select_related("flow")
+    runs = runs.defer("history", "error", "parameters").order_by("-created_at", "-id")
     context = {"deployments": deployments.order_by("-updated_at")[:FOUND], "runs": runs[:FOUND]}
     return TemplateResponse(request, "runs/_jump.html", context)

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from runs import agents
+from runs.hidden import hidden_deployments
 from runs.reads import agent_page
 from runs.reads.pools import MOST, pools
 from runs.views.runs import log_window
@@ -46,14 +47,15 @@ def agent_now(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _agent(request: Any, id: UUID) -> dict[str, Any]:
     found = agent_page.find_agent(request.workspace.id, id)
-    held = agent_page.held(found)
+    hidden = hidden_deployments(request.actor)
+    held = agent_page.held(found, hidden)
     return {
         "section": "pools",
         "agent": found,
         "load": found.load,
         "held": held,
         "shares": {"running": min(len(held), found.slots)},
-        "recent": agent_page.recent(found),
+        "recent": agent_page.recent(found, hidden),
         "command": agents.start_command(found),
     }
 

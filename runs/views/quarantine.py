@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from runs import quarantine
+from runs.hidden import hidden_deployments
 from runs.reads import quarantine as reads
 from tenants.access import workspace_page
 
@@ -29,7 +30,9 @@ def _entries(request: Any) -> dict[str, Any]:
         "section": "quarantine",
         "code": code,
         "run": run,
-        "page": reads.page(workspace_id, code=code, root_id=run, cursor=cursor),
+        "page": reads.page(
+            workspace_id, code=code, root_id=run, cursor=cursor, hidden=hidden_deployments(request.actor)
+        ),
         "cursor": cursor,
         "counts": counts,
         "total": sum(counts.values()),

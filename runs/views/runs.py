@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from orchestrator.states import StateType
 from runs import trigger
+from runs.hidden import check_run, find_run, hidden_deployments
 from runs.models import Deployment, Flow, FlowRun
 from runs.reads import deployment_list, quarantine, run_list, run_page
 from tenants.access import workspace_page
@@ -36,14 +37,15 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 def _list(request: Any) -> dict[str, Any]:
     workspace_id, asked = request.workspace.id, run_list.RunFilter.read(request.GET)
-    page = run_list.page(workspace_id, asked)
+    hidden = hidden_deployments(request.actor)
+    page = run_list.page(workspace_id, asked, hidden=hidden)
     return {
         "section": "runs",
         "filter": asked,
         "page": page,
         "next_query": asked.query(cursor=page.next_cursor) if page.next_cursor else "",
-        "counts": run_list.counts(workspace_id, asked),
-        "over_time": run_list.over_time(workspace_id, asked),
+        "counts": run_list.counts(workspace_id, asked, hidden=hidden),
+        "over_time": run_list.over_time(workspace_id, asked, hidden=hidden),
         "ever_ran": bool(page.runs) or run_list.ever_ran(workspace_id),
         "state_types": list(StateType),
         "ranges": list(run_list.RANGES),
@@ -51,6 +53,7 @@ def _list(request: Any) -> dict[str, Any]:
             Flow.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:500]
         ),
         "deployments": Deployment.objects.filter(workspace_id=workspace_id)
+        .exclude(id__in=hidden)
         .select_related("flow")
         .order_by("name")[:500],
     }
@@ -69,7 +72,7 @@ def head(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _run(request: Any, id: UUID) -> dict[str, Any]:
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     counts = run_page.count_tasks(run)
     return {
         "section": "runs",
@@ -77,7 +80,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "story": run_page.story(run),
         "attempts": run_page.attempts(run),
         "subflows": run_page.subflows(run),
-        "relatives": run_page.relatives(run),
+        "relatives": run_page.relatives(run, request.actor),
         "refused": quarantine.counted(workspace_id=request.workspace.id, root_id=run.root_id),
         "task_counts": counts,
         "task_total": sum(counts.values()),
@@ -87,7 +90,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
 @workspace_page("runs.view")
 def tasks(request: HttpRequest, id: UUID) -> HttpResponse:
     """A page of a run's task runs."""
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     state, text = request.GET.get("state", ""), request.GET.get("q", "")
     page = run_page.tasks(run, state=state, text=text, after=request.GET.get("after", ""))
     context = {"section": "runs", "run": run, "page": page, "state": state, "text": text}
@@ -97,7 +100,7 @@ def tasks(request: HttpRequest, id: UUID) -> HttpResponse:
 @workspace_page("runs.view")
 def task(request: HttpRequest, id: UUID, task_id: UUID) -> HttpResponse:
     """One task run: its states, its error, what it waited for."""
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     found = run_page.find_task(run, task_id)
     return TemplateResponse(request, "runs/_task.html", {"section": "runs", "run": run, "task": found})
 
@@ -106,7 +109,7 @@ def task(request: HttpRequest, id: UUID, task_id: UUID) -> HttpResponse:
 def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
     """The bars of the timeline, or what changed since."""
     since = request.GET.get("since", "")
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     return packed(request, run_page.timeline(run, since=int(since[:18]) if since.isdecimal() else -1))
 
 
@@ -115,7 +118,7 @@ def log(request: HttpRequest, id: UUID) -> HttpResponse:
     """A window of the log."""
     asked = request.GET
     task = _uuid(asked.get("task", ""))
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     return packed(request, run_page.log(run, text=asked.get("q", ""), task=task, **log_window(asked)))
 
 
@@ -127,7 +130,8 @@ def log_window(asked: Mapping[str, str]) -> dict[str, int]:
 @workspace_page({"POST": "runs.cancel"})
 def cancel(request: HttpRequest, id: UUID) -> HttpResponse:
     """Ask the run to stop."""
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
+    check_run(run, request.actor, "runs.cancel")
     if run.is_final:
         messages.info(request, f"The run had ended already ({run.state_name}).")
     else:
@@ -141,7 +145,7 @@ def again(request: HttpRequest, id: UUID) -> HttpResponse:
     """Run it once more. Posted: the same deployment with the same parameters. Else: the way to the form, by a choice
     of deployments where the run itself was of none.
     """
-    run = run_page.find_run(request.workspace.id, id)
+    run = find_run(request.actor, id)
     if request.method != "POST" or run.deployment is None:
         return _with_changes(request, run)
     asked = trigger.RunRequest(
@@ -153,12 +157,12 @@ def again(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _with_changes(request: Any, run: FlowRun) -> HttpResponse:
     """To the form of the run's deployment, else of the only one that its flow has, else a page that says what to do."""
-    rows = [] if run.deployment else deployment_list.of_flow(request.workspace.id, run.flow_id)
+    rows = [] if run.deployment else deployment_list.of_flow(request.actor, run.flow_id)
     only = run.deployment or (rows[0].deployment if len(rows) == 1 else None)
     if only:
         where = (request.organization.slug, request.workspace.slug, only.id)
         return redirect(f"{reverse('deployment-run', args=where)}?from={run.id}")
-    root = None if run.is_root else run_page.find_run(request.workspace.id, run.root_id)
+    root = None if run.is_root else find_run(request.actor, run.root_id)
     deploy = f"orchestrator deploy FILE.py:{run.flow.name.replace('-', '_')}"
     context = {"section": "runs", "run": run, "root": root, "rows": rows, "deploy": deploy}
     return TemplateResponse(request, "runs/again.html", context)

@@ -75,7 +75,7 @@ def _welcome(request: Any, secret: str = "") -> dict[str, Any]:
     program, url = _program(), f"{settings.PUBLIC_URL}/api/v1"
     return {
         "section": "welcome",
-        "progress": progress(request.workspace.id),
+        "progress": progress(request.actor),
         "may_connect": WORKSPACE_VERBS[WorkspaceRole.DEVELOPER] <= request.actor.verbs,
         "secret": secret,
         "is_installed": program != "orchestrator",

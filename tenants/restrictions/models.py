@@ -25,7 +25,8 @@ class Level(models.IntegerChoices):
 class AccessRule(TenantOwned):
     """One whom a restricted object is open to: a person, a team, a service account's key, or runs of a deployment.
 
-    `object_id` is a block's. Rules go with what they are about, with its workspace, and with those whom they name.
+    `object_id` is a block's, a deployment's, or a pool's. Rules go with what they are about, with its workspace, and
+    with those whom they name.
     """
 
     workspace = same_tenant("tenants.Workspace")
@@ -68,6 +69,7 @@ class Restrictable(models.Model):
     """An object that can be for few. `LEVELS` says which level each of its verbs needs."""
 
     LEVELS: ClassVar[Mapping[str, Level]] = {}
+    MEANS: ClassVar[str] = ""  # the levels in words, on the page of its access
 
     restricted = models.BooleanField(default=False)
     open_to_runs = models.BooleanField(default=False)  # of the whole workspace, where it is restricted

@@ -45,6 +45,7 @@ def _form(
         "back": back,
         "rules": access.rules_of(object),
         "levels": Level,
+        "means": object.MEANS,
         "teams": Team.objects.order_by("name"),
         "kinds": {kind: name.capitalize() for kind, name in KINDS.items()},
         "typed": request.POST,

@@ -23,13 +23,16 @@ def is_bound(by: Actor) -> bool:
 
 
 def allowed(rows: QuerySet, by: Actor, verb: str) -> QuerySet:
-    """Of these rows those on which the actor may do `verb`. One query, however many rules there are."""
+    """Of these rows those on which the actor may do `verb`. One query, however many rules there are.
+
+    A run may see and use its own deployment.
+    """
     if not is_bound(by):
         return rows
     level = rows.model.LEVELS[verb]
     open_ones = Q(restricted=False) | Q(id__in=_rules_for(by, level).values("object_id"))
     if by.kind == "run" and level <= Level.USE:
-        open_ones |= Q(open_to_runs=True)
+        open_ones |= Q(open_to_runs=True) | Q(id=by.deployment_id)
     return rows.filter(open_ones)
 
 
@@ -38,7 +41,7 @@ def allows(object: Restrictable, by: Actor, verb: str) -> bool:
     if not object.restricted or verb not in object.LEVELS or not is_bound(by):
         return True
     level = object.LEVELS[verb]
-    if by.kind == "run" and object.open_to_runs and level <= Level.USE:
+    if by.kind == "run" and level <= Level.USE and (object.open_to_runs or object.pk == by.deployment_id):
         return True
     return _rules_for(by, level).filter(object_id=object.pk).exists()
 

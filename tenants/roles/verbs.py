@@ -48,7 +48,7 @@ THINGS: dict[str, dict[str, str]] = {
     "The workspace": {
         "quarantine.edit": "Decide about journals that were set aside",
         "people.assign": "Give people and teams roles here, up to one's own",
-        "access.edit": "Restrict single blocks to some people, and use all that are restricted",
+        "access.edit": "Restrict single blocks, deployments and pools to some people, and use all that are restricted",
         "keys.edit": "Make and revoke service accounts' keys, up to one's own role",
         "workspace.edit": "Rename and delete the workspace",
     },

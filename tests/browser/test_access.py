@@ -166,7 +166,12 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "blocks/aws-credentials/prod?tab=users",
         "blocks/new?type=s3-bucket",
     ]
-    paths += [f"deployments/{deployment.id}", f"deployments/{deployment.id}/run", "variables/bucket"]
+    paths += [
+        f"deployments/{deployment.id}",
+        f"deployments/{deployment.id}/run",
+        f"deployments/{deployment.id}/access",
+        "variables/bucket",
+    ]
 
     with acme.scope():
         audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})
