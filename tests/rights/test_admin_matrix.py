@@ -20,7 +20,7 @@ from orchestrator.ids import uuid7
 from orchestrator.server.admin.doors import ORGANIZATION_ADDRESSES, STAFF_ADDRESSES
 from orchestrator.server.admin.organization_urls import site as organization_site
 from orchestrator.server.admin.staff_urls import site as staff_site
-from tenants.models import Organization, OutboxMessage, User
+from tenants.models import Organization, OutboxMessage, StaffEntry, User
 from tests.cast import Api, Company
 from tests.rights.people import Somebody, everybody
 from tests.rights.test_matrix import browser, quiet  # noqa: F401
@@ -82,7 +82,9 @@ def furnished(company: Company) -> Objects:
     agent(company, "box")
     with company.scope():
         OutboxMessage.objects.create(organization=company.organization, kind="mail", payload={}, failed=True)
-        found: Objects = {Organization: company.organization.id, User: company.owner.id}
+        looked = StaffEntry(action="staff.viewed", actor="sam@installation.example", user_id=company.owner.id)
+        looked.save(force_insert=True)
+        found: Objects = {Organization: company.organization.id, User: company.owner.id, StaffEntry: looked.pk}
         for model in {*organization_site._registry, *staff_site._registry} - found.keys():
             row = model._default_manager.filter(organization=company.organization).first()
             assert row, f"Make a {model.__name__} in tests/rights/test_admin_matrix.py."

@@ -149,7 +149,8 @@ def test_storage_is_what_is_kept_by_workspace_and_kind(acme: Company, globex: Co
     roll_up()
     own = {"organization": acme.organization}
     with acme.scope():
-        Artifact.objects.create(**own, workspace=acme.workspace, run_id=journal.root, type="table", data=[1] * 50)
+        table = {"run_id": journal.root, "type": "table", "data": [1] * 50, "keep_until": date(2030, 1, 1)}
+        Artifact.objects.create(**own, workspace=acme.workspace, **table)
         Bundle.objects.create(**own, sha256="a" * 64, size=700, content=b"x")
         block = Block.objects.create(**own, workspace=acme.workspace, type="json", name="b")
         for number in (1, 2):
