@@ -130,6 +130,7 @@ def begin(served, agent, tmp_path, until):
         run = served.trigger(f"{name}/d", {"path": str(path), **(parameters or {})}, tags=["t"])
         pid = until(lambda: path.exists() and path.read_text())
         path.unlink()
+        until(lambda: served.run(run).state_name == "Running")  # Until then it would be given out again.
         return run, int(pid)
 
     return trigger
