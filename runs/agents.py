@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.bodies import PoolInput, wrong_of_pool
@@ -24,6 +24,7 @@ from tenants.errors import Invalid, NotFound
 from tenants.models import Workspace
 from tenants.organizations import furnishes
 from tenants.permissions import Actor
+from tenants.restrictions.rules import check_allowed
 
 DEFAULT = "default"
 MAX_SLOTS = 1_000
@@ -67,15 +68,20 @@ def add_default_pool(workspace: Workspace) -> WorkPool:
     return create_pool(workspace=workspace, name=DEFAULT)
 
 
-def find_pool(workspace_id: object, name: str) -> WorkPool:
+def in_workspace(by: Actor) -> QuerySet[WorkPool]:
+    """The workspace's pools that the actor may see."""
+    return WorkPool.objects.filter(workspace_id=by.workspace_id).allowing(by, "pools.view")
+
+
+def find_pool(by: Actor, name: str) -> WorkPool:
     """The pool of this name.
 
     Raises:
         NotFound: With the names that there are.
     """
-    pool = WorkPool.objects.filter(workspace_id=workspace_id, name=name).first()
+    pool = in_workspace(by).filter(name=name).first()
     if pool is None:
-        names = WorkPool.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:20]
+        names = in_workspace(by).order_by("name").values_list("name", flat=True)[:20]
         raise NotFound(f"There is no work pool {name!r}. There is: {', '.join(names) or 'none yet'}.")
     return pool
 
@@ -101,7 +107,8 @@ def register(
     name = clean_text(name.strip())
     if not 0 < len(name) <= 200 or len(queues) > MAX_QUEUES:
         raise Invalid("An agent needs a name of 1 to 200 characters.", fields={"name": "1 to 200 characters."})
-    found = find_pool(by.workspace_id, pool)
+    found = find_pool(by, pool)
+    check_allowed(found, by, "agents.work")
     at = now()
     facts = {
         "slots": slots,

@@ -69,7 +69,8 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         raise Invalid("The deployment can't be taken; see fields.", fields=fields)
     check_schema(request.parameter_schema)
     _check_source(request.source)
-    pool = agents.find_pool(by.workspace_id, request.work_pool)
+    pool = agents.find_pool(by, request.work_pool)
+    check_allowed(pool, by, "deployments.edit")
     queue = agents.find_queue(pool, request.work_queue)
     flow = clean_text(request.flow)
     flow_id = flow_ids(by, {flow})[flow]

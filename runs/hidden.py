@@ -38,7 +38,11 @@ def find_run(by: Actor, id: UUID) -> FlowRun:
         NotFound: There is none, or none for this actor.
     """
     own = FlowRun.objects.filter(workspace_id=by.workspace_id)
-    run = own.select_related("flow", "deployment__flow", "pool", "queue", "schedule").filter(id=id).first()
+    run = (
+        own.select_related("flow", "deployment__flow", "deployment__pool", "pool", "queue", "schedule")
+        .filter(id=id)
+        .first()
+    )
     deployment = _deployment_of(run, by) if run else None
     if run is None or (deployment and not deployment.allows(by, "runs.view")):
         raise NotFound("There is no such flow run here.")

@@ -20,6 +20,7 @@ from runs.transitions import wanted
 from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
+from tenants.restrictions.rules import check_allowed
 
 MOST = 500  # queues of one pool
 MAX_NAMED = 20  # deployments and runs that a refusal names
@@ -35,6 +36,7 @@ def create_queue(*, pool: WorkPool, told: QueueInput, by: Actor) -> WorkQueue:
         Conflict: The pool has as many as it may have.
     """
     check(told)
+    check_allowed(pool, by, "pools.edit")
     if WorkQueue.objects.filter(pool=pool).count() >= MOST:
         raise Conflict(f"A pool has {MOST} queues at most. Delete one first.")
     settings = {"priority": told.priority, "description": clean_text(told.description), "paused": told.paused}
@@ -76,6 +78,7 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
         Invalid: `fields` says what can't be taken.
     """
     check(told)
+    check_allowed(row.pool if isinstance(row, WorkQueue) else row, by, "pools.edit")
     kind = limits.KINDS[type(row)].value
     type(row).objects.select_for_update(no_key=True).get(id=row.id)  # Two who change it do so in turn.
     row.refresh_from_db()
@@ -134,7 +137,7 @@ def find(by: Actor, id: UUID) -> WorkQueue:
         NotFound: There is none.
     """
     queue = WorkQueue.objects.filter(id=id, workspace_id=by.workspace_id).select_related("pool").first()
-    if queue is None:
+    if queue is None or not queue.pool.allows(by, "pools.view"):
         raise NotFound("There is no such work queue here.")
     return queue
 
@@ -145,6 +148,7 @@ def delete(queue: WorkQueue, *, by: Actor) -> None:
     Raises:
         Conflict: It is the pool's default one, or deployments or runs that have not ended name it; `fields` says which.
     """
+    check_allowed(queue.pool, by, "pools.edit")
     if queue.name == DEFAULT:
         raise Conflict("Every pool has a default queue: what names no other one is put there. Pause it instead.")
     # Whoever wants to put something into it in this moment waits for us, and finds that it is gone.

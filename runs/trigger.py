@@ -28,7 +28,7 @@ from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Organization
 from tenants.permissions import Actor
-from tenants.restrictions.rules import check_allowed
+from tenants.restrictions.rules import check_allowed, is_bound
 
 MAX_RUNS = 10_000  # at once
 ROWS_A_STATEMENT = 500
@@ -106,8 +106,11 @@ def create_runs(
 
 
 def _check_access(requests: Sequence[RunRequest], by: Actor) -> None:
+    if not is_bound(by):
+        return
     for deployment in {request.deployment.id: request.deployment for request in requests}.values():
         check_allowed(deployment, by, "runs.trigger")
+        check_allowed(deployment.pool, by, "runs.trigger")
 
 
 def _row(

@@ -73,6 +73,7 @@ urlpatterns = [
     path("pools/<uuid:id>", queues.pool, name="pool"),
     path("pools/<uuid:id>/_now", conditional_page(queues.pool_now), name="pool-now"),
     path("pools/<uuid:id>/edit", queues.edit_pool, name="pool-edit"),
+    path("pools/<uuid:id>/access", queues.pool_access, name="pool-access"),
     path("pools/<uuid:id>/pause", queues.pause_pool, name="pool-pause"),
     path("pools/<uuid:id>/resume", queues.resume_pool, name="pool-resume"),
     path("pools/<uuid:id>/queues/new", queues.new_queue, name="pool-queue-new"),

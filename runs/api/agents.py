@@ -16,6 +16,8 @@ from tenants.api import TenantView
 from tenants.errors import NotFound
 from tenants.messages import answer, read
 
+UNKNOWN = "There is no such agent here. Register it again."
+
 
 class Agents(TenantView):
     """POST: an agent says that it is there."""
@@ -48,17 +50,21 @@ class AgentView(TenantView):
     @property
     def agent(self) -> Agent:
         """The agent of the address, in the key's workspace."""
-        found = Agent.objects.filter(id=self.kwargs["id"], workspace_id=self.actor.workspace_id).first()
-        if found is None:
-            raise NotFound("There is no such agent here. Register it again.")
-        return found
+        found = Agent.objects.filter(id=self.kwargs["id"], workspace_id=self.actor.workspace_id)
+        agent = found.select_related("pool").first()
+        if agent is None:
+            raise NotFound(UNKNOWN)
+        return agent
 
 
 class Claim(AgentView):
-    """POST: hand out due runs. Never waits."""
+    """POST: hand out due runs. Never waits. What a key took before a pool was closed to it, it may bring to its end."""
 
     def post(self, request: Request, id: UUID) -> HttpResponse:
-        return answer({"runs": claims.claim(self.agent, slots=read(request, ClaimInput).slots)})
+        agent = self.agent
+        if not agent.pool.allows(self.actor, "agents.work"):
+            raise NotFound(UNKNOWN)
+        return answer({"runs": claims.claim(agent, slots=read(request, ClaimInput).slots)})
 
 
 class Heartbeat(AgentView):

@@ -25,7 +25,7 @@ class WorkPools(TenantView):
     verbs = {"GET": "pools.view", "POST": "pools.edit"}
 
     def get(self, request: Request) -> HttpResponse:
-        pools = list(WorkPool.objects.filter(workspace_id=self.actor.workspace_id).order_by("name")[:500])
+        pools = list(agents.in_workspace(self.actor).order_by("name")[:500])
         slots = limits.slots_of(Limit.Kind.POOL, [pool.id for pool in pools])
         return answer({"items": [_pool(pool, slots.get(pool.id)) for pool in pools], "next": None})
 
@@ -44,7 +44,7 @@ class PoolView(TenantView):
     @property
     def pool(self) -> WorkPool:
         """The pool of the address."""
-        return agents.find_pool(self.actor.workspace_id, self.kwargs["pool"])
+        return agents.find_pool(self.actor, self.kwargs["pool"])
 
 
 class OneWorkPool(PoolView):

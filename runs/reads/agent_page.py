@@ -11,6 +11,7 @@ from runs.models import Agent, AgentLogLine, Attempt, Lease
 from runs.reads.log_window import window
 from runs.transitions import micros
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 MAX_HELD = 200
 RECENT = 10
@@ -18,14 +19,14 @@ RECENT = 10
 _HEAVY = ("run__history", "run__error", "run__parameters")
 
 
-def find_agent(workspace_id: UUID, id: UUID) -> Agent:
+def find_agent(by: Actor, id: UUID) -> Agent:
     """An agent of the workspace.
 
     Raises:
         NotFound: There is none.
     """
-    agent = Agent.objects.filter(workspace_id=workspace_id, id=id).select_related("pool").first()
-    if agent is None:
+    agent = Agent.objects.filter(workspace_id=by.workspace_id, id=id).select_related("pool").first()
+    if agent is None or not agent.pool.allows(by, "pools.view"):
         raise NotFound("There is no such agent here.")
     return agent
 

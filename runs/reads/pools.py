@@ -10,9 +10,11 @@ from django.db import connection
 from django.db.models import Count
 from django.utils.timezone import now
 
+from runs.agents import in_workspace
 from runs.limits import slots_of
 from runs.models import Agent, Deployment, Limit, WorkPool, WorkQueue
 from tenants.errors import NotFound
+from tenants.permissions import Actor
 
 MOST = 10_000
 MAX_POOLS, MAX_AGENTS = 200, 1_000
@@ -57,27 +59,27 @@ class PoolRow:
         return {"running": min(self.running, self.slots)}
 
 
-def pools(workspace_id: UUID) -> list[PoolRow]:
-    """The workspace's pools by name, each with its agents, the one heard of last first."""
-    return _rows(list(WorkPool.objects.filter(workspace_id=workspace_id).order_by("name")[:MAX_POOLS]))
+def pools(by: Actor) -> list[PoolRow]:
+    """The workspace's pools that the actor may see, by name, each with its agents, the one heard of last first."""
+    return _rows(list(in_workspace(by).order_by("name")[:MAX_POOLS]))
 
 
-def find_row(workspace_id: UUID, id: UUID) -> PoolRow:
+def find_row(by: Actor, id: UUID) -> PoolRow:
     """One pool of the workspace.
 
     Raises:
         NotFound: There is none.
     """
-    return _rows([find(workspace_id, id)])[0]
+    return _rows([find(by, id)])[0]
 
 
-def find(workspace_id: UUID, id: UUID) -> WorkPool:
+def find(by: Actor, id: UUID) -> WorkPool:
     """One pool of the workspace, alone.
 
     Raises:
         NotFound: There is none.
     """
-    found = WorkPool.objects.filter(workspace_id=workspace_id, id=id).first()
+    found = in_workspace(by).filter(id=id).first()
     if found is None:
         raise NotFound("There is no such work pool here.")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from runs import agents
 from runs.deployments import in_workspace
 from runs.hidden import hidden_deployments
 from runs.models import Agent, Deployment, FlowRun
@@ -42,7 +43,7 @@ def progress(by: Actor) -> Progress:
     return Progress(
         key=keys.order_by("-created_at").first(),
         last_used_at=used.order_by("-last_used_at").values_list("last_used_at", flat=True).first(),
-        agent=Agent.objects.filter(workspace_id=workspace_id).order_by("-last_seen_at").first(),
+        agent=Agent.objects.filter(pool__in=agents.in_workspace(by)).order_by("-last_seen_at").first(),
         deployment=in_workspace(by).order_by("-updated_at").first(),
         run=runs.defer("history", "error", "parameters").order_by("-created_at", "-id").first(),
     )

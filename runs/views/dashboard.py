@@ -37,7 +37,7 @@ def _dashboard(request: Any) -> dict[str, Any]:
     workspace_id, hidden = request.workspace.id, hidden_deployments(request.actor)
     asked = request.GET.get("range", "")
     range = asked if asked in SPANS else DEFAULT_RANGE
-    counted, served = over_time(workspace_id, range), pools(workspace_id)
+    counted, served = over_time(workspace_id, range), pools(request.actor)
     return {
         "section": "dashboard",
         "range": range,

@@ -62,7 +62,8 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
         "form": forms.form(row.deployment, {}, _context(request)),
-        "may_run": can(request.actor, "runs.trigger", row.deployment),
+        "may_run": can(request.actor, "runs.trigger", row.deployment)
+        and can(request.actor, "runs.trigger", row.deployment.pool),
         "may_pause": can(request.actor, "schedules.edit", row.deployment),
     }
 

@@ -30,7 +30,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _pools(request: Any) -> dict[str, Any]:
-    return {"section": "pools", "pools": pools(request.workspace.id), "most": MOST}
+    return {"section": "pools", "pools": pools(request.actor), "most": MOST}
 
 
 @workspace_page("pools.view")
@@ -46,7 +46,7 @@ def agent_now(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _agent(request: Any, id: UUID) -> dict[str, Any]:
-    found = agent_page.find_agent(request.workspace.id, id)
+    found = agent_page.find_agent(request.actor, id)
     hidden = hidden_deployments(request.actor)
     held = agent_page.held(found, hidden)
     return {
@@ -63,5 +63,5 @@ def _agent(request: Any, id: UUID) -> dict[str, Any]:
 @workspace_page("pools.view")
 def agent_log(request: HttpRequest, id: UUID) -> HttpResponse:
     """A window of an agent's own log."""
-    found = agent_page.find_agent(request.workspace.id, id)
+    found = agent_page.find_agent(request.actor, id)
     return packed(request, agent_page.log(found, text=request.GET.get("q", ""), **log_window(request.GET)))

@@ -16,6 +16,7 @@ from runs.models import WorkPool, WorkQueue
 from runs.reads import pools as reads
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid
+from tenants.restrictions import page
 
 FORM = {"GET": "pools.edit", "POST": "pools.edit"}
 NUMBERS = ("priority", "concurrency_limit")
@@ -34,8 +35,15 @@ def pool_now(request: HttpRequest, id: UUID) -> HttpResponse:
 
 
 def _pool(request: Any, id: UUID) -> dict[str, Any]:
-    row = reads.find_row(request.workspace.id, id)
+    row = reads.find_row(request.actor, id)
     return {"section": "pools", "row": row, "queues": reads.queues(row.pool), "most": reads.MOST}
+
+
+@workspace_page({"GET": "access.edit", "POST": "access.edit"})
+def pool_access(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Who may see, use and change it."""
+    found = reads.find(request.actor, id)
+    return page.answer(request, found, section="pools", back=_to(request, id).url)
 
 
 @workspace_page(FORM)
@@ -58,7 +66,7 @@ def new_pool(request: HttpRequest) -> HttpResponse:
 @workspace_page(FORM)
 def edit_pool(request: HttpRequest, id: UUID) -> HttpResponse:
     """The form of a pool's settings."""
-    found = reads.find(request.workspace.id, id)
+    found = reads.find(request.actor, id)
     if request.method != "POST":
         return _form(request, queues.settings_of(found), pool=found)
     try:
@@ -74,7 +82,7 @@ def edit_pool(request: HttpRequest, id: UUID) -> HttpResponse:
 @workspace_page(FORM)
 def new_queue(request: HttpRequest, id: UUID) -> HttpResponse:
     """The form of a new queue."""
-    found = reads.find(request.workspace.id, id)
+    found = reads.find(request.actor, id)
     if request.method != "POST":
         return _form(request, {"priority": 100}, pool=found, of_queue=True)
     try:
@@ -146,13 +154,13 @@ def _form(
 @workspace_page({"POST": "pools.edit"})
 def pause_pool(request: HttpRequest, id: UUID) -> HttpResponse:
     """Hand out no more of its runs."""
-    return _set_paused(request, reads.find(request.workspace.id, id), paused=True)
+    return _set_paused(request, reads.find(request.actor, id), paused=True)
 
 
 @workspace_page({"POST": "pools.edit"})
 def resume_pool(request: HttpRequest, id: UUID) -> HttpResponse:
     """Hand out its runs again."""
-    return _set_paused(request, reads.find(request.workspace.id, id), paused=False)
+    return _set_paused(request, reads.find(request.actor, id), paused=False)
 
 
 @workspace_page({"POST": "pools.edit"})

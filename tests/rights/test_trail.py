@@ -50,6 +50,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "block-new": {"version": "0", "name": "told", "p.value": "sesame"},
     "block-access": {"restricted": "on"},
     "deployment-access": {"restricted": "on"},
+    "pool-access": {"restricted": "on"},
     "organization-billing-limit": {"limit": "50000", "at_limit": "stop", "under_way": "finish"},
     "organization-billing-plan": {"plan": "pro"},
     "organization-delete": {"typed": "acme"},

@@ -48,7 +48,7 @@ def counted(company: Company, range: str = "24h") -> over_time.OverTime:
 def needs_a_look(company: Company) -> Any:
     with company.scope():
         id = company.workspace.id
-        return attention(id, moment() - timedelta(days=1), pools(id))
+        return attention(id, moment() - timedelta(days=1), pools(company.actor()))
 
 
 def make_late(company: Company, seconds: float = 60) -> None:
@@ -154,7 +154,7 @@ def test_running_tells_who_holds_it(acme: Company) -> None:
     with acme.scope():
         assert dashboard.count_running(acme.workspace.id) == 2
         assert {held.agent for held in dashboard.running(acme.workspace.id)} == {"box"}
-        assert [row.running for row in pools(acme.workspace.id)] == [2]
+        assert [row.running for row in pools(acme.actor())] == [2]
 
 
 def test_failures_are_grouped_by_flow_and_cause(acme: Company, api: Any) -> None:
