@@ -44,7 +44,7 @@ def same_tenant(to: str, related_name: str = "+") -> models.ForeignKey:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0009_meters")]
+    dependencies = [("runs", "0008_access")]
     operations = [
         migrations.AddField(model_name="artifact", name="summary", field=models.JSONField(default=dict)),
         migrations.AddField(
