@@ -102,7 +102,7 @@ def methods(value: type) -> Iterator[tuple[str, Any]]:
     """The public methods that the class defines itself, and what it inherits from classes that nobody sees."""
     seen = set()
     for owner in value.__mro__:
-        if owner is not value and (not owner.__module__.startswith("orchestrator.engine")):
+        if owner is not value and not owner.__module__.startswith(("orchestrator.engine", "orchestrator.deployable")):
             continue
         for name, found in vars(owner).items():
             function = found.__func__ if isinstance(found, classmethod | staticmethod) else found

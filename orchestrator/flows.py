@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from orchestrator.counterparts import missing
+from orchestrator.deployable import Deployable
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.flow_run import Execution, FlowRun
@@ -15,12 +16,8 @@ from orchestrator.engine.retries import Delays
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from pathlib import Path
-    from uuid import UUID
 
-    from orchestrator.deployments import Deployment
     from orchestrator.futures import Future
-    from orchestrator.schedules import Schedule
     from orchestrator.states import State
     from orchestrator.task_runners.base import TaskRunner
 
@@ -32,7 +29,7 @@ T = TypeVar("T")
 Q = ParamSpec("Q")
 
 
-class Flow(Definition[P, R], Generic[P, R]):
+class Flow(Deployable, Definition[P, R], Generic[P, R]):
     """A function made a flow by `@flow`. Call it as before; `.deploy` it to run elsewhere."""
 
     kind_of_run = "flow"
@@ -272,169 +269,6 @@ class Flow(Definition[P, R], Generic[P, R]):
         }
         hooks = {name: self.hooks.get(name) for name in NAMES}
         return self._copied_with({**present, **hooks, **options})
-
-    def to_deployment(
-        self,
-        name: str,
-        *,
-        work_pool_name: str = "default",
-        work_queue_name: str | None = None,
-        parameters: dict[str, Any] | None = None,
-        description: str | None = None,
-        tags: Iterable[str] | None = None,
-        version: str | None = None,
-        cron: str | None = None,
-        interval: Any = None,
-        schedule: Schedule | None = None,
-        concurrency_limit: int | None = None,
-        crash_retries: int | None = None,
-        source: str | Path | None = None,
-        process: str = "warm",
-        job_variables: dict[str, Any] | None = None,
-    ) -> Deployment:
-        """Describe a deployment of this flow, for `orchestrator.deploy(*deployments)`. Takes what `deploy` takes."""
-        from orchestrator.deployments import describe
-
-        return describe(
-            self,
-            name,
-            work_pool_name=work_pool_name,
-            work_queue_name=work_queue_name,
-            parameters=parameters,
-            description=description,
-            tags=tags,
-            version=version,
-            cron=cron,
-            interval=interval,
-            schedule=schedule,
-            concurrency_limit=concurrency_limit,
-            crash_retries=crash_retries,
-            source=source,
-            process=process,
-            job_variables=job_variables,
-        )
-
-    def deploy(
-        self,
-        name: str,
-        *,
-        work_pool_name: str = "default",
-        work_queue_name: str | None = None,
-        parameters: dict[str, Any] | None = None,
-        description: str | None = None,
-        tags: Iterable[str] | None = None,
-        version: str | None = None,
-        cron: str | None = None,
-        interval: Any = None,
-        schedule: Schedule | None = None,
-        concurrency_limit: int | None = None,
-        crash_retries: int | None = None,
-        source: str | Path | None = None,
-        process: str = "warm",
-        job_variables: dict[str, Any] | None = None,
-    ) -> UUID:
-        """Make this flow known to the server under a name, so that agents can run it.
-
-        The code goes along: the flow's module and those it imported from the same directory tree are packed into a
-        bundle, uploaded once. A flow from `__main__` or a notebook is pickled by value instead, which ties it to
-        this version of Python.
-
-        Args:
-            name: The deployment's name; deploying again under it replaces it.
-            work_pool_name: The pool whose agents run it.
-            work_queue_name: A queue of that pool.
-            parameters: Values that take the place of the function's defaults.
-            description: The flow's own by default.
-            tags: Given to every run of it.
-            version: The flow's own by default.
-            cron: Five fields, evaluated in UTC. For another timezone pass `schedule=Cron(…, timezone=…)`.
-            interval: Seconds, or a timedelta.
-            schedule: A Cron or an Interval from `orchestrator.schedules`.
-            concurrency_limit: How many of its runs may be under way at once.
-            crash_retries: Attempts after a crash, if more than the flow's `retries`.
-            source: A directory on the agents' machines to run from, in place of a bundle.
-            process: How an agent comes by the process of a run: `warm` forks it from one that has imported the code,
-                `fresh` starts an interpreter, `reuse` has one process take run after run.
-            job_variables: In what surroundings it runs: `env`, variables for its environment, and `memory_mib`, how
-                much memory its processes may use before they are killed.
-
-        Returns:
-            The deployment's id.
-
-        Raises:
-            ValueError: There is no such process, or a job variable is not what it should be.
-            NotConfigured: No API is known.
-            BundleError: The code can't be packed.
-            ApiError: The API refused.
-        """
-        from orchestrator.deployments import deploy
-
-        deployment = self.to_deployment(
-            name,
-            work_pool_name=work_pool_name,
-            work_queue_name=work_queue_name,
-            parameters=parameters,
-            description=description,
-            tags=tags,
-            version=version,
-            cron=cron,
-            interval=interval,
-            schedule=schedule,
-            concurrency_limit=concurrency_limit,
-            crash_retries=crash_retries,
-            source=source,
-            process=process,
-            job_variables=job_variables,
-        )
-        return deploy(deployment)[0]
-
-    def serve(
-        self,
-        name: str | None = None,
-        *,
-        limit: int | None = None,
-        pause_on_shutdown: bool = True,
-        print_starting_message: bool = True,
-        **options: Any,
-    ) -> None:
-        """Deploy this flow and execute its runs under this process, until told to stop (Ctrl-C, SIGTERM).
-
-        Args:
-            name: The deployment's name; the flow's by default.
-            limit: Runs at once; 10 by default.
-            pause_on_shutdown: Pause the schedule at the end; the next `serve` resumes it.
-            print_starting_message: Say where the deployment is to be seen.
-            options: What `to_deployment` takes.
-
-        Raises:
-            NotConfigured: No API is known.
-            ApiError: The API refused.
-        """
-        from orchestrator.serving import serve
-
-        serve(
-            self.to_deployment(name or self.name, **options),
-            limit=limit,
-            pause_on_shutdown=pause_on_shutdown,
-            print_starting_message=print_starting_message,
-        )
-
-    @classmethod
-    def from_source(cls, source: str | Path, entrypoint: str) -> Flow[..., Any]:
-        """A flow whose code is elsewhere, to be called or deployed from here.
-
-        Args:
-            source: A directory, or the address of a git repository: `https://…`, `ssh://…`, `git@…`, `file://…` or what
-                ends in `.git`, with `@branch`, `@tag` or `@commit` behind it for another one than the default branch.
-            entrypoint: `path/in/source.py:name`.
-
-        Raises:
-            LoadError: The repository can't be fetched, there is no such file or name, or it is no flow.
-        """
-        from orchestrator.fetching import fetched
-        from orchestrator.loading import load_flow
-
-        return load_flow(entrypoint, fetched(source))
 
 
 async def _perform_async(run: FlowRun, return_state: bool) -> Any:
