@@ -29,10 +29,19 @@ def pytest_configure(config: pytest.Config) -> None:
         _load_settings()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first: at the end all workers have small pieces left, and none waits for another."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long begins first, and is shared out: xdist hands each worker one stretch of the list at first."""
     order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: min(order.get(part, len(order)) for part in item.path.parts))
+
+    def rank(item: pytest.Item) -> int:
+        return min(order.get(part, len(order)) for part in item.path.parts)
+
+    long = sorted((item for item in items if rank(item) < len(order)), key=rank)
+    short = [item for item in items if rank(item) == len(order)]
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    share = -(-len(short) // workers)
+    stretches = ([*long[n::workers], *short[n * share : (n + 1) * share]] for n in range(workers))
+    items[:] = [item for stretch in stretches for item in stretch]
 
 
 def _load_settings() -> None:
