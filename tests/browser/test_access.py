@@ -152,6 +152,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "pools",
         f"agents/{by.id}",
         f"pools/{acme.pool.id}",
+        f"pools/{acme.pool.id}/access",
         f"pools/{acme.pool.id}/edit",
         f"pools/{acme.pool.id}/queues/new",
         f"queues/{queue}",
