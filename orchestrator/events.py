@@ -7,9 +7,11 @@ Where no API is known it is logged, and nothing else.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,8 +23,13 @@ from orchestrator.ids import uuid7
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Semaphore
+
     from orchestrator.engine.run import Run
 
+MAX_WAITING = 1_000
+"""Events of coroutines outside of runs that may wait to be sent."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,10 +118,23 @@ def _by_api(event: Event) -> None:
     if asyncio is None or asyncio._get_running_loop() is None:
         _post(event)
         return
-    import threading
+    sender, places = _sender(os.getpid())
+    if not places.acquire(blocking=False):
+        _log().error("The event %s of %s is not sent: %d wait already.", event.event, event.resource["id"], MAX_WAITING)
+        return
+    sender.submit(_post_or_log, event).add_done_callback(lambda _: places.release())
 
-    # The process waits for such a thread at its end, and the client for no answer longer than its time-outs.
-    threading.Thread(target=_post_or_log, args=(event,), name="orchestrator-event").start()
+
+@cache
+def _sender(pid: int) -> tuple[ThreadPoolExecutor, Semaphore]:
+    """The one thread by which coroutines of this process send, and the places of events that wait for it.
+
+    The process waits for it at its end, and the client for no answer longer than its time-outs.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Semaphore
+
+    return ThreadPoolExecutor(1, thread_name_prefix="orchestrator-events"), Semaphore(MAX_WAITING)
 
 
 def _post_or_log(event: Event) -> None:

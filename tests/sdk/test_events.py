@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from orchestrator import flow, journal, task
+from orchestrator import events, flow, journal, task
 from orchestrator.blocks import Secret
 from orchestrator.events import Event, emit_event
 from orchestrator.exceptions import ApiError
@@ -108,6 +109,36 @@ def test_secrets_are_masked(server: Any) -> None:
     assert json.loads(sent[0])["payload"] == {"********": ["********"]}
 
 
+def all_sent() -> None:
+    """Wait until nothing waits any more for the thread by which coroutines send."""
+    sender, _ = events._sender(os.getpid())
+    sender.submit(int).result(10)
+
+
+def test_many_events_of_coroutines_go_by_one_thread_and_have_a_bound(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """3.7: a loop that tells of everything neither starts threads nor fills the memory."""
+    sent, go = [], threading.Event()
+
+    def post(event: Event) -> None:
+        go.wait(10)
+        sent.append((threading.get_ident(), event.resource["id"]))
+
+    async def tells() -> None:
+        for number in range(events.MAX_WAITING + 5):
+            emit_event("order.paid", f"order.{number}")
+
+    monkeypatch.setattr(events, "_post", post)
+    with memory():
+        asyncio.run(tells())
+        go.set()
+        all_sent()
+    assert [id for _, id in sent] == [f"order.{number}" for number in range(events.MAX_WAITING)]
+    assert len({thread for thread, _ in sent}) == 1
+    assert caplog.text.count("wait already") == 5
+
+
 def test_outside_of_a_run_the_api_hears_of_it() -> None:
     """3.7: at once in sync code, in the background of a coroutine."""
 
@@ -117,8 +148,7 @@ def test_outside_of_a_run_the_api_hears_of_it() -> None:
     with memory() as server:
         paid = emit_event("order.paid", "order.17", payload=[1])
         shipped = asyncio.run(tells())
-        for thread in [t for t in threading.enumerate() if t.name == "orchestrator-event"]:
-            thread.join(10)
+        all_sent()
         kept = {each.id: each for each in server.events()}
         assert set(kept) == {paid.id, shipped.id}
         assert (kept[paid.id].payload, kept[paid.id].run) == ([1], None)
