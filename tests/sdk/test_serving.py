@@ -153,6 +153,25 @@ def test_a_flow_is_taken_from_a_repository_at_a_revision(tmp_path, home):
     assert flow.from_source(f"{address}@v2", "flows.py:answer")() == 2
 
 
+def test_code_that_was_fetched_is_not_replaced_under_who_runs_it(tmp_path, home):
+    first = repository(tmp_path / "flows")
+    address = f"file://{tmp_path / 'flows'}"
+    kept = fetched(f"{address}@{first}")
+    (kept / "written-by-a-run").touch()
+    newest = fetched(address)
+    assert fetched(f"{address}@{first}") == kept != newest
+    assert (kept / "written-by-a-run").exists()
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, newest.name}
+
+
+def test_code_that_nobody_fetches_any_more_is_removed(tmp_path, home):
+    first = repository(tmp_path / "flows")
+    address = f"file://{tmp_path / 'flows'}"
+    kept = fetched(f"{address}@{first}")
+    os.utime(kept, (0, 0))
+    assert [path for path in fetched(address).parent.iterdir() if path == kept] == []
+
+
 def test_a_flow_is_taken_from_a_directory(tmp_path):
     (tmp_path / "more.py").write_text("from orchestrator import flow\n\n@flow\ndef seven() -> int:\n    return 7\n")
     assert Flow.from_source(tmp_path, "more.py:seven")() == 7
