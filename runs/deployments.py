@@ -72,28 +72,10 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     pool = agents.find_pool(by, request.work_pool)
     check_allowed(pool, by, "deployments.edit")
     queue = agents.find_queue(pool, request.work_queue)
-    flow = clean_text(request.flow)
+    flow, name = clean_text(request.flow), clean_text(request.name)
     flow_id = flow_ids(by, {flow})[flow]
-    _check_access(flow_id, clean_text(request.name), by)
-    values = {
-        "description": clean_text(request.description, 10_000),
-        "version": clean_text(request.version, 200),
-        "tags": list(dict.fromkeys(clean_text(tag) for tag in request.tags)),
-        "entrypoint": clean_text(request.entrypoint),
-        "source": request.source,
-        "python": clean_text(request.python, 10),
-        "parameter_schema": json_value(request.parameter_schema or {"type": "object", "properties": {}}),
-        "parameters": json_value(request.parameters),
-        "pool": pool,
-        "queue": queue,
-        "retries": request.retries,
-        "retry_delay": request.retry_delay,
-        "crash_retries": request.crash_retries,
-        "process": request.process,
-        "job_variables": json_value(request.job_variables),
-        "updated_at": now(),
-    }
-    name = clean_text(request.name)
+    _check_access(flow_id, name, by)
+    values = {**_values(request), "pool": pool, "queue": queue, "updated_at": now()}
     schedule = _lock_schedule(flow_id, name)
     deployment, new = Deployment.objects.update_or_create(
         organization_id=by.organization_id, flow_id=flow_id, name=name,
@@ -112,6 +94,25 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     )  # fmt: skip
     live.changed(workspace_id=by.workspace_id, what="deployments")
     return deployment, new
+
+
+def _values(request: DeploymentRequest) -> dict[str, Any]:
+    """What of a request stands in the deployment's row as it is, cleaned."""
+    return {
+        "description": clean_text(request.description, 10_000),
+        "version": clean_text(request.version, 200),
+        "tags": list(dict.fromkeys(clean_text(tag) for tag in request.tags)),
+        "entrypoint": clean_text(request.entrypoint),
+        "source": request.source,
+        "python": clean_text(request.python, 10),
+        "parameter_schema": json_value(request.parameter_schema or {"type": "object", "properties": {}}),
+        "parameters": json_value(request.parameters),
+        "retries": request.retries,
+        "retry_delay": request.retry_delay,
+        "crash_retries": request.crash_retries,
+        "process": request.process,
+        "job_variables": json_value(request.job_variables),
+    }
 
 
 def _check_access(flow_id: UUID, name: str, by: Actor) -> None:
