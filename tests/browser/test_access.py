@@ -99,14 +99,19 @@ def test_usage_and_billing(portal: Portal, acme: Company, served_api: Api) -> No
     assert visit(portal, ["../usage", *ways, "../billing"]) == []
 
 
-def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
-    deployment = deployed(acme)
+def runs_in_each_state(api: Api) -> Journal:
+    """Runs with tasks and logs, the last of which goes on: its journal."""
     for state in ("COMPLETED", "FAILED", "RUNNING"):
-        journal = Journal(served_api)
+        journal = Journal(api)
         journal.send(journal.begin(tags=["nightly"]), *(journal.task() for _ in range(30)), journal.task("FAILED"))
         journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(60)))
         if state != "RUNNING":
             journal.send(journal.state(state, run_count=1, message="ValueError: no such month"))
+    return journal
+
+
+def told_by_run(journal: Journal) -> tuple[Any, Any]:
+    """Artifacts, an event, an asset and what can't be read, of a run: the table and the event."""
     table = artifact(journal, "table", {"columns": ["a", "b"], "rows": [[1, "x" * 300]] * 300}, key="rows")
     text = artifact(journal, data="# Hi\n\n[there](https://x.example) `code`", key="report", description="*Of the day*")
     journal.send(
@@ -116,17 +121,29 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     journal.send(paid)
     journal.send(materialized(journal, "s3://lake/flights.parquet", ["s3://lake/raw.csv"]))
     journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
+    return table, paid
+
+
+def settings_of(api: Api) -> str:
+    """A variable, blocks in versions, and a queue that is paused: the queue's id."""
+    api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
+    key = {"aws_access_key_id": "AKIA1", "aws_secret_access_key": "sesame"}
+    for more in ({}, {"region_name": "eu-west-1"}):
+        api.put("/blocks/aws-credentials/prod", {"data": {**key, **more}})
+    lake = {"bucket_name": "flights-lake", "credentials": {"$block": "aws-credentials/prod"}}
+    api.put("/blocks/s3-bucket/lake", {"data": lake})
+    cards = {"name": "cards", "priority": 5, "concurrency_limit": 2, "description": "What needs a graphics card"}
+    return api.post("/work-pools/default/queues", cards | {"paused": True}).json()["id"]
+
+
+def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
+    deployment = deployed(acme)
+    journal = runs_in_each_state(served_api)
+    table, paid = told_by_run(journal)
     by = agent(acme, "box")
     with acme.scope():
         note(by, load=Load(cpu=1.5, memory=1 << 28), lines=[AgentLine(0, "is away", 40), AgentLine(0, "is back")])
-    served_api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
-    key = {"aws_access_key_id": "AKIA1", "aws_secret_access_key": "sesame"}
-    for more in ({}, {"region_name": "eu-west-1"}):
-        served_api.put("/blocks/aws-credentials/prod", {"data": {**key, **more}})
-    lake = {"bucket_name": "flights-lake", "credentials": {"$block": "aws-credentials/prod"}}
-    served_api.put("/blocks/s3-bucket/lake", {"data": lake})
-    cards = {"name": "cards", "priority": 5, "concurrency_limit": 2, "description": "What needs a graphics card"}
-    queue = served_api.post("/work-pools/default/queues", cards | {"paused": True}).json()["id"]
+    queue = settings_of(served_api)
     run, alarm = f"runs/{journal.root}", f"automations/{told_automation(acme, served_api)}"
     paths = [
         "",
@@ -166,17 +183,14 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         "blocks/aws-credentials/prod?tab=versions",
         "blocks/aws-credentials/prod?tab=users",
         "blocks/new?type=s3-bucket",
-    ]
-    paths += [
         f"deployments/{deployment.id}",
         f"deployments/{deployment.id}/run",
         f"deployments/{deployment.id}/access",
         "variables/bucket",
+        "../audit",
     ]
-
     with acme.scope():
         audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})
-    paths += ["../audit"]
     assert visit(portal, paths) == []
 
 
