@@ -62,7 +62,8 @@ def shares(organization_id: UUID, month: Month, by: str, meter: str, *, most: in
         name, place = names(row)
         found.append(Share(row[COLUMNS[by][0]], name, place, meters, meters[meter] / whole if whole else 0.0))
     if wanted.month == "mean" and by != "day":
-        found = [_of_a_day(each, meter, _measured_days(organization_id, month, meter)) for each in found]
+        days = _measured_days(organization_id, month, meter)
+        found = [_of_a_day(each, meter, days) for each in found]
     return found, left_out
 
 
