@@ -16,7 +16,8 @@ from tenants.access import workspace_page
 @workspace_page("runs.view")
 def index(request: HttpRequest) -> HttpResponse:
     """The feed, with its filter."""
-    return TemplateResponse(request, "runs/events/index.html", _list(request))
+    context = _list(request) | {"names": reads.names(request.workspace.id)}
+    return TemplateResponse(request, "runs/events/index.html", context)
 
 
 @workspace_page("runs.view")
@@ -34,7 +35,6 @@ def _list(request: Any) -> dict[str, Any]:
         "rows": [(event, reads.named(event)) for event in events],
         "next_query": asked.query(cursor=more) if more else "",
         "newest_query": asked.query(cursor="") or "?",
-        "names": reads.names(request.workspace.id),
         "ranges": {"1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days"},
         "ever": bool(events) or not asked.is_default,
     }
