@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from runs import scheduling
 from runs.deployments import in_workspace
@@ -43,14 +44,15 @@ def rows(by: Actor, *, text: str = "") -> list[DeploymentRow]:
     found = in_workspace(by)
     if text:
         found = found.filter(name__icontains=text) | found.filter(flow__name__icontains=text)
-    deployments = list(found.prefetch_related("schedules").order_by("-updated_at", "-id")[:PAGE])
-    last = last_runs([deployment.id for deployment in deployments])
-    return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
+    return _rows(found)
 
 
 def of_flow(by: Actor, flow_id: UUID) -> list[DeploymentRow]:
     """The deployments of one flow, last changed first."""
-    found = in_workspace(by).filter(flow_id=flow_id)
+    return _rows(in_workspace(by).filter(flow_id=flow_id))
+
+
+def _rows(found: QuerySet[Deployment]) -> list[DeploymentRow]:
     deployments = list(found.prefetch_related("schedules").order_by("-updated_at", "-id")[:PAGE])
     last = last_runs([deployment.id for deployment in deployments])
     return [_row(deployment, last.get(deployment.id, [])) for deployment in deployments]
