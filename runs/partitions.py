@@ -184,10 +184,15 @@ _known: set[Place] = set()
 REMEMBERED = 10_000
 
 
+def kept_until(place: Place) -> date:
+    """From this day on retention lets the rows of a place go."""
+    days, bucket = place
+    return span(days, bucket)[1] + timedelta(days=days)
+
+
 def is_past(place: Place, today: date) -> bool:
     """True when retention may have taken the rows of a place."""
-    days, bucket = place
-    return span(days, bucket)[1] + timedelta(days=days) <= today
+    return kept_until(place) <= today
 
 
 def missing(cursor: Any, places: Collection[Place], today: date) -> set[Place]:

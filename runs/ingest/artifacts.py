@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from orchestrator.wire import MAX_DESCRIPTION, Artifact, clean_text, encode
 from runs.ingest.staging import Staged, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.ingest.tall import MICROS, json_text
-from runs.partitions import span
+from runs.partitions import kept_until
 from tenants.database import ORGANIZATION
 
 COLUMNS = {
@@ -50,7 +49,7 @@ def artifact_row(stream: OpenStream, run_id: UUID, entry: Artifact) -> tuple:
     return (
         entry.id, root.workspace_id, run_id, entry.task, clean_text(entry.type, 40), entry.key or "", data, summary,
         clean_text(entry.description or "", MAX_DESCRIPTION), at, at,
-        span(root.retention, root.bucket)[1] + timedelta(days=root.retention),
+        kept_until((root.retention, root.bucket)),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from orchestrator.cleaned import Made, made_of
 from orchestrator.wire import Event
 from runs.ingest.staging import array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
-from runs.partitions import span
+from runs.partitions import kept_until
 from tenants.database import ORGANIZATION
 
 Row = tuple[UUID, UUID, UUID, int, date, Made]
@@ -59,7 +59,7 @@ def rows_of(stream: OpenStream, run_id: UUID, entry: Event) -> list[Row]:
     if made is None:
         return []
     root = stream.root
-    keep_until = span(root.retention, root.bucket)[1] + timedelta(days=root.retention)
+    keep_until = kept_until((root.retention, root.bucket))
     return [(entry.id, root.workspace_id, run_id, stream.at(entry.t), keep_until, made)]
 
 
