@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from orchestrator.wire import (
 from runs import events
 from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream
-from runs.transitions import RunRow
+from runs.transitions import RunRow, from_micros
 from runs.usage.counting import IS_REUSED, Counts
 from tenants.database import ORGANIZATION
 
@@ -192,15 +192,12 @@ def write_logs(rows: list[tuple]) -> list[int]:
 # ── events ───────────────────────────────────────────────────────────────────────────────────────
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 def event_row(stream: OpenStream, run_id: UUID, entry: Event) -> events.Row:
     """One event of a run, as `runs/events.py` writes it."""
     root = stream.root
     return events.of_code(
         id=entry.id, workspace_id=root.workspace_id, run_id=run_id, place=(root.retention, root.bucket),
-        at=_EPOCH + timedelta(microseconds=stream.at(entry.t)), event=clean_text(entry.event),
+        at=from_micros(stream.at(entry.t)), event=clean_text(entry.event),
         resource=entry.resource, related=entry.related, payload=json_text(entry.payload),
     )  # fmt: skip
 
