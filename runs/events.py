@@ -22,11 +22,12 @@ from orchestrator.ids import uuid7
 from orchestrator.states import StateType, default_name
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
 from runs import live
+from runs.partitions import Place, fix_partition
 from runs.statements import Statement, raw_cursor, run_together
 from tenants import audit
 from tenants.database import ORGANIZATION
 from tenants.errors import Invalid
-from tenants.models import AuditEntry, Organization
+from tenants.models import AuditEntry
 from tenants.permissions import Actor
 
 if TYPE_CHECKING:
@@ -147,13 +148,12 @@ def tell(*, workspace_id: UUID, event: str, organization_id: UUID, resources: It
     Args:
         resources: What it is about: {"agent": id}.
     """
-    retention = Organization.objects.values_list("retention", flat=True).get(id=organization_id)
     at = now()
+    place = fix_partition(organization_id, at)
     rows: list[Row] = [
-        (uuid7(), workspace_id, None, retention, at.date(), at, event, json.dumps(resource), named_by(resource), None,
-         "{}", True)
+        (uuid7(), workspace_id, None, *place, at, event, json.dumps(resource), named_by(resource), None, "{}", True)
         for resource in resources
-    ]  # fmt: skip
+    ]
     run_together(writing(rows))
 
 
@@ -166,11 +166,11 @@ def change(entry: AuditEntry) -> None:
     labels = {kind: str(entry.object_id or entry.object_name)}
     if not _is_restricted(entry):
         labels["name"] = entry.object_name
-    retention = Organization.objects.values_list("retention", flat=True).get(id=entry.organization_id)
-    place = (uuid7(), entry.workspace_id, None, retention, entry.at.date(), entry.at, entry.action)
+    place = fix_partition(entry.organization_id, entry.at)
+    told = (uuid7(), entry.workspace_id, None, *place, entry.at, entry.action)
     payload = json.dumps({"by": entry.actor})
     # Not read as the platform's own by the query: the trail's words are not its labels.
-    write([(*place, json.dumps({**labels, "id": named_by(labels)}), named_by(labels), None, payload, False)])
+    write([(*told, json.dumps({**labels, "id": named_by(labels)}), named_by(labels), None, payload, False)])
     live.changed(workspace_id=entry.workspace_id, what="events")
 
 
@@ -190,7 +190,7 @@ def named_by(resource: dict[str, str]) -> str:
 
 
 def of_code(
-    *, id: UUID, workspace_id: UUID, run_id: UUID | None, place: tuple[int, date], at: datetime, event: str,
+    *, id: UUID, workspace_id: UUID, run_id: UUID | None, place: Place, at: datetime, event: str,
     resource: dict[str, Any], related: list[dict[str, Any]], payload: str | None,
 ) -> Row:  # fmt: skip
     """An event that code tells of; `payload` is JSON."""
@@ -224,7 +224,7 @@ def emit(told: EventInput, *, by: Actor) -> UUID:
         raise Invalid("The event can't be taken; see fields.", fields=wrong)
     assert by.workspace_id is not None
     at, id = now(), told.id or uuid7()
-    place = (Organization.objects.values_list("retention", flat=True).get(id=by.organization_id), at.date())
+    place = fix_partition(by.organization_id, at)
     row = of_code(
         id=id, workspace_id=by.workspace_id, run_id=None, place=place, at=told.occurred or at,
         event=clean_text(told.event), resource=told.resource, related=told.related,

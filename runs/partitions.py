@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from tenants.database import policies
+from tenants.models import Organization
 
 TALL_TABLES = ("task_run", "log_line", "event", "usage_delta")
 CLASSES = (7, 30, 90, 365)  # days
@@ -182,6 +184,12 @@ Place = tuple[int, date]
 
 _known: set[Place] = set()
 REMEMBERED = 10_000
+
+
+def fix_partition(organization_id: UUID, at: datetime) -> Place:
+    """Where the rows of what is first seen at `at` lie: fixed now, whatever changes later."""
+    retention = Organization.objects.values_list("retention", flat=True).get(id=organization_id)
+    return retention, at.date()
 
 
 def kept_until(place: Place) -> date:

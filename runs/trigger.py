@@ -22,11 +22,11 @@ from runs import claims, live, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
+from runs.partitions import fix_partition
 from runs.schema import check_parameters
 from runs.transitions import lock_runs, micros, move, save
 from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
-from tenants.models import Organization
 from tenants.permissions import Actor
 from tenants.restrictions.rules import check_allowed, is_bound
 
@@ -256,12 +256,6 @@ def _announce(rows: list[FlowRun]) -> None:
 
 
 # ── rows, shared with the ingest ─────────────────────────────────────────────────────────────────
-
-
-def fix_partition(organization_id: UUID, at: datetime) -> tuple[int, date]:
-    """In which partition the rows of a run that is first seen at `at` lie: fixed now, whatever changes later."""
-    retention = Organization.objects.values_list("retention", flat=True).get(id=organization_id)
-    return retention, at.date()
 
 
 def flow_ids(actor: Actor, names: Collection[str]) -> dict[str, UUID]:

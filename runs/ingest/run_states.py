@@ -24,8 +24,9 @@ from orchestrator.wire import (
 from runs.ingest.reading import Part
 from runs.ingest.streams import OpenStream
 from runs.models import Attempt, FlowRun, Lease
+from runs.partitions import fix_partition
 from runs.transitions import RunRow, from_micros, lock_runs, move
-from runs.trigger import fix_partition, flow_ids, insert_runs
+from runs.trigger import flow_ids, insert_runs
 from runs.usage.counting import execution_of, is_counted
 from tenants.keys import digest
 from tenants.permissions import Actor
