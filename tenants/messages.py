@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
@@ -71,3 +72,16 @@ def number(request: Request, name: str, default: int) -> int:
     if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
         raise Invalid(f"{name} is a whole number.", fields={name: "A whole number."})
     return int(text)
+
+
+def identifier(request: Request, name: str) -> UUID | None:
+    """An id of the query string, if there is one.
+
+    Raises:
+        Invalid: It is none.
+    """
+    text = request.query_params.get(name, "")
+    try:
+        return UUID(text) if text else None
+    except ValueError as error:
+        raise Invalid(f"{name} is an id.", fields={name: "A UUID."}) from error

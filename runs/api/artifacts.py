@@ -16,7 +16,7 @@ from runs.models import Artifact
 from runs.reads import artifacts as reads
 from tenants.api import TenantView
 from tenants.errors import Invalid
-from tenants.messages import answer
+from tenants.messages import answer, identifier
 
 
 class Artifacts(TenantView):
@@ -35,8 +35,8 @@ class Artifacts(TenantView):
             if type not in ARTIFACT_TYPES:
                 raise Invalid("There is no such type.", fields={"type": f"One of {', '.join(ARTIFACT_TYPES)}."})
             rows = rows.filter(type=type)
-        if run := request.query_params.get("flow_run"):
-            rows = rows.filter(run_id=_id("flow_run", run))
+        if run := identifier(request, "flow_run"):
+            rows = rows.filter(run_id=run)
         return rows
 
 
@@ -59,13 +59,6 @@ class ArtifactsOfKey(TenantView):
         items, cursor = paging.page(request, reads.of_key(self.actor, key), "created_at")
         portal = portal_url(self.actor)
         return answer({"items": [describe(each, portal) for each in items], "next": cursor})
-
-
-def _id(name: str, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Invalid(f"{name} is an id.", fields={name: "A UUID."}) from error
 
 
 def describe(artifact: Artifact, portal: str) -> dict[str, Any]:

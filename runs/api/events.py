@@ -17,7 +17,7 @@ from runs.models import EventRow
 from runs.reads import events as reads
 from tenants.api import TenantView
 from tenants.errors import Invalid
-from tenants.messages import answer, page_size, read
+from tenants.messages import answer, identifier, page_size, read
 
 
 class Events(TenantView):
@@ -29,7 +29,7 @@ class Events(TenantView):
         query = request.query_params
         asked = reads.EventFilter(
             event=clean_text(query.get("event", ""), 200).removesuffix("*"),
-            resource=clean_text(query.get("resource", ""), 1_000), run=_id(query.get("flow_run", "")),
+            resource=clean_text(query.get("resource", ""), 1_000), run=identifier(request, "flow_run"),
             since=_time("since", query.get("since", "")), until=_time("until", query.get("until", "")),
             cursor=query.get("cursor", ""),
         )  # fmt: skip
@@ -48,13 +48,6 @@ class OneEvent(TenantView):
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return answer(describe(reads.find(self.actor, id)))
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError as error:
-        raise Invalid("flow_run is an id.", fields={"flow_run": "A UUID."}) from error
 
 
 def _time(name: str, text: str) -> datetime | None:
