@@ -89,7 +89,7 @@ def seal_entries(organization_id: UUID) -> int:
     """
     with system_scope():
         lock_chain(organization_id)
-        number, hash = _head(organization_id)
+        number, hash = head(organization_id)
         found = AuditEntry.objects.filter(organization_id=organization_id, number=None).order_by("at", "id")
         entries = list(found[:SEALED_AT_ONCE])
         for entry in entries:
@@ -106,7 +106,8 @@ def lock_chain(organization_id: UUID) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"audit {organization_id}"])
 
 
-def _head(organization_id: UUID) -> tuple[int, bytes]:
+def head(organization_id: UUID) -> tuple[int, bytes]:
+    """The number and the hash of the last sealed entry; 0 and BEGINNING without one."""
     sealed = AuditEntry.objects.filter(organization_id=organization_id, number__isnull=False).order_by("-number")
     last = sealed.values_list("number", "hash").first()
     return (last[0], bytes(last[1])) if last else (0, BEGINNING)

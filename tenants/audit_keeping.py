@@ -81,9 +81,9 @@ def _last_to_go(organization_id: UUID, before: datetime) -> tuple[int, bytes] | 
     """Number and hash of the last of the first entries that are all older."""
     sealed = AuditEntry.objects.filter(organization_id=organization_id, number__isnull=False).order_by("number")
     last = None
-    head = sealed.order_by("-number").values_list("number", flat=True).first()
+    newest, _ = audit.head(organization_id)
     for number, hash, at in sealed.values_list("number", "hash", "at")[:AT_ONCE]:
-        if at >= before or number == head:
+        if at >= before or number == newest:
             break
         last = number, bytes(hash)
     return last

@@ -22,6 +22,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
+from tenants import audit
 from tenants.billing.models import Invoice, Subscription
 from tenants.billing.months import Month
 from tenants.billing.statements import statement
@@ -110,14 +111,14 @@ def _owes(organization_id: UUID, deleted_at: datetime) -> bool:
 def _noted(gone: Gone, deleted_at: datetime) -> Departure:
     action = "workspace.deleted" if gone.workspace_id else "organization.deleted"
     told = AuditEntry.objects.filter(action=action, object_id=gone.workspace_id or gone.organization_id)
-    last = AuditEntry.objects.filter(number__isnull=False).order_by("-number").first()
+    number, hash = audit.head(gone.organization_id)
     return Departure.objects.create(
         organization_id=gone.organization_id,
         workspace_id=gone.workspace_id,
         asked_at=deleted_at,
         asked_by=told.order_by("-at").values_list("user_id", flat=True).first(),
-        audit_number=last.number if last else None,
-        audit_hash=bytes(last.hash) if last else None,
+        audit_number=number or None,
+        audit_hash=hash if number else None,
     )
 
 
