@@ -7,6 +7,7 @@ from itertools import chain, islice
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.text import slugify
 from django.utils.timezone import now
 
@@ -31,7 +32,15 @@ def find(id: UUID) -> CustomRole:
     Raises:
         NotFound: There is none.
     """
-    role = CustomRole.objects.filter(id=id).first()
+    return _found(CustomRole.objects.filter(id=id))
+
+
+def _locked(id: UUID) -> CustomRole:
+    return _found(CustomRole.objects.filter(id=id).select_for_update())
+
+
+def _found(rows: QuerySet[CustomRole]) -> CustomRole:
+    role = rows.first()
     if role is None:
         raise NotFound("There is no such role in this organization.")
     return role
@@ -71,11 +80,12 @@ def change(*, id: UUID, name: str, verbs: Iterable[str], by: Actor) -> CustomRol
         NotFound: There is no such role.
     """
     require(by, "people.edit")
-    role, former = _locked(id), find(id)
+    role = _locked(id)
+    former = set(role.verbs)
     role.name, role.verbs, role.updated_at = _clean(name), _checked(verbs), now()
     role.save(update_fields=["name", "verbs", "updated_at"])
-    added, removed = set(role.verbs) - set(former.verbs), set(former.verbs) - set(role.verbs)
-    details = {"role": role.slug, "added": sorted(added), "removed": sorted(removed)}
+    present = set(role.verbs)
+    details = {"role": role.slug, "added": sorted(present - former), "removed": sorted(former - present)}
     audit.record(by, "role.changed", role, details=details)
     rights.changed()
     transaction.on_commit(forget_secrets)
@@ -114,13 +124,6 @@ def delete(*, id: UUID, by: Actor) -> CustomRole:
         raise Conflict(f"{role.name} is in use: {', '.join(held[:TOLD])}{more}. Give them another role first.")
     CustomRole.objects.filter(id=id).delete()
     audit.record(by, "role.deleted", role, details={"role": role.slug, "verbs": role.verbs})
-    return role
-
-
-def _locked(id: UUID) -> CustomRole:
-    role = CustomRole.objects.filter(id=id).select_for_update().first()
-    if role is None:
-        raise NotFound("There is no such role in this organization.")
     return role
 
 

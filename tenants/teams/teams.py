@@ -34,7 +34,15 @@ def find(id: UUID) -> Team:
     Raises:
         NotFound: There is none.
     """
-    team = Team.objects.filter(id=id).first()
+    return _found(Team.objects.filter(id=id))
+
+
+def _locked(id: UUID) -> Team:
+    return _found(Team.objects.filter(id=id).select_for_update())
+
+
+def _found(rows: QuerySet[Team]) -> Team:
+    team = rows.first()
     if team is None:
         raise NotFound("There is no such team in this organization.")
     return team
@@ -160,13 +168,6 @@ def remove(*, id: UUID, user_id: UUID, by: Actor) -> str:
 def leave_all(user_id: UUID) -> None:
     """Take a person out of all teams: they leave the organization. Nothing is asked or told: who calls does that."""
     TeamMember.objects.filter(user_id=user_id).delete()
-
-
-def _locked(id: UUID) -> Team:
-    team = Team.objects.filter(id=id).select_for_update().first()
-    if team is None:
-        raise NotFound("There is no such team in this organization.")
-    return team
 
 
 # ── parts in workspaces ──────────────────────────────────────────────────────────────────────────
