@@ -27,9 +27,9 @@ def roles(*, for_people: bool = True) -> list[Role]:
     return [each for each in built_in if not (for_people and each.slug == WorkspaceRole.AGENT)] + own
 
 
-def below(by: Actor, *, for_people: bool = True) -> list[Role]:
-    """Roles that do no more than `by` may do in the workspace."""
-    return [role for role in roles(for_people=for_people) if role.verbs <= by.verbs]
+def below(by: Actor) -> list[Role]:
+    """Roles of people that do no more than `by` may do in the workspace."""
+    return [role for role in roles() if role.verbs <= by.verbs]
 
 
 def verbs_of(slugs: Iterable[str]) -> dict[str, frozenset[str]]:
