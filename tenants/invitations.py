@@ -26,6 +26,7 @@ from tenants.errors import Conflict, Invalid, NotFound, RateLimited
 from tenants.keys import digest
 from tenants.models import AuditEntry, Invitation, Membership, Organization, User, Workspace
 from tenants.permissions import ORGANIZATION_VERBS, Actor, require
+from tenants.roles.offered import check_parts
 from tenants.scope import tenant_scope
 
 DAYS = 7
@@ -57,7 +58,7 @@ def invite(*, email: str, role: str, parts: dict[UUID, str], by: Actor) -> tuple
     require(by, "people.edit")
     email = clean_email(email)
     people.check_role(role, by=by)
-    workspaces = {str(id): chosen for id, chosen in people.check_parts(parts).items()}
+    workspaces = {str(id): chosen for id, chosen in check_parts(parts).items()}
     _check_new(email)
     demand_seat(by.organization_id, invited=open_ones().filter(expires_at__gt=now()).count())
     token = secrets.token_urlsafe(32)

@@ -17,11 +17,10 @@ from tenants.models import (
     ApiKey,
     Membership,
     OrganizationRole,
-    Workspace,
     WorkspaceMembership,
 )
 from tenants.permissions import OWNS_ALL_WORKSPACES, Actor, can, require
-from tenants.roles.offered import check
+from tenants.roles.offered import check_parts
 from tenants.teams.teams import leave_all, teams_of
 
 PAGE = 50  # people
@@ -203,20 +202,6 @@ def check_role(role: str, *, by: Actor) -> None:
         raise Invalid(f"There is no role {role!r}.", fields={"role": f"One of {', '.join(OrganizationRole.values)}."})
     if role == OrganizationRole.OWNER and by.organization_role != OrganizationRole.OWNER:
         raise Forbidden("Only an owner makes, changes and removes owners.")
-
-
-def check_parts(parts: dict[UUID, str]) -> dict[UUID, str]:
-    """Refuse roles that no person has in a workspace, and workspaces that there are not.
-
-    Raises:
-        Invalid: A role is unknown.
-        NotFound: There is no such workspace.
-    """
-    check(parts.values())
-    known = set(Workspace.objects.filter(id__in=list(parts), deleted_at=None).values_list("id", flat=True))
-    if known != set(parts):
-        raise NotFound("There is no such workspace.")
-    return parts
 
 
 def may_edit(by: Actor, person: Person) -> bool:

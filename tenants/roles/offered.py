@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
-from tenants.errors import Invalid
-from tenants.models import WorkspaceRole
+from tenants.errors import Invalid, NotFound
+from tenants.models import Workspace, WorkspaceRole
 from tenants.permissions import WORKSPACE_VERBS, Actor
 from tenants.roles.models import CustomRole
 
@@ -56,6 +57,20 @@ def check(slugs: Iterable[str], *, for_people: bool = True) -> None:
     for role in sorted(own):
         there_are = ", ".join(each.slug for each in roles(for_people=for_people))
         raise Invalid(f"There is no role {role[:60]!r}.", fields={"role": f"One of {there_are}."})
+
+
+def check_parts(parts: dict[UUID, str]) -> dict[UUID, str]:
+    """Refuse roles that no person has in a workspace, and workspaces that there are not.
+
+    Raises:
+        Invalid: A role is unknown.
+        NotFound: There is no such workspace.
+    """
+    check(parts.values())
+    known = set(Workspace.objects.filter(id__in=list(parts), deleted_at=None).values_list("id", flat=True))
+    if known != set(parts):
+        raise NotFound("There is no such workspace.")
+    return parts
 
 
 def check_covered(by: Actor, *slugs: str) -> None:

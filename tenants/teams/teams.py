@@ -11,10 +11,10 @@ from django.db.models.functions import Coalesce
 
 from tenants import audit, rights
 from tenants.errors import Conflict, Invalid, NotFound
-from tenants.models import Membership, Team, TeamMember, TeamPart, Workspace
+from tenants.models import Membership, Team, TeamMember, TeamPart
 from tenants.organizations import clean_name
 from tenants.permissions import Actor, require
-from tenants.roles.offered import check
+from tenants.roles.offered import check_parts
 
 MAX_TEAMS = 200  # of one organization
 MAX_PEOPLE = 500  # of one team
@@ -188,10 +188,7 @@ def set_parts(*, id: UUID, parts: dict[UUID, str], by: Actor) -> None:
     """
     require(by, "people.edit")
     team = _locked(id)
-    check(parts.values())
-    known = set(Workspace.objects.filter(id__in=list(parts), deleted_at=None).values_list("id", flat=True))
-    if known != set(parts):
-        raise NotFound("There is no such workspace.")
+    check_parts(parts)
     present = {part.workspace_id: part for part in TeamPart.objects.filter(team=team)}
     for workspace_id in [*parts, *(present.keys() - parts.keys())]:
         role = parts.get(workspace_id, "")
