@@ -45,7 +45,6 @@ def record(
         object: The row that it is done to; its id and, unless `name` is given, its text are kept.
         details: A few JSON values about it, 16 KiB at most. Never a secret.
     """
-    thing = object if isinstance(object, models.Model) else None
     entry = AuditEntry.objects.create(
         organization_id=by.organization_id,
         workspace_id=workspace_id or by.workspace_id or getattr(object, "workspace_id", None),
@@ -54,15 +53,23 @@ def record(
         actor_kind=by.kind,
         actor=f"run {by.run_id}" if by.run_id else clean_text(by.label, 254),
         user_id=by.user_id,
-        object_type=thing._meta.db_table[:40] if thing else "",
-        object_id=thing.pk if thing else None,
-        object_name=clean_text(name or (str(thing) if thing else ""), 500),
         details=_bounded(details or {}),
-        address=trace.address.get(),
-        request_id=trace.request_id.get(),
+        **about(object, name),
     )
     for hear in _heard_by:
         hear(entry)
+
+
+def about(object: Any, name: str) -> dict[str, Any]:
+    """What the entries of every trail hold of the row that they are about, and of the request that wrote them."""
+    thing = object if isinstance(object, models.Model) else None
+    return {
+        "object_type": thing._meta.db_table[:40] if thing else "",
+        "object_id": thing.pk if thing else None,
+        "object_name": clean_text(name or (str(thing) if thing else ""), 500),
+        "address": trace.address.get(),
+        "request_id": trace.request_id.get(),
+    }
 
 
 _heard_by: list[Callable[[AuditEntry], None]] = []

@@ -14,8 +14,7 @@ from allauth.account.authentication import get_authentication_records
 from django.conf import settings
 from django.db import transaction
 
-from orchestrator.wire import clean_text
-from tenants import audit, trace
+from tenants import audit
 from tenants.errors import Conflict, Invalid
 from tenants.models import Membership, Organization, Retention, StaffEntry, User
 from tenants.permissions import Actor
@@ -46,17 +45,8 @@ def _of(organization_id: UUID | None) -> dict[str, str]:
 
 def _note(by: User, action: str, object: Any = None, *, name: str = "", details: dict[str, Any]) -> None:
     """Write an entry of the staff's own trail, in the transaction of what it tells."""
-    StaffEntry(
-        action=action,
-        actor=by.email,
-        user_id=by.id,
-        object_type=object._meta.db_table if object else "",
-        object_id=object.pk if object else None,
-        object_name=clean_text(name or str(object or ""), 500),
-        details=details,
-        address=trace.address.get(),
-        request_id=trace.request_id.get(),
-    ).save(force_insert=True)
+    entry = StaffEntry(action=action, actor=by.email, user_id=by.id, details=details, **audit.about(object, name))
+    entry.save(force_insert=True)
 
 
 def set_retention(*, organization_id: UUID, days: int, by: User) -> None:
