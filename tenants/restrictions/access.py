@@ -112,9 +112,9 @@ def set_access(
     if len(rules) > MAX_RULES:
         raise Invalid(f"{MAX_RULES} rules at most. Name a team.", fields={"name": "Too many rules."})
     _check(object, rules)
-    type(object).objects.select_for_update().get(pk=object.pk)
+    row = type(object).objects.select_for_update().get(pk=object.pk)
     before = {rule.subject: rule.level for rule in rules_of(object)}
-    was = (object.restricted, object.open_to_runs)
+    was = (row.restricted, row.open_to_runs)
     object.restricted, object.open_to_runs = restricted, open_to_runs
     object.save(update_fields=["restricted", "open_to_runs"])
     AccessRule.objects.filter(object_id=object.pk).delete()

@@ -252,6 +252,15 @@ def test_rules_go_with_those_whom_they_name_and_with_the_block(acme: Company, va
             blocks.find_block(here(acme.owner), "secret", "vault")
 
 
+def test_what_was_opened_behind_an_open_form_is_told_when_it_is_closed(acme: Company, vault: Block) -> None:
+    """Whether something changes is asked of the row, not of what a request has read of it."""
+    with acme.scope():
+        Block.objects.filter(id=vault.id).update(restricted=False)
+        access.set_access(object=vault, restricted=True, open_to_runs=False, rules={}, by=here(acme.owner))
+        assert Block.objects.get(id=vault.id).restricted
+        assert audit.entries(audit.Filter()).filter(action="access.changed").count() == 2
+
+
 def test_a_change_is_told_and_nothing_is_told_of_none(acme: Company, vault: Block, bob: Any) -> None:
     for _ in range(2):
         restrict(acme, ("user", bob.id, Level.USE))
