@@ -11,6 +11,7 @@ from django.db.models import Sum
 from tenants.billing.accounts import account_of
 from tenants.billing.models import BillingAccount, UsageDay
 from tenants.billing.months import Month
+from tenants.billing.plans import Plan
 from tenants.billing.subscriptions import plan_of
 
 METERS = ("flow_runs", "task_runs", "log_bytes", "run_time", "cpu")
@@ -42,39 +43,35 @@ class Limit:
 
 def limit_of(organization_id: UUID) -> Limit:
     """What is shown, and told of: the plan's bound, or the organization's own where that is lower."""
-    account = account_of(organization_id)
-    return _lower(account, plan_of(organization_id).stops_at, account.limit)
+    return _lower(*_both(account_of(organization_id), plan_of(organization_id)))
 
 
 def stop_of(organization_id: UUID) -> Limit:
     """Beyond what no run starts. An own limit that only notifies lifts no bound of the plan."""
-    account = account_of(organization_id)
-    own = account.limit if account.at_limit == BillingAccount.AtLimit.STOP else None
-    return _lower(account, plan_of(organization_id).stops_at, own)
+    plans, own = _both(account_of(organization_id), plan_of(organization_id))
+    return _lower(plans, own) if own.stops else plans
 
 
 def bounds_of(organization_id: UUID) -> list[Limit]:
     """Everything whose shares people are told of: the plan's bound or included amount, and the organization's own."""
     account, plan = account_of(organization_id), plan_of(organization_id)
-    found = []
-    if plan.stops_at is not None:
-        found.append(Limit(plan.stops_at, by_plan=True, cancels=_cancels(account)))
-    elif plan.included and plan.tiers:
-        found.append(Limit(plan.included, stops=False, by_plan=True, price=plan.tiers[0].price))
-    if account.limit is not None:
-        stops = account.at_limit == BillingAccount.AtLimit.STOP
-        found.append(Limit(account.limit, stops=stops, cancels=_cancels(account)))
-    return found
+    plans, own = _both(account, plan)
+    if plans.task_runs is None and plan.included and plan.tiers:
+        plans = Limit(plan.included, stops=False, by_plan=True, price=plan.tiers[0].price)
+    return [bound for bound in (plans, own) if bound.task_runs is not None]
 
 
-def _lower(account: BillingAccount, plans: int | None, own: int | None) -> Limit:
-    if own is None or (plans is not None and plans < own):
-        return Limit(plans, by_plan=True, cancels=_cancels(account))
-    return Limit(own, stops=account.at_limit == BillingAccount.AtLimit.STOP, cancels=_cancels(account))
+def _both(account: BillingAccount, plan: Plan) -> tuple[Limit, Limit]:
+    """The plan's bound and the organization's own, each perhaps without a number."""
+    stops = account.at_limit == BillingAccount.AtLimit.STOP
+    cancels = account.under_way == BillingAccount.UnderWay.CANCEL
+    return Limit(plan.stops_at, by_plan=True, cancels=cancels), Limit(account.limit, stops=stops, cancels=cancels)
 
 
-def _cancels(account: BillingAccount) -> bool:
-    return account.under_way == BillingAccount.UnderWay.CANCEL
+def _lower(plans: Limit, own: Limit) -> Limit:
+    if own.task_runs is None or (plans.task_runs is not None and plans.task_runs < own.task_runs):
+        return plans
+    return own
 
 
 def used_in(organization_id: UUID, month: Month) -> dict[str, int]:
