@@ -29,6 +29,12 @@ def newest(rows: QuerySet, *, by: str, cursor: str, limit: int) -> tuple[list[An
     return items[:limit], write_cursor(getattr(last, by), last.id)
 
 
+def by_address(rows: QuerySet, *, after: str, limit: int) -> tuple[list[Any], str]:
+    """Rows of people by their addresses, from the one after `after` on; and where what follows begins, or nothing."""
+    found = list(rows.filter(user__email__gt=after).select_related("user").order_by("user__email")[: limit + 1])
+    return found[:limit], found[limit - 1].user.email if len(found) > limit else ""
+
+
 def write_cursor(at: datetime, id: UUID) -> str:
     """A cursor."""
     return base64.urlsafe_b64encode(f"{at.isoformat()}|{id}".encode()).decode().rstrip("=")

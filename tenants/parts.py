@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from tenants import rights
+from tenants.cursors import by_address
 from tenants.errors import Invalid
 from tenants.models import Membership, TeamPart, Workspace, WorkspaceMembership
 from tenants.people import set_part
@@ -22,9 +23,7 @@ def page(workspace: Workspace, *, after: str = "") -> tuple[list[WorkspaceMember
 
     Owners and admins of the organization own every workspace without one.
     """
-    found = WorkspaceMembership.objects.filter(workspace=workspace, user__email__gt=after).select_related("user")
-    parts = list(found.order_by("user__email")[: PAGE + 1])
-    return parts[:PAGE], parts[PAGE - 1].user.email if len(parts) > PAGE else ""
+    return by_address(WorkspaceMembership.objects.filter(workspace=workspace), after=after, limit=PAGE)
 
 
 @transaction.atomic

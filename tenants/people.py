@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from tenants import audit, rights
+from tenants.cursors import by_address
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.models import (
     AccessRule,
@@ -43,15 +44,14 @@ class Person:
 
 def page(*, text: str = "", after: str = "") -> tuple[list[Person], str]:
     """Members by address, from the one after `after` on; and where the next page begins, or nothing."""
-    found = Membership.objects.select_related("user").filter(user__email__gt=after)
+    found = Membership.objects.all()
     if text:
         found = found.filter(Q(user__email__icontains=text) | Q(user__name__icontains=text))
-    members = list(found.order_by("user__email")[: PAGE + 1])
-    shown, more = members[:PAGE], len(members) > PAGE
+    shown, following = by_address(found, after=after, limit=PAGE)
     ids = [member.user_id for member in shown]
     parts, teams = _parts(ids), teams_of(ids)
     people = [Person(member, parts.get(member.user_id, []), teams.get(member.user_id, [])) for member in shown]
-    return people, shown[-1].user.email if more else ""
+    return people, following
 
 
 def _parts(user_ids: Iterable[UUID]) -> dict[UUID, list[WorkspaceMembership]]:

@@ -10,6 +10,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from tenants import audit, rights
+from tenants.cursors import by_address
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import Membership, Team, TeamMember, TeamPart
 from tenants.organizations import clean_name
@@ -50,9 +51,7 @@ def _found(rows: QuerySet[Team]) -> Team:
 
 def people_of(team: Team, *, after: str = "") -> tuple[list[TeamMember], str]:
     """A team's people by address, from the one after `after` on; and where the next page begins, or nothing."""
-    found = TeamMember.objects.filter(team=team, user__email__gt=after).select_related("user")
-    members = list(found.order_by("user__email")[: PAGE + 1])
-    return members[:PAGE], members[PAGE - 1].user.email if len(members) > PAGE else ""
+    return by_address(TeamMember.objects.filter(team=team), after=after, limit=PAGE)
 
 
 def teams_of(user_ids: Iterable[UUID]) -> dict[UUID, list[str]]:
