@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 from typing import Any
 
@@ -12,14 +11,12 @@ from orchestrator.ids import uuid7
 from runs.deployments import delete, pause
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, FlowRun
-from tenants.access import workspace_actor
 from tenants.errors import Forbidden
 from tenants.models import AccessRule, ApiKey
-from tenants.permissions import Actor, can
-from tenants.restrictions import access
-from tenants.restrictions.access import Subject
+from tenants.permissions import Actor
 from tenants.restrictions.models import Level
 from tests.cast import Api, Company
+from tests.restricted import here, may, restrict, same
 from tests.rights.people import everybody
 from tests.runs.test_live import answer, own_layer  # noqa: F401
 from tests.runs.work import agent, claim, deploy, start, trigger
@@ -37,28 +34,6 @@ def payroll(acme: Company) -> Deployment:
     deploy(acme, "open", flow="plain")
     made = deploy(acme, "payroll", flow="salaries", schedule={"cron": "0 6 * * *"})
     return restrict(acme, made)
-
-
-def restrict(acme: Company, object: Any, *rules: tuple[str, Any, Level], runs: bool = False) -> Any:
-    named = {Subject(kind, id): level for kind, id, level in rules}
-    with acme.scope():
-        found = type(object).objects.get(pk=object.pk)
-        access.set_access(object=found, restricted=True, open_to_runs=runs, rules=named, by=here(acme.owner))
-    return found
-
-
-def here(user: Any) -> Actor:
-    return workspace_actor(user.id, "acme", "main")
-
-
-def may(acme: Company, by: Actor, object: Any) -> list[str]:
-    """What `can()` says of it; and for each verb the lists say the same of all."""
-    model = type(object)
-    with acme.scope():
-        for verb in filter(lambda verb: can(by, verb), model.LEVELS):
-            rows = set(model.objects.all().allowing(by, verb).values_list("id", flat=True))
-            assert rows == {each.id for each in model.objects.all() if can(by, verb, each)}
-        return [verb for verb in model.LEVELS if can(by, verb, model.objects.get(pk=object.pk))]
 
 
 @pytest.mark.parametrize(("by_team", "level"), list(product((False, True), Level)))
@@ -99,18 +74,6 @@ def test_who_is_not_named_finds_no_deployment(
     assert [each["name"] for each in api.get("/deployments").json()["items"]] == ["open"]
     for path in ("/deployments", "/runs", "/jump?q=a", "/", "/welcome"):
         assert "payroll" not in page.get(HOME + path).content.decode(), path
-
-
-def same(ask: Any, id: Any) -> None:
-    """What is hidden answers as what there isn't."""
-    unknown = uuid7()
-    hidden, missing = ask(id), ask(unknown)
-    assert hidden.status_code == missing.status_code == 404
-    assert plain(hidden, id) == plain(missing, unknown)
-
-
-def plain(told: Any, id: Any) -> str:
-    return re.sub(r'(nonce|csrfmiddlewaretoken" value)="[^"]*"', "", told.content.decode()).replace(str(id), "…")
 
 
 def test_its_runs_are_hidden_with_it(acme: Company, api: Api, payroll: Deployment, bob: Any, browse: Any) -> None:

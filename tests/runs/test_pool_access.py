@@ -10,7 +10,8 @@ from runs.models import WorkPool
 from tenants.models import ApiKey
 from tenants.restrictions.models import Level
 from tests.cast import Api, Company
-from tests.runs.test_deployment_access import HOME, here, may, restrict, same
+from tests.restricted import here, may, restrict, same
+from tests.runs.test_deployment_access import HOME
 from tests.runs.work import deploy
 from tests.tenants.test_key_ring import give
 
