@@ -17,6 +17,7 @@ from runs.reads.markdown import as_html
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_artifacts import artifact
+from tests.runs.pages import page
 
 pytestmark = pytest.mark.django_db
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -52,12 +53,6 @@ def told(api: Api, *made: Any) -> Journal:
     begun = journal.begin()
     journal.send(begun, *(artifact(journal, type, data, **more) for type, data, more in made))
     return journal
-
-
-def page(company: Company, browser: Any, path: str, **query: Any) -> str:
-    answer = browser.get(f"{company.path}{path}", query)
-    assert answer.status_code == 200, answer.content[:500]
-    return " ".join(answer.content.decode().split())
 
 
 def harmless(html: str) -> None:

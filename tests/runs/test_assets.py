@@ -13,6 +13,7 @@ from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_assets import CLEAN, RAW, materialized
 from tests.runs.automating import automate, firings
+from tests.runs.pages import page
 
 pytestmark = pytest.mark.django_db
 
@@ -25,12 +26,6 @@ def told(api: Api, *made: dict[str, Any]) -> Journal:
     return journal
 
 
-def page(company: Company, browser: Any, path: str = "assets", **query: Any) -> str:
-    answer = browser.get(f"{company.path}{path}", query)
-    assert answer.status_code == 200, answer.content[:500]
-    return " ".join(answer.content.decode().split())
-
-
 def id_of(company: Company, key: str) -> Any:
     with company.scope():
         return Asset.objects.get(key=key).id
@@ -38,14 +33,14 @@ def id_of(company: Company, key: str) -> Any:
 
 def test_the_list_shows_when_each_was_made_last(acme: Company, vera: Any, browse: Any, api: Api) -> None:
     browser = browse(vera)
-    assert "No assets yet" in page(acme, browser)
+    assert "No assets yet" in page(acme, browser, "assets")
     journal = told(api, {"key": CLEAN, "upstream": [RAW], "labels": {"name": "Clean rows"}})
-    listed = page(acme, browser)
+    listed = page(acme, browser, "assets")
     assert f"/runs/{journal.root}" in listed
     assert "Clean rows" in listed
     assert "by nobody here" in listed  # What it was made of is known by name only.
-    assert RAW not in page(acme, browser, q="clean")
-    assert "No asset matches" in page(acme, browser, q="nothing")
+    assert RAW not in page(acme, browser, "assets", q="clean")
+    assert "No asset matches" in page(acme, browser, "assets", q="nothing")
 
 
 def test_one_shows_its_neighbours_and_materializations(acme: Company, vera: Any, browse: Any, api: Api) -> None:
@@ -66,7 +61,7 @@ def test_hostile_words_are_shown_as_text(acme: Company, vera: Any, browse: Any, 
     hostile = "<script>alert(1)</script>"
     words = {"description": hostile, "url": "javascript:alert(1)", "owners": [hostile], "metadata": {hostile: hostile}}
     told(api, {"key": f"s3://{hostile}", "labels": {"name": hostile}, **words})
-    shown = page(acme, browse(vera)) + page(acme, browse(vera), f"assets/{id_of(acme, f's3://{hostile}')}")
+    shown = page(acme, browse(vera), "assets") + page(acme, browse(vera), f"assets/{id_of(acme, f's3://{hostile}')}")
     assert "<script>alert" not in shown
     assert 'href="javascript' not in shown
 

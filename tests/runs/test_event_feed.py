@@ -20,6 +20,7 @@ from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_events import PAID, event
 from tests.runs.automating import automate, firings, notifications, tell
+from tests.runs.pages import page
 from tests.runs.work import agent, claim, deploy, start, trigger
 
 pytestmark = pytest.mark.django_db
@@ -31,12 +32,6 @@ def told(api: Api, *made: dict[str, Any]) -> Journal:
     begun = journal.begin()
     journal.send(begun, *(event(journal, **each) for each in made))
     return journal
-
-
-def page(company: Company, browser: Any, path: str = "events", **query: Any) -> str:
-    answer = browser.get(f"{company.path}{path}", query)
-    assert answer.status_code == 200, answer.content[:500]
-    return " ".join(answer.content.decode().split())
 
 
 # ── automations ──────────────────────────────────────────────────────────────────────────────────
@@ -136,22 +131,22 @@ def test_the_form_takes_them(acme: Company, alice: Any, browse: Any) -> None:
 
 def test_the_feed_shows_what_happened(acme: Company, vera: Any, browse: Any, api: Api) -> None:
     """3.7: runs, agents, code and changes of settings, each with its page."""
-    assert "No events yet" in page(acme, browse(vera))
+    assert "No events yet" in page(acme, browse(vera), "events")
     trigger(acme, deploy(acme))
     [claimed] = claim(acme, agent(acme))
     start(claimed)
     journal = told(api, {"payload": {"total": 12.5}})
     api.put("/variables/limit", {"value": 5})
-    feed = page(acme, browse(vera))
+    feed = page(acme, browse(vera), "events")
     for name in ("deployment.created", "flow-run.running", "order.paid", "variable.created"):
         assert f">{name}</a>" in feed
     assert "&quot;total&quot;: 12.5" in feed
     assert f"/runs/{claimed.run}" in feed
-    of_run = page(acme, browse(vera), run=journal.root)
+    of_run = page(acme, browse(vera), "events", run=journal.root)
     assert of_run.count("data-row") == 2
-    assert "order.paid" in page(acme, browse(vera), event="order.*")
-    assert "No event matches" in page(acme, browse(vera), event="nothing")
-    assert "order.paid" in page(acme, browse(vera), resource="order.17", range="1h")
+    assert "order.paid" in page(acme, browse(vera), "events", event="order.*")
+    assert "No event matches" in page(acme, browse(vera), "events", event="nothing")
+    assert "order.paid" in page(acme, browse(vera), "events", resource="order.17", range="1h")
 
 
 def test_one_event_is_shown_whole(acme: Company, vera: Any, browse: Any, api: Api) -> None:
@@ -160,7 +155,7 @@ def test_one_event_is_shown_whole(acme: Company, vera: Any, browse: Any, api: Ap
     with acme.scope():
         id = EventRow.objects.get(event="order.paid").id
     shown = page(acme, browse(vera), f"events/{id}")
-    assert "<script>alert" not in shown + page(acme, browse(vera))
+    assert "<script>alert" not in shown + page(acme, browse(vera), "events")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "buyer" not in shown
 
@@ -168,10 +163,10 @@ def test_one_event_is_shown_whole(acme: Company, vera: Any, browse: Any, api: Ap
 def test_the_feed_is_paged(acme: Company, vera: Any, browse: Any, api: Api) -> None:
     journal = told(api, *({"name": f"tick.{number:02}"} for number in range(60)))
     assert journal.seq == 61
-    first = page(acme, browse(vera), event="tick.")
+    first = page(acme, browse(vera), "events", event="tick.")
     assert first.count("data-row") == 50
     cursor = first.split("cursor=")[1].split('"')[0].split("&")[0]
-    assert page(acme, browse(vera), event="tick.", cursor=cursor).count("data-row") == 10
+    assert page(acme, browse(vera), "events", event="tick.", cursor=cursor).count("data-row") == 10
 
 
 def test_changes_are_events_of_their_transaction(acme: Company, api: Api) -> None:
