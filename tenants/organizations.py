@@ -79,21 +79,32 @@ def add_workspace(*, organization: Organization, name: str, by: Actor) -> Worksp
         LimitReached: The plan has no room for another one.
     """
     require(by, "workspaces.create")
-    name = clean_name(name)
-    demand_workspace(organization.id)
-    if Workspace.objects.count() >= MAX_WORKSPACES:
-        raise Invalid(f"An organization has {MAX_WORKSPACES} workspaces at most.", fields={"name": "Delete one first."})
-    if FormerSlug.objects.filter(workspace__isnull=False, slug=slug_of(name)).exists():
-        raise Invalid("Another workspace had this address.", fields={"name": "Choose another name."})
-    try:
-        with transaction.atomic():
-            workspace = create_workspace(organization=organization, name=name)
-    except IntegrityError as error:
-        raise Invalid("A workspace of this name exists.", fields={"name": "Choose another name."}) from error
+    workspace = empty_workspace(organization=organization, name=name)
     for furnish in _furnishers:
         furnish(workspace)
     audit.record(by, "workspace.created", workspace, workspace_id=workspace.id)
     return workspace
+
+
+def empty_workspace(*, organization: Organization, name: str) -> Workspace:
+    """Make a workspace with nothing in it, where there is room for it. Call it inside the organization's scope.
+
+    Raises:
+        Invalid: The name is taken or leaves no address, or there are too many.
+        LimitReached: The plan has no room for another one.
+    """
+    name = clean_name(name)
+    demand_workspace(organization.id)
+    if Workspace.objects.count() >= MAX_WORKSPACES:
+        told = f"{organization.name} has {MAX_WORKSPACES} workspaces, which is the most. Delete one first."
+        raise Invalid(told, fields={"name": told})
+    if FormerSlug.objects.filter(workspace__isnull=False, slug=slug_of(name)).exists():
+        raise Invalid("Another workspace had this address.", fields={"name": "Choose another name."})
+    try:
+        with transaction.atomic():
+            return create_workspace(organization=organization, name=name)
+    except IntegrityError as error:
+        raise Invalid("A workspace of this name exists.", fields={"name": "Choose another name."}) from error
 
 
 @transaction.atomic

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.utils.timezone import now
 
 from tenants import audit, rights
 from tenants.authentication import forget_secrets
-from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.leaving.tables import Table, of_workspace, tables
-from tenants.models import ApiKey, FormerSlug, Membership, Organization, OrganizationRole, Workspace
-from tenants.organizations import MAX_WORKSPACES, clean_name, owner_actor
+from tenants.models import ApiKey, Membership, Organization, OrganizationRole, Workspace
+from tenants.organizations import empty_workspace, owner_actor
 from tenants.permissions import Actor, require
-from tenants.provisioning import create_workspace, slug_of
 from tenants.scope import another_tenant, user_scope
 
 MAX_ROWS = 50_000  # of all tables: what is moved is moved within one request
@@ -78,7 +76,7 @@ def move(*, workspace: Workspace, to: Organization, name: str, typed: str, by: A
         name: How it is called there.
 
     Raises:
-        Invalid: What was typed isn't its address, or the name is taken there.
+        Invalid: What was typed isn't its address, the name is taken there, or there are too many.
         Conflict: Runs are under way, agents connected, it is an archive already, or there is very much in it.
         LimitReached: The other organization's plan has no room for it.
         NotFound: They don't own the other organization.
@@ -94,28 +92,14 @@ def move(*, workspace: Workspace, to: Organization, name: str, typed: str, by: A
         raise Conflict("It is an archive already.")
     for check in _checks:
         check(workspace)
-    made = _made(target, name)
+    with another_tenant(target.id):
+        made = empty_workspace(organization=target, name=name)
     rows = _copy(workspace, made)
     for follow in _copies:
         follow(workspace, made)
     _archive(workspace)
     _record(workspace, made, target, rows, by)
     return made
-
-
-def _made(target: Organization, name: str) -> Workspace:
-    name = clean_name(name)
-    with another_tenant(target.id):
-        demand_workspace(target.id)
-        if Workspace.objects.count() >= MAX_WORKSPACES:
-            raise Conflict(f"{target.name} has {MAX_WORKSPACES} workspaces, which is the most.")
-        if FormerSlug.objects.filter(workspace__isnull=False, slug=slug_of(name)).exists():
-            raise Invalid("Another workspace there had this address.", fields={"name": "Choose another name."})
-        try:
-            with transaction.atomic():
-                return create_workspace(organization=target, name=name)
-        except IntegrityError:
-            raise Invalid("A workspace of this name exists there.", fields={"name": "Choose another name."}) from None
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────
