@@ -96,7 +96,7 @@ def _key(request: Any, key: str) -> dict[str, Any]:
     versions = reads.of_key(request.actor, key)
     cursor = request.GET.get("cursor", "")[:200]
     items, more = newest(versions, by="created_at", cursor=cursor, limit=PAGE)
-    shown = reads.find(request.actor, items[0].id) if items and not cursor else None
+    shown = versions.defer(None).filter(id=items[0].id).first() if items and not cursor else None
     return {
         "section": "artifacts",
         "key": key,
