@@ -17,8 +17,6 @@ from tenants.scope import tenant_scope
 
 RUNS = 200  # of one transaction
 
-Place = tuple[int, object]
-
 
 @reads("task_run")
 def task_runs(organization_id: UUID) -> Lines:
@@ -54,7 +52,7 @@ def _of_runs(organization_id: UUID, table: str) -> Lines:
         yield from fetched(organization_id, statement, [*place, ids])
 
 
-def _places(organization_id: UUID) -> Iterator[tuple[Place, list[UUID]]]:
+def _places(organization_id: UUID) -> Iterator[tuple[partitions.Place, list[UUID]]]:
     """Some runs that lie in one partition, and where."""
     after = UUID(int=0)
     while True:

@@ -182,9 +182,7 @@ class Attempt(TenantOwned):
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=200, blank=True)
     history = models.JSONField(default=list)  # States it reported after it was superseded, or the run was over.
-    hooks_until = models.DateTimeField(
-        null=True
-    )  # Till then its token serves the hooks of a run that lost its process.
+    hooks_until = models.DateTimeField(null=True)  # Till then its token serves the hooks of a run without a process.
 
     class Meta:
         db_table = "attempt"
