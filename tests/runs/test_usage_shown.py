@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from runs.usage import forecasts
 from runs.usage.forecasts import LOOKED_BACK, Forecast, forecast
@@ -183,6 +185,16 @@ def test_storage_of_a_month_is_the_mean_of_its_measured_days(acme: Company) -> N
     assert split(acme, "workspace", "storage") == [
         ("Main", "", 7_000, 0.7), ("All workspaces together", "", 3_000, 0.3),
     ]  # fmt: skip
+
+
+def test_a_table_of_storage_asks_the_same_for_one_row_and_for_many(acme: Company) -> None:
+    asked = []
+    for kind in ("logs", "code", "blocks"):
+        measure(acme, may(1), "storage", 7_000, kind)
+        with acme.scope(), CaptureQueriesContext(connection) as queries:
+            shares(acme.organization.id, MAY, "content", "storage")
+        asked.append(len(queries))
+    assert len(set(asked)) == 1
 
 
 def test_seats_of_a_month_are_those_of_its_fullest_day(acme: Company) -> None:
