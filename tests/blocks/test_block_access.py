@@ -24,7 +24,7 @@ from tenants.restrictions.models import Level
 from tests import restricted
 from tests.cast import Api, Company
 from tests.restricted import here, plain
-from tests.runs.work import agent, claim, deploy, start, trigger
+from tests.runs.work import deploy, running
 from tests.tenants.test_key_ring import give, make
 from tests.tenants.test_teams import team_of
 
@@ -127,21 +127,13 @@ def test_a_key_that_is_rotated_may_what_the_former_one_may(acme: Company, vault:
 
 def test_a_run_may_use_what_is_open_to_its_deployment(acme: Company, vault: Block) -> None:
     nightly, other = deploy(acme, "nightly", flow="etl"), deploy(acme, "other", flow="etl")
-    mine, others = (Api(running(acme, each)) for each in (nightly, other))
+    mine, others = (running(acme, each) for each in (nightly, other))
     assert [each.post("/blocks/secret/vault/value").status_code for each in (mine, others)] == [404, 404]
     restrict(acme, ("deployment", nightly.id, Level.USE))
     assert [each.post("/blocks/secret/vault/value").status_code for each in (mine, others)] == [200, 404]
     assert mine.get("/blocks/secret/vault").status_code == 200
     restrict(acme, runs=True)
     assert [each.post("/blocks/secret/vault/value").status_code for each in (mine, others)] == [200, 200]
-
-
-def running(acme: Company, deployment: Any) -> str:
-    """The token of a run of this deployment that is going on."""
-    [id] = trigger(acme, deployment)
-    [claimed] = [each for each in claim(acme, agent(acme, deployment.name)) if each.run == id]
-    start(claimed)
-    return claimed.token
 
 
 def test_a_block_within_a_block_is_asked_for_itself(acme: Company, api: Api, vault: Block) -> None:

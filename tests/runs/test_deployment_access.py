@@ -19,7 +19,7 @@ from tests.cast import Api, Company
 from tests.restricted import here, may, restrict, same
 from tests.rights.people import everybody
 from tests.runs.test_live import answer, own_layer  # noqa: F401
-from tests.runs.work import agent, claim, deploy, start, trigger
+from tests.runs.work import agent, claim, deploy, running, start, trigger
 from tests.tenants.test_key_ring import give
 from tests.tenants.test_teams import team_of
 
@@ -186,14 +186,6 @@ def test_a_run_triggers_what_is_open_to_its_deployment(acme: Company, payroll: D
     assert [run.post("/flow-runs", body).status_code for run in runs] == [201, 404]
     restrict(acme, payroll, runs=True)
     assert [run.post("/flow-runs", body).status_code for run in runs] == [201, 201]
-
-
-def running(acme: Company, deployment: Deployment) -> Api:
-    """The API as a run of this deployment sees it."""
-    [id] = trigger(acme, deployment)
-    [claimed] = [each for each in claim(acme, agent(acme, deployment.name)) if each.run == id]
-    start(claimed)
-    return Api(claimed.token)
 
 
 def test_a_run_sees_itself_and_its_own_deployment(acme: Company, payroll: Deployment) -> None:

@@ -98,6 +98,14 @@ def sweep(company: Company, *run_ids: UUID) -> None:
         expire(run_ids)
 
 
+def running(company: Company, deployment: Any) -> Api:
+    """The API as a run of this deployment sees it that is going on."""
+    [id] = trigger(company, deployment)
+    [claimed] = [each for each in claim(company, agent(company, deployment.name)) if each.run == id]
+    start(claimed)
+    return Api(claimed.token)
+
+
 def claimed_run(company: Company, **deployment: Any) -> tuple[Any, ClaimedRun]:
     """An agent, and a run of a new deployment that it has claimed."""
     trigger(company, deploy(company, **deployment))
