@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.timezone import now
 
@@ -135,12 +135,16 @@ def _claim(organization_id: UUID, id: UUID) -> Export | None:
 
 def _keep(export: Export, number: int, piece: bytes) -> None:
     with tenant_scope(export.organization_id):
-        own = Export.objects.filter(id=export.id, tries=export.tries, ready_at=None, failed_at=None)
-        if not own.update(claimed_until=now() + CLAIM):
+        if not _own(export).update(claimed_until=now() + CLAIM):
             raise ClaimLost
         ExportChunk.objects.create(
             organization_id=export.organization_id, export_id=export.id, number=number, content=piece
         )
+
+
+def _own(export: Export) -> QuerySet[Export]:
+    """Its row, as long as it is this worker's, and nobody has ended it."""
+    return Export.objects.filter(id=export.id, tries=export.tries, ready_at=None, failed_at=None)
 
 
 def _remove_pieces(export: Export) -> None:
@@ -155,15 +159,15 @@ def _remove_pieces(export: Export) -> None:
 def _fail(export: Export, why: str) -> None:
     logger.warning("the export %s failed: %s", export.id, why)
     with tenant_scope(export.organization_id):
-        Export.objects.filter(id=export.id).update(failed_at=now(), claimed_until=None, error=why[:500])
+        if not _own(export).update(failed_at=now(), claimed_until=None, error=why[:500]):
+            return
         _tell(export, "failed", why)
     _remove_pieces(export)
 
 
 def _end(export: Export, *, size: int, sha256: str, counts: dict[str, int]) -> None:
     with tenant_scope(export.organization_id):
-        own = Export.objects.filter(id=export.id, tries=export.tries)
-        if not own.update(ready_at=now(), claimed_until=None, size=size, sha256=sha256, counts=counts):
+        if not _own(export).update(ready_at=now(), claimed_until=None, size=size, sha256=sha256, counts=counts):
             return
         by = Actor("system", export.organization_id, None, "", "exports")
         audit.record(by, "export.ready", export, name=export.asked_by, details={"bytes": size, "sha256": sha256})

@@ -10,6 +10,7 @@ import zipfile
 from datetime import timedelta
 from threading import BoundedSemaphore
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils.timezone import now
@@ -19,7 +20,7 @@ from runs.models import FlowRun, TaskRun
 from runs.takeaway import RUNS
 from tenants import tasks
 from tenants.access import organization_actor
-from tenants.errors import Conflict, Forbidden
+from tenants.errors import Conflict, Forbidden, TooLarge
 from tenants.leaving import archive, exports
 from tenants.leaving.models import Departure, Export, ExportChunk
 from tenants.leaving.tables import tables
@@ -237,6 +238,26 @@ def test_it_is_given_up_after_three_workers(acme: Company, mailoutbox: list) -> 
     assert row(acme, asked).failed_at
     tasks.deliver_messages(str(acme.organization.id))
     assert mailoutbox[0].subject == "The export of Acme failed"
+
+
+def test_a_worker_whose_claim_ran_out_ends_nobody_elses(
+    acme: Company, mailoutbox: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ask(acme)
+
+    def outrun(organization_id: UUID, pieces: Any) -> dict[str, int]:
+        with acme.scope():  # Another worker has begun anew meanwhile.
+            Export.objects.update(tries=2)
+            ExportChunk.objects.create(organization=acme.organization, export_id=asked.id, number=0, content=b"PK")
+        raise TooLarge("The export is larger than it may be.")
+
+    monkeypatch.setattr(archive, "write", outrun)
+    assert not exports.make(acme.organization.id, asked.id)
+    assert row(acme, asked).failed_at is None
+    with acme.scope():
+        assert ExportChunk.objects.count() == 1
+    tasks.deliver_messages(str(acme.organization.id))
+    assert mailoutbox == []
 
 
 def test_what_is_too_large_fails_and_leaves_nothing(
