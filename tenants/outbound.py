@@ -98,13 +98,20 @@ def _found(host: str, port: int) -> list[Address]:
 
 
 def _look_up(name: tuple[str, int], answer: Future) -> None:
+    """Tell whoever waits; who asks once this is told asks anew."""
     try:
-        answer.set_result(_resolve(*name))
+        found = _resolve(*name)
     except Exception as error:
+        _over(name)
         answer.set_exception(error)
-    finally:
-        with _counting:
-            del _asked[name], _domains[name]
+    else:
+        _over(name)
+        answer.set_result(found)
+
+
+def _over(name: tuple[str, int]) -> None:
+    with _counting:
+        del _asked[name], _domains[name]
 
 
 def _resolve(host: str, port: int) -> list[Address]:

@@ -7,6 +7,8 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -144,6 +146,34 @@ def test_a_name_with_one_private_address_is_refused(names: Callable, monkeypatch
     monkeypatch.setattr(outbound, "_resolve", lambda *_: [ipaddress.ip_address(t) for t in ("8.8.8.8", "10.0.0.1")])
     with pytest.raises(Invalid, match="own network"):
         outbound.check_url("https://mixed.example/hook")
+
+
+@pytest.mark.parametrize("found", [[ipaddress.ip_address("8.8.8.8")], socket.gaierror("Name or service not known")])
+def test_who_asks_after_an_answer_asks_anew(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[bool] = []
+
+    class Answer(Future):
+        def _told(self) -> None:
+            left.append(("once.example", 443) in outbound._asked)
+
+        def set_result(self, result: Any) -> None:
+            self._told()
+            super().set_result(result)
+
+        def set_exception(self, exception: BaseException | None) -> None:
+            self._told()
+            super().set_exception(exception)
+
+    def resolve(*_: Any) -> Any:
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    monkeypatch.setattr(outbound, "Future", Answer)
+    monkeypatch.setattr(outbound, "_resolve", resolve)
+    with suppress(outbound.UnknownHost):
+        outbound.check_url("https://once.example/hook")
+    assert left == [False]
 
 
 def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
