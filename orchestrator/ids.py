@@ -20,3 +20,15 @@ def uuid7() -> UUID:
     fraction = (rest << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     return UUID(int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION | fraction << 64 | _VARIANT | random)
+
+
+def as_id(text: str) -> UUID | None:
+    """The id that a text is, if it is one.
+
+    >>> as_id("0196e8a2-0000-7000-8000-000000000000").version, as_id("none")
+    (7, None)
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
+from orchestrator.ids import as_id
 from orchestrator.wire import OWN_EVENTS, clean_text
 from runs.hidden import hidden_deployments, of_seen_runs
 from runs.models import EventRow, FlowRun
@@ -49,7 +50,7 @@ class EventFilter:
         return cls(
             event=clean_text(query.get("event", "").strip(), 200).removesuffix("*"),
             resource=clean_text(query.get("resource", "").strip(), 1_000),
-            run=_id(query.get("run", "")),
+            run=as_id(query.get("run", "")),
             since=now() - RANGES[range] if range else None,
             range=range,
             cursor=query.get("cursor", "")[:200],
@@ -183,15 +184,8 @@ def named(event: EventRow) -> Named:
     """What an event happened to. Only the platform's own words are taken for ids of its things."""
     kind, _, id = (event.resource_id or "").partition(".")
     text = str(event.resource.get("name") or event.resource_id or "")
-    if text == event.resource_id and _id(id):
+    if text == event.resource_id and as_id(id):
         text = f"{kind} {id[:12]}"
-    if kind in ROUTES and event.event.startswith(OWN_EVENTS) and _id(id):
+    if kind in ROUTES and event.event.startswith(OWN_EVENTS) and as_id(id):
         return Named(text, ROUTES[kind], id)
     return Named(text)
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

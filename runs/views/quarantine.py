@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from orchestrator.ids import as_id
 from runs import quarantine
 from runs.hidden import hidden_deployments
 from runs.reads import quarantine as reads
@@ -24,7 +25,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _entries(request: Any) -> dict[str, Any]:
     asked, workspace_id = request.GET, request.workspace.id
-    code, run = asked.get("code", "")[:40], _uuid(asked.get("run", ""))
+    code, run = asked.get("code", "")[:40], as_id(asked.get("run", ""))
     cursor, counts = asked.get("cursor", "")[:200], reads.counts(workspace_id, run)
     return {
         "section": "quarantine",
@@ -65,15 +66,8 @@ def _number(count: int) -> str:
 
 
 def _chosen(request: Any) -> list[UUID]:
-    return [id for text in request.POST.getlist("id")[: quarantine.AT_ONCE] if (id := _uuid(text))]
+    return [id for text in request.POST.getlist("id")[: quarantine.AT_ONCE] if (id := as_id(text))]
 
 
 def _back(request: Any) -> HttpResponse:
     return redirect("quarantine", request.organization.slug, request.workspace.slug)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

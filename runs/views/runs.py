@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from runs import trigger
 from runs.hidden import check_run, find_run, hidden_deployments
@@ -117,7 +118,7 @@ def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
 def log(request: HttpRequest, id: UUID) -> HttpResponse:
     """A window of the log."""
     asked = request.GET
-    task = _uuid(asked.get("task", ""))
+    task = as_id(asked.get("task", ""))
     run = find_run(request.actor, id)
     return packed(request, run_page.log(run, text=asked.get("q", ""), task=task, **log_window(asked)))
 
@@ -166,10 +167,3 @@ def _with_changes(request: Any, run: FlowRun) -> HttpResponse:
     deploy = f"orchestrator deploy FILE.py:{run.flow.name.replace('-', '_')}"
     context = {"section": "runs", "run": run, "root": root, "rows": rows, "deploy": deploy}
     return TemplateResponse(request, "runs/again.html", context)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
