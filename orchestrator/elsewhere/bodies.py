@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.elsewhere import outcomes
-from orchestrator.engine.effects import Body, CloseRunner, Settle
+from orchestrator.engine.drivers import drive
+from orchestrator.engine.effects import Body, Settle
+from orchestrator.engine.life import close_runners
 from orchestrator.engine.outcomes import futures_in
 from orchestrator.exceptions import TimedOut
 from orchestrator.futures import Future
@@ -49,10 +51,7 @@ def _called(run: TaskRun) -> Any:
 
 def _close_runners(run: TaskRun, end: End) -> None:
     """What the function submitted ran in threads of this process: it ends with the call."""
-    flow_run = run.flow_run
-    for runner in filter(None, (flow_run.runner, flow_run.flow_runner)):
-        CloseRunner(runner, end).run()
-    flow_run.runner = flow_run.flow_runner = None
+    drive(close_runners(run.flow_run, end))
 
 
 def _settled(value: Any) -> Any:

@@ -20,7 +20,7 @@ class Effect(Protocol):
         """Do it without blocking the event loop."""
 
 
-Life = Generator[Effect, Any, None]
+Life = Generator[Effect, Any, object]
 
 
 class Abandoned(BaseException):

@@ -68,19 +68,19 @@ def _execution(run: Run) -> Generator[Effect, Any, None]:
         if run.definition.has_hooks:
             yield from hooks.running(run)
         value = yield Body(run)
-        left = yield from _close_runners(run, "wait")
+        left = yield from close_runners(run, "wait")
         pending = run.unsettled(value)
         if pending:
             yield Settle(pending)
         run.conclude(value)
     except BaseException as error:
         run.fail(error)
-        left = yield from _close_runners(run, "drop" if run.went_wrong_by_itself else "stop")
+        left = yield from close_runners(run, "drop" if run.went_wrong_by_itself else "stop")
     if left:
         run.tell_left_behind(left)
 
 
-def _close_runners(run: Run, end: End) -> Generator[Effect, Any, int]:
+def close_runners(run: Run, end: End) -> Generator[Effect, Any, int]:
     """Wait for what was submitted, or bring it to its end: tasks first, since they may still submit flows.
 
     Returns how many threads are left behind.
