@@ -157,6 +157,7 @@ def dead(pid):
     """True when a process is gone, or waits for its parent to notice."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
+            facts = file.read().rpartition(")")[2].split()
+            return facts[0] == "Z" and int(facts[17]) <= 1  # Threads: until the last one is gone, nobody can notice.
     except FileNotFoundError:
         return True
