@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _DEAF = "It can't be interrupted, so its thread was left behind."
+_LATE = "It did not let itself be ended, and returned after that."
 
 
 def limited(run: Run) -> Any:
@@ -47,7 +48,7 @@ def limited(run: Run) -> Any:
     finally:
         deadline.end()
     if deadline.fired:
-        raise timed_out(run, "It did not let itself be ended, and returned after that.")
+        raise timed_out(run, _LATE)
     return value
 
 
@@ -71,7 +72,7 @@ async def limited_async(run: Run) -> Any:
     finally:
         deadline.end()
     if deadline.fired:
-        raise timed_out(run, "It did not let itself be ended, and returned after that.")
+        raise timed_out(run, _LATE)
     return value
 
 
