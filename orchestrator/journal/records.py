@@ -70,15 +70,19 @@ class TaskSnapshot:
         self.t, self.run_count, self.history = run.t, run.run_count, list(run.history)
 
 
+def _place(run: Run) -> tuple[UUID, UUID | None]:
+    """The ids of the flow run, and of the task run if it is one's."""
+    flow_run = getattr(run, "flow_run", None)
+    return (run.id, None) if flow_run is None else (flow_run.id, run.id)
+
+
 class LogLine:
     """A line for a run's log."""
 
     __slots__ = ("extra", "level", "logger", "message", "run", "t", "task")
 
     def __init__(self, run: Run, t: int, level: int, logger: str, message: str, extra: dict[str, Any] | None) -> None:
-        flow_run = getattr(run, "flow_run", None)
-        self.run = flow_run.id if flow_run is not None else run.id
-        self.task = run.id if flow_run is not None else None
+        self.run, self.task = _place(run)
         self.t = t
         self.level = level
         self.logger = logger
@@ -110,9 +114,7 @@ class ArtifactTold:
     def __init__(
         self, run: Run, *, id: UUID, type: str, data: Any, key: str | None, description: str | None, t: int
     ) -> None:
-        flow_run = getattr(run, "flow_run", None)
-        self.run = flow_run.id if flow_run is not None else run.id
-        self.task = run.id if flow_run is not None else None
+        self.run, self.task = _place(run)
         self.id = id
         self.type = type
         self.key = key
@@ -130,8 +132,7 @@ class EventTold:
         self, run: Run, *, id: UUID, event: str, resource: dict[str, str], related: list[dict[str, str]], payload: Any,
         t: int,
     ) -> None:  # fmt: skip
-        flow_run = getattr(run, "flow_run", None)
-        self.run = flow_run.id if flow_run is not None else run.id
+        self.run, _ = _place(run)
         self.id = id
         self.event = event
         self.resource = resource
