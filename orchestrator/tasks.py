@@ -165,13 +165,7 @@ class Task(Definition[P, R], Generic[P, R]):
         """
         self._refuse_generator("submit")
         run = TaskRun(self, args, kwargs, wait_for)
-        if run.alone is not None:
-            from orchestrator.engine import alone
-
-            runner = alone.runner()
-        else:
-            runner = run.flow_run.task_runner()
-        future = runner.submit(run, perform_elsewhere)
+        future = self._runner_here().submit(run, perform_elsewhere)
         return future.final_state() if return_state else future
 
     @overload
