@@ -82,9 +82,6 @@ class Sleep:
 
     def run(self) -> None:
         root = self._run.root
-        if root is None:
-            clock.sleep(self._seconds)
-            return
         clock.sleep(self._seconds, root.stopping)
         root.check_stop()
 

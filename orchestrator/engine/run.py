@@ -87,7 +87,7 @@ class Run:
         self.told: failures.Told | None = None
         self.upstream: Sequence[Future[Any]] = ()
         self.wait_for: Sequence[Any] = ()
-        self.root: Any = None  # The FlowRun at the top of the execution; None for a task without a flow.
+        self.root: Any = None  # The FlowRun at the top of the execution.
         self.stream: Stream | None = None
         self.runner: TaskRunner | None = None  # Of the tasks that were submitted here.
         self.flow_runner: TaskRunner | None = None  # Of the flows.
@@ -154,8 +154,7 @@ class Run:
             return
         if isinstance(error, Exited) and error.__cause__ is not None:
             error = error.__cause__
-        if self.root is not None:
-            error = self.root.reason_for(error)
+        error = self.root.reason_for(error)
         kind, name = failures.state_of(error, own=getattr(error, "run_id", None) == self.id)
         self.value, self._manual, self.error = None, None, error
         self.told = failures.tell(error)
@@ -239,8 +238,7 @@ class Run:
 
     def check_stop(self) -> None:
         """Raise what stops this execution, if it was told to stop."""
-        if self.root is not None:
-            self.root.check_stop()
+        self.root.check_stop()
 
     def outcome(self, return_state: bool) -> Any:
         """What the caller gets: the state if asked for, else the value or the exception."""
