@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator._version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from orchestrator import runtime
     from orchestrator.annotations import allow_failure, flatten, quote, unmapped
     from orchestrator.context import tags
@@ -68,17 +70,28 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        from orchestrator.counterparts import missing
+def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the `__getattr__` of a package whose names are imported when they are asked for, and kept.
 
-        missing(__name__)(name)
-    value = (
-        import_module(f"orchestrator.{name}") if home == "" else getattr(import_module(f"orchestrator.{home}"), name)
-    )
-    globals()[name] = value
-    return value
+    Args:
+        package: Its `__name__`.
+        homes: By name the module within it; an empty text where the name is a module itself.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in homes:
+            from orchestrator.counterparts import missing
+
+            missing(package)(name)
+        home = import_module(f"{package}.{homes[name] or name}")
+        value = getattr(home, name) if homes[name] else home
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return __getattr__
+
+
+__getattr__ = lazy(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

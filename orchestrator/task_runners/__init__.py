@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from orchestrator import lazy
 
 if TYPE_CHECKING:
     from orchestrator.task_runners.base import TaskRunner
@@ -21,10 +22,4 @@ _HOME = {
     "ThreadPoolTaskRunner": "threads",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        from orchestrator.counterparts import missing
-
-        missing(__name__)(name)
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -25,7 +25,9 @@ The names load when they are asked for: importing this costs next to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from orchestrator import lazy
 
 if TYPE_CHECKING:
     from orchestrator.testing.harness import Server, server
@@ -43,12 +45,4 @@ _HOME = {
     "time_control": "timing",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        from orchestrator.counterparts import missing
-
-        missing(__name__)(name)
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
