@@ -48,9 +48,8 @@ def page(store: Store, asked: Asked) -> dict[str, Any]:
         if type not in ARTIFACT_TYPES:
             raise invalid("There is no such type.", "type", f"One of {', '.join(ARTIFACT_TYPES)}.")
         rows = [row for row in rows if row.type == type]
-    if run := asked.query.get("flow_run"):
-        id = _id("flow_run", run)
-        rows = [row for row in rows if row.run == id]
+    if run := asked.uuid("flow_run"):
+        rows = [row for row in rows if row.run == run]
     return _page(rows, asked)
 
 
@@ -73,10 +72,3 @@ def of_key(store: Store, asked: Asked) -> dict[str, Any]:
 def _page(rows: list[Artifact], asked: Asked) -> dict[str, Any]:
     items, cursor = paging.newest(rows, asked, "created_at")
     return {"items": [show_artifact(row) for row in items], "next": cursor}
-
-
-def _id(name: str, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise invalid(f"{name} is an id.", name, "A UUID.") from None

@@ -84,3 +84,11 @@ class Asked:
         if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
             raise invalid(f"{name} is a whole number.", name, "A whole number.")
         return int(text)
+
+    def uuid(self, name: str) -> UUID | None:
+        """An id of the query; None where it isn't asked for."""
+        text = self.query.get(name, "")
+        try:
+            return UUID(text) if text else None
+        except ValueError:
+            raise invalid(f"{name} is an id.", name, "A UUID.") from None

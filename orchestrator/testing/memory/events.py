@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.bodies import EventInput
@@ -27,7 +26,7 @@ def write(store: Store, event: Event) -> None:
 def page(store: Store, asked: Asked) -> dict[str, Any]:
     """The newest, by name or how names begin, by resource, by run, by time."""
     name, resource = asked.query.get("event", "").removesuffix("*"), asked.query.get("resource", "")
-    run = _id(asked.query.get("flow_run", ""))
+    run = asked.uuid("flow_run")
     since, until = (_time(bound, asked.query.get(bound, "")) for bound in ("since", "until"))
     fits: list[Callable[[Event], bool]] = [
         lambda event: event.event.startswith(name),
@@ -65,13 +64,6 @@ def emit(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     )  # fmt: skip
     write(store, made)
     return {"id": made.id}, 201
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise invalid("flow_run is an id.", "flow_run", "A UUID.") from None
 
 
 def _time(name: str, text: str) -> int | None:
