@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from orchestrator import clock
@@ -12,10 +12,8 @@ from orchestrator.ids import uuid7
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Event, Store
-from orchestrator.testing.memory.shown import show_event
+from orchestrator.testing.memory.shown import micros_of, show_event
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def write(store: Store, event: Event) -> None:
@@ -57,7 +55,7 @@ def emit(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         wrong["occurred"] = "A time of this century, ISO 8601 with a zone."
     if wrong:
         raise Refusal("invalid", "The event can't be taken; see fields.", wrong)
-    at = clock.now() if told.occurred is None else (told.occurred - _EPOCH) // timedelta(microseconds=1)
+    at = clock.now() if told.occurred is None else micros_of(told.occurred)
     made = Event(
         id=told.id or uuid7(), run=None, t=at, event=clean_text(told.event), resource=json_value(told.resource),
         related=json_value(told.related), payload=json_value(told.payload),
@@ -75,4 +73,4 @@ def _time(name: str, text: str) -> int | None:
         return None
     if at is None or at.tzinfo is None or not 1970 <= at.year < 2200:
         raise invalid(f"{name} is no time.", name, "ISO 8601 with a zone.")
-    return (at - _EPOCH) // timedelta(microseconds=1)
+    return micros_of(at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,7 +11,7 @@ from orchestrator import clock
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory.asked import Refusal, invalid
 from orchestrator.testing.memory.rows import Deployment, Schedule, Store
-from orchestrator.testing.memory.shown import time_of
+from orchestrator.testing.memory.shown import micros_of, time_of
 
 AHEAD = 60_000_000  # µs: how far ahead of its time a run is made
 GRACE = 60_000_000  # µs: a time that was missed by more is skipped
@@ -59,11 +59,7 @@ def _anchor(value: Any) -> int | None:
         raise invalid("The anchor is no time.", "schedule.anchor", "ISO 8601 with a zone.") from error
     if moment.tzinfo is None:
         raise invalid("The anchor has no zone.", "schedule.anchor", "ISO 8601 with a zone.")
-    return _micros(moment)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    return micros_of(moment)
 
 
 def _check(schedule: Schedule) -> None:
@@ -90,7 +86,7 @@ def next_time(schedule: Schedule, after: int) -> int | None:
     """The first time after a moment; None when there is none."""
     if schedule.interval is not None:
         step = schedule.interval * 1_000_000
-        anchor = schedule.anchor if schedule.anchor is not None else _micros(ORIGIN)
+        anchor = schedule.anchor if schedule.anchor is not None else micros_of(ORIGIN)
         return anchor + int((math.floor((after - anchor) / step) + 1) * step)
     try:
         from cronsim import CronSim
@@ -100,7 +96,7 @@ def next_time(schedule: Schedule, after: int) -> int | None:
     assert moment is not None
     times = CronSim(schedule.cron, moment.astimezone(ZoneInfo(schedule.timezone)))
     times.day_and = times.day_and or not schedule.day_or
-    return next((at for at in (_micros(each.astimezone(UTC)) for each in times) if at > after), None)
+    return next((at for at in (micros_of(each.astimezone(UTC)) for each in times) if at > after), None)
 
 
 def start(schedule: Schedule) -> None:

@@ -30,6 +30,11 @@ def time_of(micros: int | None) -> datetime | None:
     return None if micros is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
 
 
+def micros_of(moment: datetime) -> int:
+    """A time as microseconds UTC."""
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
 def show_run(run: Run) -> dict[str, Any]:
     """A flow run."""
     state = {"type": run.state_type, "name": run.state_name, "message": run.state_message}
