@@ -12,8 +12,8 @@ from blocks.models import Block, BlockVersion
 from blocks.schema import take
 from blocks.types import find_type
 from orchestrator.block_data import Stored, Taken
-from orchestrator.bodies import BLOCK_NAME, MAX_DESCRIPTION
-from orchestrator.wire import clean_text
+from orchestrator.bodies import BLOCK_NAME
+from orchestrator.wire import MAX_DESCRIPTION, clean_text
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from orchestrator import clock
+from orchestrator.cleaned import MAX_ASSET_KEY
 from orchestrator.context import current_task_run
 from orchestrator.exceptions import MissingContext
 from orchestrator.ids import uuid7
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asset", "AssetProperties", "MaterializingTask", "add_asset_metadata", "materialize"]
 
-MAX_KEY = 512  # characters
 MAX_TEXT = 5_000  # characters of a description
 MAX_ASSETS = 50  # of one task
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\x00-\x1f]+", re.IGNORECASE)
@@ -68,9 +68,9 @@ class Asset:
     properties: AssetProperties | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not _URI.fullmatch(str(self.key)) or len(self.key) > MAX_KEY:
+        if not _URI.fullmatch(str(self.key)) or len(self.key) > MAX_ASSET_KEY:
             raise ValueError(
-                f"{self.key!r:.120} is no key of an asset. A URI is: s3://bucket/key, {MAX_KEY} characters."
+                f"{self.key!r:.120} is no key of an asset. A URI is: s3://bucket/key, {MAX_ASSET_KEY} characters."
             )
 
     def __str__(self) -> str:

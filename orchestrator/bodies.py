@@ -13,11 +13,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from orchestrator.wire import MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
+from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
 
 MAX_BODY = 4 << 20  # bytes
 MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
-MAX_DESCRIPTION = 10_000  # characters
 MAX_LIMIT = 1_000_000  # runs at once
 MAX_QUEUE_PRIORITY = 32_767
 T = TypeVar("T")

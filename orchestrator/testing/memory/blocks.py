@@ -12,7 +12,6 @@ from orchestrator import clock
 from orchestrator.block_data import Stored, Taken, check_type, take
 from orchestrator.bodies import (
     BLOCK_NAME,
-    MAX_DESCRIPTION,
     BlockInput,
     BlockTypeInput,
     RenameInput,
@@ -25,7 +24,7 @@ from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.blocks_within import check_named, deployments_naming, users_of, with_all_within
 from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, Store
 from orchestrator.testing.memory.shown import show_block, show_block_version
-from orchestrator.wire import clean_text, encode
+from orchestrator.wire import MAX_DESCRIPTION, clean_text, encode
 
 KEPT = 50  # versions of one block
 MAX_PAGE_BYTES = 4 << 20
