@@ -34,14 +34,13 @@ class LastHooks:
             self._under_way[str(told["run"]["run"])] = None
 
     def call(self, told: dict[str, Any], token: str) -> None:
-        """Call a run's hooks, and wait for them.
+        """Call the hooks of a run that was counted in, and wait for them.
 
         Args:
             told: The server's word: the state in which the run ended, and the run as in its claim.
             token: That of the attempt.
         """
         claimed = Claimed({**told["run"], "token": token}, ended=told["state"])
-        self.expect(told)
         try:
             claimed.directory = bundles.directory_of(claimed.claim["source"], self._client)
             execution = self._launcher.launch(claimed)
