@@ -20,10 +20,10 @@ def artifact(journal: Journal, type: str = "markdown", data: Any = "# Done", **m
 
 def test_one_is_shown_with_its_data(world: World, journal: Journal) -> None:
     """1.21: what a task made, with its run, its task, its key and its summary."""
-    task = journal.task()
+    begun, task = journal.begin(), journal.task()
     data = {"columns": ["city", "degrees"], "rows": [["Oslo", -3], ["Lima", None]]}
     table = artifact(journal, "table", data, key="weather", description="Today", task=task.id)
-    _send(journal, task, table)
+    journal.send(begun, task, table)
 
     told = world.api.get(f"/artifacts/{table.id}").json()
     assert told["data"] == data
@@ -33,16 +33,6 @@ def test_one_is_shown_with_its_data(world: World, journal: Journal) -> None:
     assert told["created_at"] == told["updated_at"]
     [listed] = world.api.get("/artifacts").json()["items"]
     assert listed == {name: value for name, value in told.items() if name != "data"}
-
-
-def _send(journal: Journal, *entries: Any) -> dict[str, Any]:
-    """Begin the run, then tell: entries are numbered anew."""
-    journal.seq = 0
-    begun = journal.begin()
-    for entry in entries:
-        journal.seq += 1
-        entry.seq = journal.seq
-    return journal.send(begun, *entries)
 
 
 def test_the_last_word_on_progress_counts(world: World, journal: Journal) -> None:
@@ -138,8 +128,8 @@ def test_a_key_that_is_none_is_refused(world: World, journal: Journal, key: str)
     ],
 )
 def test_data_of_another_form_is_kept_without_a_summary(world: World, journal: Journal, type: str, data: Any) -> None:
-    one = artifact(journal, type, data)
-    _send(journal, one)
+    begun, one = journal.begin(), artifact(journal, type, data)
+    journal.send(begun, one)
     told = world.api.get(f"/artifacts/{one.id}").json()
     assert (told["data"], told["summary"]) == (data, {})
 

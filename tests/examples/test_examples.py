@@ -26,7 +26,6 @@ from examples import (
 from examples.local_services import Readings, Received, serving
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.testing import recorded, time_control
-from orchestrator.wire import Artifact
 
 
 def means(stations: dict[str, list[float]]) -> dict[str, float]:
@@ -178,7 +177,7 @@ def test_a_report_is_made_of_artifacts():
     """1.21: artifacts of three types."""
     with recorded() as told:
         text = delay_report.delay_report(2)
-    made = {entry.key: entry for entry in told.entries if isinstance(entry, Artifact)}
+    made = {entry.key: entry for entry in told.artifacts()}
     assert {key: entry.type for key, entry in made.items()} == {
         "delays-by-airline": "table",
         "delays": "markdown",
@@ -197,8 +196,8 @@ def test_a_backup_tells_how_far_it_is(tmp_path: Path):
     with recorded() as told:
         assert long_backup.back_up(source, target) == 500
     assert len(list(target.rglob("file"))) == 5
-    progress = [bytes(entry.data) for entry in told.entries if isinstance(entry, Artifact)]
-    assert b"100" in progress[-1]
+    (bar,) = told.artifacts()
+    assert b"100" in bytes(bar.data)
 
 
 def test_a_backup_that_is_cancelled_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
