@@ -42,7 +42,7 @@ def introduction(flow_run: FlowRun) -> bytes:
     return dumps(
         {
             "flows": [_flow_facts(each) for each in chain],
-            "execution": _claim(root.execution) if root.execution is not None else None,
+            "execution": root.execution.claim if root.execution is not None else None,
             "api": current_api(),
             "clock": clock.reading(),
             "secrets": masking.hidden(),
@@ -74,20 +74,6 @@ def _small(value: Any) -> bytes | None:
         data = dumps(value)
         return data if len(data) <= MAX_PARAMETER else None
     return None
-
-
-def _claim(execution: Execution) -> dict[str, Any]:
-    return {
-        "run": str(execution.run),
-        "attempt": execution.attempt,
-        "token": execution.token,
-        "run_count": execution.run_count,
-        "name": execution.name,
-        "flow": execution.flow,
-        "deployment": execution.deployment,
-        "deployment_id": execution.deployment_id,
-        "scheduled_at": execution.scheduled_at,
-    }
 
 
 def pack(run: TaskRun) -> bytes:
@@ -205,10 +191,7 @@ def _flow_run(
     definition: Flow[..., Any] = Flow(
         _nothing, name=facts["flow"], version=facts["version"], log_prints=facts["log_prints"]
     )
-    execution = None
-    if claim is not None:
-        execution = Execution(claim)
-        execution.scheduled_at = claim["scheduled_at"]
+    execution = Execution(claim) if claim is not None else None
     flow_run_here.set(parent)
     run = kind(definition, _readable(facts["parameters"]), execution=execution)
     for name in ("id", "name", "tags", "attempt", "run_count", "started"):

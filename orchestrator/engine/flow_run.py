@@ -31,6 +31,7 @@ class Execution:
     """What the claim says of a root run that an agent was given. A flow called by hand has none."""
 
     def __init__(self, claim: dict[str, Any]) -> None:
+        self.claim = claim
         self.run = UUID(claim["run"])
         self.attempt = int(claim["attempt"])
         self.token = str(claim["token"])

@@ -212,6 +212,26 @@ def test_the_context_goes_along():
     assert told == (id, name, "Facts", {"day": "monday"}, ["a"], "facts-0", ["a", "b"], {"x": 5}, task_id)
 
 
+@task
+def knows_its_run():
+    return runtime.deployment.version, runtime.deployment.parameters, runtime.flow_run.job_variables
+
+
+def test_what_the_server_said_of_a_run_goes_along():
+    """1.10, 1.22: facts of the deployment are the same there."""
+    seen = []
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def main(day):
+        seen.extend([knows_its_run(), knows_its_run.submit().result()])
+
+    with testing.server() as server:
+        main.deploy("prod", version="8", job_variables={"env": {"A": "b"}})
+        server.trigger("main/prod", {"day": "monday"})
+        server.work()
+    assert seen == [("8", {"day": "monday"}, {"env": {"A": "b"}})] * 2
+
+
 def test_secrets_are_masked_on_both_sides():
     """1.10, 1.20: what is hidden here is hidden there, and what a child learns is hidden here afterwards."""
 
