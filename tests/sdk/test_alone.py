@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -123,25 +124,25 @@ def test_tasks_call_tasks_and_flows_inside_one_execution():
 
 def test_what_a_lone_task_submits_is_waited_for_before_it_ends_and_again_at_each_retry():
     """1.2: nested submit without a flow."""
-    begun, gate = [], threading.Event()
+    begun, ended = threading.Semaphore(0), []
 
     @task
-    def waits():
-        gate.wait(10)
-        begun.append("ended")
+    def waits(execution):
+        begun.release()
+        time.sleep(0.05)
+        ended.append(execution)
 
     @task(retries=1)
     def submits():
-        future = waits.submit()
-        gate.set()
-        if len(begun) < 1:
-            begun.append("first")
+        execution = runtime.task_run.run_count
+        assert len(ended) == execution - 1
+        waits.submit(execution)
+        assert begun.acquire(timeout=10)
+        if execution == 1:
             raise ValueError
-        return future
 
     submits()
-    assert begun[0] == "first"
-    assert begun[-1] == "ended"
+    assert ended == [1, 2]
 
 
 def test_runtime_shows_the_task_and_no_flow():
