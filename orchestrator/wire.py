@@ -66,6 +66,20 @@ class Error(Struct, kw_only=True, omit_defaults=True):
     traceback: str = ""
 
 
+class ResultRef(Struct, kw_only=True, omit_defaults=True):
+    """Where the value of a call was stored, before its last state was told. The value itself stays with the user.
+
+    `url` leads to it (`file:///…`, `s3://…`, `server:KEY`), `key` names it within its storage: the key of the call, or
+    of the cache. `size` is bytes as stored, `expires` µs UTC.
+    """
+
+    url: str
+    key: str = ""
+    serializer: str = ""
+    size: int | None = None
+    expires: int | None = None
+
+
 class About(Struct, kw_only=True, omit_defaults=True):
     """Who a flow run is. Comes with the first entry of a run that its holder made: a local root, or a subflow."""
 
@@ -86,6 +100,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
 
     `duration` is the time in user code, in microseconds. `at` (SCHEDULED only) is when the next execution is due.
     `label` is the name of a run that the server had named before its flow could: from the flow's template.
+    `result` says where a final state's value is.
     """
 
     state: str
@@ -97,6 +112,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
     error: Error | None = None
     about: About | None = None
     label: str | None = None
+    result: ResultRef | None = None
 
 
 class TaskState(Entry, tag="task.state", kw_only=True, omit_defaults=True):
@@ -120,6 +136,7 @@ class TaskState(Entry, tag="task.state", kw_only=True, omit_defaults=True):
     parent_task: UUID | None = None
     history: list[tuple[int, str, str | None, str | None]] = []
     error: Error | None = None
+    result: ResultRef | None = None
 
 
 class Log(Entry, tag="log", kw_only=True, omit_defaults=True):
