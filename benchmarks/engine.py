@@ -8,8 +8,9 @@ The journal is sent beside the calls and counts as far as it takes the processor
 import argparse
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from benchmarks import ours, prefect, report
+from benchmarks import machine, ours, prefect, report
 from benchmarks.figures import median
 from benchmarks.measure.flows import flow, subflow
 from benchmarks.measure.imports import imports
@@ -27,6 +28,7 @@ MODES = {
     "map": "`.map`, then all results",
 }
 TIMEOUT = 900
+RESULTS = Path(__file__).parent / "RESULTS-engine.md"
 SAME = ("import.ms", "import.memory", "import.modules", "flow.ms", "flow.p95", "subflow.ms", "subflow.p95")
 TARGETS = {"call": 50.0}
 """Microseconds that a call may cost, where the design says so."""
@@ -37,12 +39,14 @@ def main() -> int:
     options = _options()
     counts = COUNTS[:1] if options.quick else COUNTS
     sites = {ours.site: OURS} if options.no_prefect else {ours.site: OURS, prefect.site: PREFECT}
-    figures: dict[str, dict[str, float]] = {}
+    load_before, figures = machine.load(), dict[str, dict[str, float]]()
     for begin, sizes in sites.items():
         with begin(sizes, Given("", "")) as site, site.running():
             figures[site.title] = {**imports(site), **flow(site), **subflow(site), **calls(site, counts)}
     lines = report.without_celery(report.table(figures, list(rows())))
     print(f"\n{report.markdown(lines)}\n", flush=True)
+    if options.write:
+        report.write_beside_prefect("What a call costs", "benchmarks.engine", lines, load_before, RESULTS)
     return 0
 
 
@@ -80,6 +84,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
     parser.add_argument("--no-prefect", action="store_true", help="leave Prefect out")
     parser.add_argument("--quick", action="store_true", help="the smallest number only, to see that everything works")
+    parser.add_argument("--write", action="store_true", help=f"keep the table (in benchmarks/{RESULTS.name})")
     return parser.parse_args()
 
 

@@ -85,6 +85,20 @@ def write(
     path.write_text("\n\n".join(parts) + "\n")
 
 
+def write_beside_prefect(title: str, module: str, lines: Sequence[Sequence[str]], load_before: str, path: Path) -> None:
+    """Replace a file of one of the smaller benchmarks, which are begun by their module."""
+    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
+    parts = [
+        f"# {title}",
+        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; `python -m {module}` measures it anew. "
+        "Each product runs the same code with a server and stores of its own, one after the other; every figure comes "
+        "from a fresh process. The ratio says how many times better ours is.",
+        markdown(lines),
+        f"Load average before: {load_before}, after: {machine.load()}.",
+    ]
+    path.write_text("\n\n".join(parts) + "\n")
+
+
 def facts(given: Given, load_before: str) -> dict[str, str]:
     """What a reader needs to judge the figures. Asked while the stores are there."""
     return {**machine.facts(given), "load average before": load_before, "after": machine.load()}
