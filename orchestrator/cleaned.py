@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from orchestrator.wire import (
     About,
     Error,
     Event,
+    ResultRef,
     clean_text,
     json_value,
 )
@@ -25,6 +27,12 @@ MAX_EXCERPT = 300  # characters of a text that a list shows
 ASSET_EVENTS = frozenset({"asset.materialized", "asset.failed"})
 MAX_ASSET_KEY = 512  # characters
 MAX_ADDRESS = 2_000  # characters of an address in a list
+YEAR_2100 = 4_102_444_800_000_000  # µs UTC: what expires later does not expire
+MAX_RESULT_KEY = 500  # characters
+MASK = "********"
+_PASSWORD = re.compile(r"(://[^/?#@:]*:)[^/?#]*@")
+_SECRETS = "pass|secret|token|signature|credential|auth|sig|key"
+_ASKED = re.compile(rf"([?&;][^=&;#]*(?:{_SECRETS})[^=&;#]*=)[^&;#]*", re.IGNORECASE)
 
 
 def parameters_of(about: About) -> Any:
@@ -47,6 +55,28 @@ def error_of(error: Error | None) -> dict[str, str] | None:
         "message": clean_text(error.message, 10_000),
         "traceback": clean_text(error.traceback[-MAX_TRACEBACK:]),
     }
+
+
+def stored_at(ref: ResultRef | None) -> dict[str, Any] | None:
+    """Where a value was stored; None where it was not. What in its address may be a secret is masked."""
+    if ref is None:
+        return None
+    return {
+        "url": clean_text(without_secrets(ref.url), MAX_ADDRESS),
+        "key": clean_text(ref.key, MAX_RESULT_KEY),
+        "serializer": clean_text(ref.serializer, 100),
+        "size": None if ref.size is None else min(max(ref.size, 0), 2**53),
+        "expires": ref.expires if ref.expires and 0 < ref.expires < YEAR_2100 else None,
+    }
+
+
+def without_secrets(address: str) -> str:
+    """An address with its password, and each value in its query that is named like a secret, masked.
+
+    >>> without_secrets("sftp://ann:pass@files.example/a?token=abc&part=1")
+    'sftp://ann:********@files.example/a?token=********&part=1'
+    """
+    return _ASKED.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1{MASK}@", address))
 
 
 def clean_tags(tags: list[str]) -> list[str]:

@@ -286,6 +286,10 @@ class ClaimedRun(Struct, kw_only=True):
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
     `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
     memory; others are the launcher's business.
+
+    `replay_root`, of a retry from failure, is the run under whose id the values of the runs before were stored; this
+    one stores and looks up there too. `again` says what must not be replayed from them, by the key of a task
+    (`TaskState.task`) or of a call (`ResultRef.key`): of these only the values count that the named runs stored.
     """
 
     run: UUID
@@ -305,6 +309,8 @@ class ClaimedRun(Struct, kw_only=True):
     scheduled_at: int | None = None
     process: str = "warm"
     job_variables: dict[str, Any] = {}
+    replay_root: UUID | None = None
+    again: dict[str, list[UUID]] = {}
 
 
 HOOKS_WITHIN = 150

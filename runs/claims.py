@@ -179,7 +179,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     told = []
     for row in rows:
         deployment = deployments[row.deployment_id]
-        parameters, tags, scheduled_at = facts[row.id]
+        parameters, tags, scheduled_at, replay_root, again = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
@@ -188,13 +188,17 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at),
+                replay_root=replay_root, again=again or {},
             )
         )  # fmt: skip
     return told
 
 
-def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, list[str], datetime | None]]:
-    found = FlowRun.objects.filter(id__in=ids).values_list("id", "parameters", "tags", "scheduled_at")
+_FACTS = ("id", "parameters", "tags", "scheduled_at", "replay_root", "again")
+
+
+def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, ...]]:
+    found = FlowRun.objects.filter(id__in=ids).values_list(*_FACTS)
     return {id: tuple(facts) for id, *facts in found}
 
 

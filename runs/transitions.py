@@ -67,6 +67,7 @@ class RunRow:
     counted: list[int] | None
     called_in: int
     error: Any = None
+    result: dict[str, Any] | None = None
     new_states: list[list] = field(default_factory=list)
     let_go: str | None = None  # The type of the state in which the holder's part ended.
     touched: bool = False
@@ -87,7 +88,7 @@ class RunRow:
         return self.pool_id is None
 
 
-_READ = [f.name for f in fields(RunRow) if f.name not in {"error", "new_states", "let_go", "touched"}]
+_READ = [f.name for f in fields(RunRow) if f.name not in {"error", "result", "new_states", "let_go", "touched"}]
 COLUMNS = ", ".join(f"r.{name}" for name in _READ)
 """What a query has to select from `flow_run r` to make RunRows of."""
 
@@ -121,6 +122,7 @@ def move(
     run_count: int | None = None,
     duration: int = 0,
     error: Any = None,
+    result: dict[str, Any] | None = None,
 ) -> bool:
     """Move a locked run in memory. False when the table does not allow it; nothing has changed then.
 
@@ -129,6 +131,7 @@ def move(
         due_at: For SCHEDULED: when the next execution may start.
         run_count: How often the user's function has been executed, as its holder says.
         duration: Microseconds in user code to add.
+        result: Where its value was stored.
     """
     if not may_move(StateType(row.state_type), to, by):
         return False
@@ -149,6 +152,7 @@ def move(
         row.ended_at = max(at, row.started_at) if row.started_at else at
     if error is not None or to is StateType.COMPLETED:
         row.error = error or {}
+    row.result = result or row.result
     if to in HELD:
         row.let_go = None
     elif was_held:
@@ -172,7 +176,7 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     live.runs_changed(changed)
     _wake_agents(changed)
     for row in changed:
-        row.new_states, row.touched, row.let_go, row.error = [], False, None, None
+        row.new_states, row.touched, row.let_go, row.error, row.result = [], False, None, None, None
     return changed
 
 
@@ -209,7 +213,7 @@ _WRITE = f"""
         name = n.name, state_type = n.state_type, state_name = n.state_name, state_message = n.state_message,
         state_at = n.state_at, attempt = n.attempt, run_count = n.run_count, crashes = n.crashes,
         claims_lost = n.claims_lost, due_at = n.due_at, started_at = n.started_at, ended_at = n.ended_at,
-        duration = n.duration,
+        duration = n.duration, result = coalesce(n.result, r.result),
         error = CASE WHEN n.error = '{{}}'::jsonb THEN NULL ELSE coalesce(n.error, r.error) END,
         history = CASE WHEN jsonb_array_length(r.history) + jsonb_array_length(n.new_states) <= {MAX_HISTORY}
             THEN r.history || n.new_states
@@ -218,9 +222,9 @@ _WRITE = f"""
     FROM unnest(
         %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
         %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::jsonb[],
-        %s::jsonb[]
+        %s::jsonb[], %s::jsonb[]
     ) n (id, name, state_type, state_name, state_message, state_at, attempt, run_count, crashes, claims_lost,
-         due_at, started_at, ended_at, duration, error, new_states)
+         due_at, started_at, ended_at, duration, error, result, new_states)
     WHERE r.id = n.id
 """
 _WRITTEN = (
@@ -232,6 +236,7 @@ _WRITTEN = (
 def _written(rows: list[RunRow]) -> Statement:
     columns: list[list] = [[getattr(row, name) for row in rows] for name in _WRITTEN]
     columns.append([None if row.error is None else json.dumps(row.error) for row in rows])
+    columns.append([None if row.result is None else json.dumps(row.result) for row in rows])
     columns.append([json.dumps(row.new_states) for row in rows])
     return _WRITE, columns
 

@@ -172,6 +172,7 @@ def describe(run: FlowRun, portal: str) -> dict[str, Any]:
         "parent": run.parent_id,
         "root": run.root_id,
         "error": run.error or None,
+        "result": run.result,
         "url": f"{portal}/runs/{run.id}",
     }
 
@@ -195,4 +196,5 @@ def describe_task(task: TaskRun) -> dict[str, Any]:
         "parents": task.parents or [],
         "tags": task.tags or [],
         "error": task.error,
+        "result": task.result,
     }

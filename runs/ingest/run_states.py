@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from orchestrator.cleaned import clean_tags, error_of, parameters_of
+from orchestrator.cleaned import clean_tags, error_of, parameters_of, stored_at
 from orchestrator.states import By, StateType
 from orchestrator.wire import (
     MAX_MESSAGE,
@@ -224,6 +224,7 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         run_count=entry.run_count,
         duration=entry.duration or 0,
         error=error_of(entry.error),
+        result=stored_at(entry.result),
     )
     if moved and entry.label:
         row.name = clean_text(entry.label, MAX_NAME)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from orchestrator.cleaned import clean_tags, error_of
+from orchestrator.cleaned import clean_tags, error_of, stored_at
 from orchestrator.ids import uuid7
 from orchestrator.states import RANK, StateType
 from orchestrator.wire import (
@@ -68,6 +68,7 @@ TASK_COLUMNS = {
     "duration": "bigint",
     "parent_task_id": "uuid", "state_type": "text", "state_name": "text", "message": "text", "task": "text",
     "label": "text", "parents": "text", "tags": "text", "history": "text", "error": "text",
+    "result": "text",
 }  # fmt: skip
 _RUN, _ID, _EXECUTION, _ORDER = 5, 6, 7, (3, 4, 8)  # places in a row; `_ORDER` is run_count, rank, seq
 
@@ -90,17 +91,19 @@ _UPSERT_TASKS = f"""
     written AS (
     INSERT INTO task_run AS t (
         organization_id, retention, bucket, attempt, run_count, execution, rank, run_id, id, seq, started_at, ended_at,
-        duration, parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error)
+        duration, parent_task_id, state_type, state_name, message, task, label, parents, tags, history, error, result)
     SELECT {ORGANIZATION}, n.retention, n.bucket, n.attempt, n.run_count, n.execution, n.rank, n.run_id, n.id, n.seq,
         {MICROS.format("started")}, {MICROS.format("ended")}, n.duration, n.parent_task_id, n.state_type,
-        n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb
+        n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb,
+        n.result::jsonb
     FROM n
     ON CONFLICT (run_id, id, retention, bucket) DO UPDATE SET
         run_count = excluded.run_count, rank = excluded.rank, seq = excluded.seq,
         started_at = coalesce(excluded.started_at, t.started_at), ended_at = excluded.ended_at,
         duration = excluded.duration, state_type = excluded.state_type, state_name = excluded.state_name,
         message = excluded.message, label = excluded.label, parents = coalesce(excluded.parents, t.parents),
-        tags = coalesce(excluded.tags, t.tags), history = coalesce(excluded.history, t.history), error = excluded.error
+        tags = coalesce(excluded.tags, t.tags), history = coalesce(excluded.history, t.history), error = excluded.error,
+        result = excluded.result
     WHERE t.organization_id = excluded.organization_id AND t.attempt = excluded.attempt
         AND (excluded.run_count, excluded.rank, excluded.seq) > (t.run_count, t.rank, t.seq)
     )
@@ -110,7 +113,7 @@ _UPSERT_TASKS = f"""
 
 def task_row(stream: OpenStream, run_id: UUID, entry: TaskState, execution: int) -> tuple:
     """One task run as TASK_COLUMNS."""
-    error = error_of(entry.error)
+    error, result = error_of(entry.error), stored_at(entry.result)
     history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-MAX_TASK_HISTORY:]]
     return (
         stream.root.retention, stream.root.bucket, stream.attempt, entry.run_count, RANK[StateType(entry.state)],
@@ -123,6 +126,7 @@ def task_row(stream: OpenStream, run_id: UUID, entry: TaskState, execution: int)
         clean_text(entry.task, MAX_NAME), clean_text(entry.label, MAX_NAME),
         array_literal(entry.parents[:MAX_PARENTS]), array_literal(clean_tags(entry.tags)),
         json.dumps(json_value(history)) if history else None, json.dumps(error) if error else None,
+        json.dumps(result) if result else None,
     )  # fmt: skip
 
 

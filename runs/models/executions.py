@@ -79,12 +79,15 @@ class FlowRun(InWorkspace):
     state_at = models.DateTimeField()
     history = models.JSONField(default=list)  # [[µs UTC, type, name, message or null, attempt], …], oldest first
     error = models.JSONField(null=True)  # {"type", "message", "traceback"}
+    result = models.JSONField(null=True)  # Where its value is: {"url", "key", "serializer", "size", "expires"}.
 
     root_id = models.UUIDField()
     parent_id = models.UUIDField(null=True)
     parent_task_id = models.UUIDField(null=True)
     retry_of = models.UUIDField(null=True)
     replays_from = models.UUIDField(null=True)
+    replay_root = models.UUIDField(null=True)  # Under which run's id values were stored: the first of such a chain.
+    again = models.JSONField(null=True)  # {task or key of a call: [ids of runs, whose value alone is replayed]}
 
     pool = same_tenant("runs.WorkPool", null=True)
     queue = same_tenant("runs.WorkQueue", null=True)
@@ -140,6 +143,11 @@ class FlowRun(InWorkspace):
                 name="flow_run_of_deployment",
             ),
             models.Index(fields=["organization", "root_id"], name="flow_run_of_root"),
+            models.Index(
+                fields=["organization", "retry_of", "-created_at", "-id"],
+                condition=Q(retry_of__isnull=False),
+                name="flow_run_retries",
+            ),
             models.Index(
                 fields=["organization", "pool", "due_at"],
                 condition=Q(state_type="SCHEDULED", pool__isnull=False),

@@ -66,6 +66,7 @@ class TaskRun(TallRow):
     tags = ArrayField(models.TextField(), null=True)
     history = models.JSONField(null=True)  # [[µs UTC, type, name or null, message or null], …]
     error = models.JSONField(null=True)
+    result = models.JSONField(null=True)  # Where its value is: {"url", "key", "serializer", "size", "expires"}.
 
     class Meta:
         db_table = "task_run"

@@ -71,13 +71,13 @@ def test_both_show_the_same_fields(world: World) -> None:
     assert sorted(deployment["schedules"][0]) == ["active", "cron", "day_or", "next", "timezone"]
     assert sorted(run) == [
         "attempt", "created_at", "created_by", "deployment", "due_at", "duration", "ended_at", "error", "flow", "id",
-        "name", "origin", "parameters", "parent", "root", "run_count", "scheduled_at", "started_at", "state", "tags",
-        "tasks", "url",
+        "name", "origin", "parameters", "parent", "result", "root", "run_count", "scheduled_at", "started_at", "state",
+        "tags", "tasks", "url",
     ]  # fmt: skip
     assert sorted(run["state"]) == ["message", "name", "timestamp", "type"]
     assert sorted(task) == [
-        "attempt", "duration", "ended_at", "error", "id", "name", "parents", "run_count", "started_at", "state",
-        "tags", "task",
+        "attempt", "duration", "ended_at", "error", "id", "name", "parents", "result", "run_count", "started_at",
+        "state", "tags", "task",
     ]  # fmt: skip
     assert sorted(line) == ["attempt", "extra", "level", "line", "logger", "message", "run", "t", "task"]
     assert sorted(variable) == ["name", "tags", "updated_at", "updated_by", "value"]

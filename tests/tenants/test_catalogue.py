@@ -21,7 +21,14 @@ UNIQUE_ACROSS_TENANTS = {
 
 # Ids without a foreign key, and why they have none.
 UNTIED = {
-    "flow_run": {"root_id", "parent_id", "parent_task_id", "retry_of", "replays_from"},  # journals come in any order
+    "flow_run": {
+        "root_id",
+        "parent_id",
+        "parent_task_id",
+        "retry_of",
+        "replays_from",
+        "replay_root",
+    },  # journals come in any order
     "concurrency_limit": {"target_id"},  # a pool, a queue or a deployment
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},

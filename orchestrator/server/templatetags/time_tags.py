@@ -125,6 +125,22 @@ def took(row: Any) -> SafeString | str:
 
 
 @register.filter
+def moment(micros: int | None) -> datetime | None:
+    """A time from microseconds UTC, as results have it.
+
+    >>> moment(0), moment(None)
+    (datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), None)
+    """
+    return None if micros is None else datetime.fromtimestamp(micros / 1e6, UTC)
+
+
+@register.filter
+def is_past(moment: datetime) -> bool:
+    """True for a time that is over."""
+    return moment <= now()
+
+
+@register.filter
 def from_micros(micros: int | None) -> timedelta | None:
     """A span of microseconds, as the tables hold them."""
     return None if micros is None else timedelta(microseconds=micros)

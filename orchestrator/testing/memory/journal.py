@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import reading
-from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of
+from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of, stored_at
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
@@ -234,6 +234,7 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         run_count=entry.run_count,
         duration=entry.duration or 0,
         error=error_of(entry.error),
+        result=stored_at(entry.result),
     )
     if moved and entry.label:
         run.name = clean_text(entry.label, MAX_NAME)
@@ -266,6 +267,7 @@ def _write_task(stream: OpenStream, run: Run, entry: TaskState) -> None:
         tags=tags or (known.tags if known else []),
         history=history or (known.history if known else []),
         error=error_of(entry.error),
+        result=stored_at(entry.result),
     )
 
 

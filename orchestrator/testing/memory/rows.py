@@ -37,6 +37,7 @@ class TaskRun:
     tags: list[str]
     history: list[Any]
     error: dict[str, str] | None
+    result: dict[str, Any] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -140,6 +141,7 @@ class Run:
         attempt: How often it was claimed.
         run_count: How often the flow's function was executed.
         error: {"type", "message", "traceback"} of a run that ended badly.
+        result: {"url", "key", "serializer", "size", "expires"} of a value that was stored.
     """
 
     id: UUID
@@ -161,6 +163,7 @@ class Run:
     state_message: str = ""
     history: list[State] = field(default_factory=list)
     error: dict[str, str] | None = None
+    result: dict[str, Any] | None = None
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     queue: str = ""

@@ -59,6 +59,7 @@ def show_run(run: Run) -> dict[str, Any]:
         "parent": run.parent_id,
         "root": run.root_id,
         "error": run.error or None,
+        "result": run.result,
         "url": f"{PORTAL}/runs/{run.id}",
     }
 
@@ -84,6 +85,7 @@ def show_task(task: TaskRun) -> dict[str, Any]:
         "parents": task.parents,
         "tags": task.tags,
         "error": task.error,
+        "result": task.result,
     }
 
 

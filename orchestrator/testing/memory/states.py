@@ -26,6 +26,7 @@ def move(
     run_count: int | None = None,
     duration: int = 0,
     error: Any = None,
+    result: Any = None,
 ) -> bool:
     """Move a run; False when the table does not allow it, and nothing has changed then."""
     if not may_move(StateType(run.state_type), to, by):
@@ -47,6 +48,7 @@ def move(
         run.ended_at = max(at, run.started_at or at)
     if error is not None or to is StateType.COMPLETED:
         run.error = error or None
+    run.result = result or run.result
     run.let_go = None if to in HELD else to.value if was_held else run.let_go
     return True
 
