@@ -196,7 +196,7 @@ def _flow_run(
     run = kind(definition, _readable(facts["parameters"]), execution=execution)
     for name in ("id", "name", "tags", "attempt", "run_count", "started"):
         setattr(run, name, facts[name])
-    run.within = ""
+    run.within, run._known_as = "", run.name
     run.state_type = StateType.RUNNING
     run.stream = stream
     return run

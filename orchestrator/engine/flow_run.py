@@ -57,7 +57,7 @@ class FlowRun(Run):
 
     __slots__ = (
         "_counters",
-        "_introduced",
+        "_known_as",
         "_owns_root",
         "_tags_token",
         "_task_token",
@@ -94,7 +94,7 @@ class FlowRun(Run):
         self.lineage = Lineage()
         self.attempt = parent.attempt if parent is not None else 1
         self._counters: dict[str, itertools.count[int]] = {}
-        self._introduced = False
+        self._known_as: str | None = None  # The name by which the server knows it; none: not at all.
         if parent is not None:
             self.stopping_state = parent.stopping_state
             self.stream = parent.stream
@@ -110,7 +110,7 @@ class FlowRun(Run):
         self.name = execution.name or self.name
         self.tags = self.tags | execution.tags
         self.run_count = execution.run_count
-        self._introduced = True  # The server made this run: it knows who it is.
+        self._known_as = execution.name  # The server made this run: it knows who it is.
 
     def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
         if wait_for is None and not upstream.needed():
@@ -260,9 +260,16 @@ class FlowRun(Run):
             return
         from orchestrator.journal.records import RunReport
 
-        report = RunReport(self, introduce=not self._introduced, final=final)
-        self._introduced = True
-        stream.put(report)
+        known_as, self._known_as = self._known_as, self.name
+        stream.put(RunReport(self, introduce=known_as is None, renamed=known_as != self.name, final=final))
+
+    def introduce(self) -> None:
+        """Tell the server who this is, before anything else is told of it: what happens ahead of its first state."""
+        if self._known_as is None and self.stream is not None:
+            from orchestrator.journal.records import introduction
+
+            self._known_as = self.name
+            self.stream.put(introduction(self))
 
     # Being told to stop.
 

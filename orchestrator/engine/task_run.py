@@ -113,6 +113,8 @@ class TaskRun(Run):
 
     def end(self) -> bool:
         if self.stream is not None:
+            if self.alone is not None:
+                self.alone.introduce()
             self.stream.closed(self)
             if type(self.value) not in ATOMS:
                 self.flow_run.lineage.note(self.value, self.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import clock
 from orchestrator.states import StateType
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ class RunReport:
         run: FlowRun,
         *,
         introduce: bool = False,
+        renamed: bool = False,
         final: bool = False,
         at: int | None = None,
         told: Told | None = None,
         message: str | None = None,
     ) -> None:
-        assert run.state_type is not None
         self.run = run.id
         self.t = run.t
-        self.state = run.state_type if at is None else StateType.SCHEDULED
+        self.state = StateType.SCHEDULED if at is not None else run.state_type or StateType.PENDING
         self.name = run.state_name if at is None else "AwaitingRetry"
         self.message = run.message if at is None else message
         self.run_count = max(1, run.run_count)
@@ -41,7 +42,15 @@ class RunReport:
         self.at = at
         self.told = run.told if at is None else told
         self.about = _about(run) if introduce else None
-        self.label = run.name if run.execution is not None and run.definition.run_name is not None else None
+        self.label = run.name if renamed and not introduce else None
+
+
+def introduction(run: FlowRun) -> RunReport:
+    """Who a run is, told ahead of its first state."""
+    told = RunReport(run, introduce=True)
+    told.t, told.state = clock.now(), StateType.PENDING
+    told.name = told.message = told.told = None
+    return told
 
 
 def _about(run: FlowRun) -> dict[str, Any]:
@@ -71,9 +80,10 @@ class TaskSnapshot:
 
 
 def _place(run: Run) -> tuple[UUID, UUID | None]:
-    """The ids of the flow run, and of the task run if it is one's."""
-    flow_run = getattr(run, "flow_run", None)
-    return (run.id, None) if flow_run is None else (flow_run.id, run.id)
+    """The ids of the flow run, and of the task run if it is one's. It is known to the server from now on."""
+    flow_run: FlowRun = getattr(run, "flow_run", run)
+    flow_run.introduce()
+    return flow_run.id, None if flow_run is run else run.id
 
 
 class LogLine:

@@ -211,6 +211,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         return False
     if entry.state == StateType.SCHEDULED and (row.is_local or not row.is_root):
         return False  # No agent would ever take it.
+    if entry.state == row.state_type == StateType.PENDING:
+        return True  # It says who it is, ahead of its first state.
     at = stream.at(entry.t)
     counted = is_counted(row)
     moved = move(

@@ -45,16 +45,17 @@ class Journal:
         self.seq += 1
         return {"seq": self.seq, "run": self.root, "t": now() + self.skew}
 
-    def begin(self, flow: str = "etl", **more: Any) -> RunState:
+    def begin(self, flow: str = "etl", state: str = "RUNNING", **more: Any) -> RunState:
         """The first entry of a local run."""
         about = About(flow=flow, name="brave-otter", parameters=msgspec.Raw(b'{"day":"monday"}'), **more)
-        return RunState(**self._next(), state="RUNNING", run_count=1, about=about)
+        return RunState(**self._next(), state=state, run_count=1, about=about)
 
     def state(self, state: str, **more: Any) -> RunState:
         return RunState(**{**self._next(), **more}, state=state)
 
     def subflow(self, id: UUID, flow: str = "part", **more: Any) -> RunState:
-        return RunState(**{**self._next(), "run": id}, state="RUNNING", run_count=1, about=About(flow=flow), **more)
+        about = {"about": About(flow=flow), "state": "RUNNING", "run_count": 1}
+        return RunState(**{**self._next(), "run": id, **about, **more})
 
     def task(self, state: str = "COMPLETED", **more: Any) -> TaskState:
         entry: dict[str, Any] = {"id": uuid7(), "task": "flows.extract", "label": "extract-1"}

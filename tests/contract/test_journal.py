@@ -24,6 +24,19 @@ def test_the_first_batch_makes_the_run(world: World, journal: Journal) -> None:
     assert [task["name"] for task in world.tasks(journal.root)] == ["extract-1"]
 
 
+def test_a_run_may_speak_before_it_runs(world: World, journal: Journal) -> None:
+    """4: what says who it is comes first; its true name may come later."""
+    child = uuid7()
+    journal.send(journal.begin(state="PENDING"), journal.log("early"))
+    assert (world.state(journal.root), world.is_held(journal.root)) == (("PENDING", "Pending"), True)
+    journal.send(journal.state("RUNNING", run_count=1, label="monday"), journal.subflow(child, state="PENDING"))
+    journal.send(journal.log("early, too", run=child), journal.state("FAILED", run=child, run_count=1))
+
+    assert world.run(journal.root)["name"] == "monday"
+    assert (world.history(journal.root), world.history(child)) == (["Running"], ["Failed"])
+    assert (world.lines(journal.root), world.lines(child)) == (["early", "early, too"], ["early, too"])
+
+
 def test_a_whole_life_in_one_batch(world: World, journal: Journal) -> None:
     journal.send(journal.begin(), journal.log(), journal.state("COMPLETED", run_count=1, duration=2_000_000))
 

@@ -8,14 +8,16 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator
 
 from orchestrator import Variable, config, exponential_backoff, flow, get_run_logger, journal, task, testing
 from orchestrator.client import Client
 from orchestrator.config import Api
 from orchestrator.deployments import arun_deployment, run_deployment
-from orchestrator.exceptions import Invalid, NotFound, Unavailable, Unreachable
+from orchestrator.exceptions import Invalid, NotFound, ParameterTypeError, Unavailable, Unreachable
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
@@ -43,6 +45,15 @@ def sums(n: int = 1, day: str = "monday"):
     return add(n, 1)
 
 
+def checked(n: int) -> int:
+    get_run_logger().info("looking at %d", n)
+    return n
+
+
+@flow(flow_run_name="run-{n}")
+def counts(n: Annotated[int, AfterValidator(checked)]): ...
+
+
 OURS = ("orchestrator-", "testing-")  # names of our threads
 
 # ── what happened ────────────────────────────────────────────────────────────────────────────────
@@ -55,6 +66,40 @@ def test_what_flows_tell_is_there_when_they_return(api):
     assert [(told.task, told.state_type) for told in api.tasks(run)] == [("add", "COMPLETED")]
     assert api.assert_logged(run, "adding 3").level == 20
     assert api.runs("other") == []
+
+
+def test_what_is_told_ahead_of_a_first_state_is_told_of_a_known_run(api):
+    """1.12, 1.22: a refused parameter, and what a validator logs."""
+
+    @flow
+    def around():
+        counts(4)
+        counts("five", return_state=True)
+
+    with pytest.raises(ParameterTypeError, match="valid integer"):
+        counts("three")
+    (refused,) = api.runs("counts")
+    assert (refused.states, refused.parameters) == (["Failed"], {"n": "three"})
+    api.assert_logged(refused, "valid integer")
+
+    around()
+    known, wrong = sorted(api.runs("counts"), key=lambda run: run.created_at)[1:]
+    assert (known.name, known.states) == ("run-4", ["Running", "Completed"])
+    api.assert_logged(known, "looking at 4")
+    assert wrong.states == ["Failed"]
+
+
+def test_a_task_alone_that_never_began_is_told_of(api):
+    """1.2: its journal begins with its root."""
+
+    @task(task_run_name="{missing}")
+    def nameless(): ...
+
+    with pytest.raises(Exception, match="missing"):
+        nameless()
+    (root,) = api.runs("nameless")
+    assert root.states[-1] == "Failed"
+    assert [told.state_type for told in api.tasks(root)] == ["FAILED"]
 
 
 def test_nothing_of_it_is_left(home):

@@ -223,6 +223,8 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         return False
     if entry.state == StateType.SCHEDULED and (run.is_local or not run.is_root):
         return False  # No agent would ever take it.
+    if entry.state == run.state_type == StateType.PENDING:
+        return True  # It says who it is, ahead of its first state.
     moved = move(
         run,
         StateType(entry.state),
