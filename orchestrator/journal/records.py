@@ -81,7 +81,7 @@ class TaskSnapshot:
 
 def _place(run: Run) -> tuple[UUID, UUID | None]:
     """The ids of the flow run, and of the task run if it is one's. It is known to the server from now on."""
-    flow_run: FlowRun = getattr(run, "flow_run", run)
+    flow_run: Any = getattr(run, "flow_run", run)
     flow_run.introduce()
     return flow_run.id, None if flow_run is run else run.id
 
