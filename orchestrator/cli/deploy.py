@@ -21,7 +21,7 @@ from orchestrator.wire import PROCESSES
 @click.option("--name", default="default", show_default=True, help="The deployment's name.")
 @click.option("--pool", default="default", show_default=True, help="The work pool.")
 @click.option("--queue", help="A queue of the pool.")
-@click.option("--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
+@click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 @click.option("--cron", help="Five fields.")
 @click.option("--interval", type=float, help="Seconds.")

@@ -59,7 +59,7 @@ def inspect(name: str, output: str) -> None:
 
 @deployment.command()
 @click.argument("name")
-@click.option("--param", "params", multiple=True, metavar="K=V", help="A parameter; V is JSON, or else a text.")
+@click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A parameter; V is JSON, or else a text.")
 @click.option("--run-name", help="The run's name.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 @click.option("--queue", help="Another queue of the deployment's pool.")

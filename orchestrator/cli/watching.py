@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -27,10 +28,27 @@ def watch_run(client: Client, run_id: str, output: str = "table") -> int:
     if output == "json":
         print_json(run)
     else:
-        click.echo(f"{run['name']} ended {state_of(run)} after {short_duration(run.get('duration') or 0.0)}.")
+        click.echo(f"{run['name']} ended {state_of(run)}{_lasted(run)}.")
         if run["state"].get("message"):
             click.echo(run["state"]["message"])
     return 0 if run["state"]["type"] == StateType.COMPLETED else NOT_COMPLETED
+
+
+def _lasted(run: dict[str, Any]) -> str:
+    """How long it ran; nothing for one that never did.
+
+    >>> _lasted({"started_at": "2026-01-05T12:00:00Z", "ended_at": "2026-01-05T12:00:07Z", "duration": 0.0})
+    ' after 7.0 s'
+    >>> _lasted({"started_at": None, "ended_at": "2026-01-05T12:00:07Z", "duration": 0.0})
+    ''
+    """
+    if not run.get("started_at"):
+        return ""
+    seconds = run.get("duration")
+    if not seconds and run.get("ended_at"):  # Its process was lost: nobody told how long user code took.
+        ended, started = (datetime.fromisoformat(run[name]) for name in ("ended_at", "started_at"))
+        seconds = (ended - started).total_seconds()
+    return f" after {short_duration(seconds or 0.0)}"
 
 
 def follow_logs(client: Client, run_id: str, print_line: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
