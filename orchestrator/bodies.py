@@ -225,6 +225,19 @@ class RenameInput(msgspec.Struct):
     name: str
 
 
+class InvalidateInput(msgspec.Struct, forbid_unknown_fields=True):
+    """Which entries of the cache are to be computed anew: one of these."""
+
+    key: str = ""
+    prefix: str = ""
+    task: str = ""
+    all: bool = False
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.key, self.prefix, self.task, self.all))) != 1:
+            raise ValueError("Name one of key, prefix, task, or say all: true.")
+
+
 class RollbackInput(msgspec.Struct):
     """The version to go back to."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from orchestrator.wire import (
+    MAX_NAME,
     MAX_PARAMETERS,
     MAX_TAG,
     MAX_TAGS,
@@ -19,6 +20,7 @@ from orchestrator.wire import (
     Error,
     Event,
     ResultRef,
+    TaskState,
     clean_text,
     json_value,
 )
@@ -33,6 +35,9 @@ MASK = "********"
 _PASSWORD = re.compile(r"(://[^/?#@:]*:)[^/?#]*@")
 _SECRETS = "pass|secret|token|signature|credential|auth|sig|key"
 _ASKED = re.compile(rf"([?&;][^=&;#]*(?:{_SECRETS})[^=&;#]*=)[^&;#]*", re.IGNORECASE)
+CACHE = "cache/"  # How the keys of values begin that later calls may use.
+MAX_CACHE_KEY = 300  # characters
+NOT_NEW = ("Cached", "Replayed", "RolledBack")  # names of COMPLETED states that tell of no new value
 
 
 def parameters_of(about: About) -> Any:
@@ -155,3 +160,28 @@ def _uuid(value: Any) -> UUID | None:
         return UUID(value)
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWord:
+    """What the last state of a task run tells of the cache: that it put a value there, or used the one that was."""
+
+    key: str
+    is_use: bool
+    task: str
+    url: str
+    serializer: str
+    size: int | None
+    expires: int | None  # µs UTC
+
+
+def cache_word_of(entry: TaskState) -> CacheWord | None:
+    """What a task's state tells of the cache, cut and cleaned; None, if it tells nothing of it."""
+    told = stored_at(entry.result) if entry.result is not None and entry.result.key.startswith(CACHE) else None
+    if told is None or entry.state != "COMPLETED" or (entry.name in NOT_NEW and entry.name != "Cached"):
+        return None
+    key = told["key"].rpartition("/")[2]
+    if not 0 < len(key) <= MAX_CACHE_KEY:
+        return None
+    task = clean_text(entry.task, MAX_NAME)
+    return CacheWord(key, entry.name == "Cached", task, told["url"], told["serializer"], told["size"], told["expires"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from django.db import connection
+from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
 
 TABLES = ("artifact", "asset_materialization")
+SHOWN_AFTER_ITS_END = timedelta(days=7)
+UNUSED_FOR = timedelta(days=400)
 
 
 def forget(today: date, *, limit: int) -> int:
@@ -28,3 +31,20 @@ def forget(today: date, *, limit: int) -> int:
             )
             gone = max(gone, cursor.rowcount)
     return gone
+
+
+def forget_cache_entries(*, limit: int) -> int:
+    """Remove entries of the cache that ended a week ago, and those that nobody has made or used for over a year.
+
+    What was invalidated stays as long as its value would: it keeps calls from using that value.
+    """
+    at = now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM cache_entry WHERE (organization_id, id) IN ("
+            "(SELECT organization_id, id FROM cache_entry WHERE expires_at < %s ORDER BY expires_at LIMIT %s) UNION ALL"
+            " (SELECT organization_id, id FROM cache_entry WHERE made_at < %s AND coalesce(used_at, made_at) < %s"
+            " AND invalidated_at IS NULL LIMIT %s))",
+            [at - SHOWN_AFTER_ITS_END, limit, at - UNUSED_FOR, at - UNUSED_FOR, limit],
+        )
+        return cursor.rowcount

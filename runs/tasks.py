@@ -185,6 +185,15 @@ def forget_artifacts() -> None:
 
 
 @shared_task
+def forget_cache_entries() -> None:
+    """Remove entries of the cache that are of no use any more, a bounded number in each transaction."""
+    gone = AT_ONCE
+    while gone >= AT_ONCE:
+        with system_scope():
+            gone = keeping.forget_cache_entries(limit=AT_ONCE)
+
+
+@shared_task
 def keep_partitions() -> None:
     """Make the partitions of the coming week and let go of those past their retention. The owner's only tick."""
     today = datetime.now(UTC).date()

@@ -47,6 +47,7 @@ _EDIT = {
     "bundles.write",
     "schedules.edit",
     "quarantine.edit",
+    "cache.edit",
 }
 _DEVELOP = _RUN | _AGENT | _EDIT
 

@@ -14,6 +14,7 @@ from orchestrator.exceptions import OrchestratorError
 _COMMANDS = {
     "agent": ("agent", "Execute runs on this machine."),
     "block": ("blocks", "List, look at and delete blocks, register types."),
+    "cache": ("cache", "List, look at and invalidate what is cached."),
     "config": ("login", "Show which API is used, and why."),
     "deploy": ("deploy", "Make a flow known to the server."),
     "deployment": ("deployments", "List, run, pause and resume deployments."),

@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "notify of firings": _tick("runs.tasks.notify_of_firings", settings.TICK_SECONDS),
     "forget firings": _tick("runs.tasks.forget_firings", 3600),
     "forget artifacts": _tick("runs.tasks.forget_artifacts", 3600),
+    "forget cache entries": _tick("runs.tasks.forget_cache_entries", 3600),
     "seal audit": _tick("tenants.tasks.seal_audit", 5),
     "truncate audit": _tick("tenants.tasks.truncate_audit", 3600),
     "find messages": _tick("tenants.tasks.find_messages", settings.TICK_SECONDS),

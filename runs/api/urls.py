@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import agents, artifacts, assets, automations, deployments, events, flow_runs, journal, pools
+from runs.api import agents, artifacts, assets, automations, cache, deployments, events, flow_runs, journal, pools
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -27,6 +27,10 @@ urlpatterns = [
     path("assets", assets.Assets.as_view(), name="api-assets"),
     path("assets/<uuid:id>", assets.OneAsset.as_view(), name="api-asset"),
     path("assets/<uuid:id>/materializations", assets.Materializations.as_view(), name="api-asset-materializations"),
+    path("cache-entries", cache.Entries.as_view(), name="api-cache-entries"),
+    path("cache-entries/invalidate", cache.Invalidate.as_view(), name="api-cache-invalidate"),
+    path("cache-entries/<uuid:id>", cache.OneEntry.as_view(), name="api-cache-entry"),
+    path("cache-entries/by-key/<str:key>", cache.EntryOfKey.as_view(), name="api-cache-entry-of-key"),
     path("events", events.Events.as_view(), name="api-events"),
     path("events/<uuid:id>", events.OneEvent.as_view(), name="api-event"),
     path("automations", automations.Automations.as_view(), name="api-automations"),

@@ -33,7 +33,7 @@ from orchestrator.wire import (
 )
 from runs import events, live
 from runs.admission import refusal_of
-from runs.ingest import artifacts, assets, reading, run_states, streams, tall
+from runs.ingest import artifacts, assets, cache, reading, run_states, streams, tall
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
@@ -161,6 +161,7 @@ class _Application:
             _announce(stream)
         save({row.id: row for row in moved}.values())
         self.closing += tally.statements()
+        self.closing += cache.statements(opened, subflows)
         for stream in opened:
             if stream.late and any(isinstance(entry, RunState | TaskState) for entry in stream.entries):
                 end_late(stream.root, stream.attempt)
@@ -257,6 +258,8 @@ def _announce(stream: OpenStream) -> None:
             workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=TaskState in kinds,
             artifacts=Artifact in kinds,
         )  # fmt: skip
+    if cache.is_told_of(stream):
+        live.changed(workspace_id=stream.root.workspace_id, what="cache")
     if Event in kinds:
         live.changed(workspace_id=stream.root.workspace_id, what="events")
         if any(isinstance(entry, Event) and entry.event in ASSET_EVENTS for entry in stream.entries):

@@ -2,6 +2,7 @@
 
 from runs.models.artifacts import Artifact, Asset, AssetEdge, Materialization
 from runs.models.automations import Automation, Firing, Notification
+from runs.models.cache import CacheEntry
 from runs.models.definitions import (
     Agent,
     AgentLogLine,
@@ -26,6 +27,7 @@ __all__ = [
     "Attempt",
     "Automation",
     "Bundle",
+    "CacheEntry",
     "Deployment",
     "EventRow",
     "Firing",

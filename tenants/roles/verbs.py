@@ -46,6 +46,7 @@ THINGS: dict[str, dict[str, str]] = {
         "automations.edit": "Make, change and remove automations",
     },
     "The workspace": {
+        "cache.edit": "Have cached values computed anew",
         "quarantine.edit": "Decide about journals that were set aside",
         "people.assign": "Give people and teams roles here, up to one's own",
         "access.edit": "Restrict single blocks, deployments and pools to some people, and use all that are restricted",
@@ -66,6 +67,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "blocks.use": frozenset({"blocks.view"}),
     "variables.edit": frozenset({"variables.view"}),
     "automations.edit": frozenset({"automations.view"}),
+    "cache.edit": frozenset({"runs.view"}),
     "people.assign": frozenset({"workspace.edit"}),
 }
 

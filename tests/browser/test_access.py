@@ -19,6 +19,7 @@ from tests.cast import Api, Company
 from tests.contract.journals import Journal
 from tests.contract.test_artifacts import artifact
 from tests.contract.test_assets import asset_of, materialized
+from tests.contract.test_cache import cached, entry_of
 from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, deploy
@@ -44,6 +45,7 @@ EMPTY_PAGES = [
     "events",
     "events?event=none",
     "assets",
+    "cache",
     "../audit",
     "../audit?actor=nobody",
     "automations",
@@ -120,6 +122,9 @@ def told_by_run(journal: Journal) -> tuple[Any, Any]:
     paid = event(journal, payload={"total": 12.5}, related=[{"id": "customer.3", "role": "buyer"}])
     journal.send(paid)
     journal.send(materialized(journal, "s3://lake/flights.parquet", ["s3://lake/raw.csv"]))
+    journal.send(
+        cached(journal, "flights"), cached(journal, "old", expires=1), cached(journal, "flights", name="Cached")
+    )
     journal.send(journal.raw(b'{"kind":"metric","seq":%d,"run":"%s"}' % (journal.seq + 1, str(journal.root).encode())))
     return table, paid
 
@@ -165,6 +170,8 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         f"events/{paid.id}",
         "assets",
         f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}",
+        "cache",
+        f"cache/{entry_of(served_api, 'flights')['id']}",
         "deployments",
         "pools",
         f"agents/{by.id}",

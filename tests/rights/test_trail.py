@@ -49,6 +49,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "block": {"version": "1", "p.value": "another", "description": ""},
     "block-new": {"version": "0", "name": "told", "p.value": "sesame"},
     "block-access": {"restricted": "on"},
+    "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
     "pool-access": {"restricted": "on"},
     "organization-billing-limit": {"limit": "50000", "at_limit": "stop", "under_way": "finish"},
@@ -76,6 +77,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "api-automation": AUTOMATION,
+    "api-cache-invalidate": {"key": "acme-cached"},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
     "api-work-pool": {"description": "told"},
     "api-work-pools": {"name": "told"},

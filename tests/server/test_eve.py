@@ -29,6 +29,7 @@ SECRETS = [
     "acme-agent", "what acme logs", "acme-vault",
     "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
     "acme-report", "acme.paid", "acme-order", "acme-lake",
+    "acme-cached",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
@@ -52,6 +53,7 @@ ACCOUNT = re.compile(
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
     "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets",
+    "api-cache-entries", "api-cache-invalidate",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from tenants.provisioning import create_workspace
 from tests.cast import Api, Company
 from tests.contract.test_artifacts import artifact
 from tests.contract.test_assets import asset_of, materialized
+from tests.contract.test_cache import cached, entry_of
 from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, claim, deploy, start, trigger
@@ -68,6 +69,7 @@ def work(company: Company, api: Api) -> Table:
     made = artifact(journal, "link", {"link": "https://acme.example/secret-plan"}, key="acme-report")
     happened = event(journal, "acme.paid", "acme-order")
     journal.send(task, line, made, happened, materialized(journal, "s3://acme-lake/flights", ["s3://acme-lake/raw"]))
+    journal.send(cached(journal, "acme-cached"))
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
@@ -78,6 +80,8 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
         "(api-)?asset(-.*)?": {"id": Thing(asset_of(api, "s3://acme-lake/flights"), uuid7())},
+        "(api-)?cache-entry(-now)?": {"id": Thing(entry_of(api, "acme-cached")["id"], uuid7())},
+        "api-cache-entry-of-key": {"key": Thing("acme-cached", "not-cached")},
         "(api-)?event": {"id": Thing(happened.id, uuid7())},
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},

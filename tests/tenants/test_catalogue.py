@@ -34,6 +34,7 @@ UNTIED = {
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
     "asset_materialization": {"run_id", "task_id"},
+    "cache_entry": {"run_id", "task_id"},  # it outlives both
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},

@@ -46,6 +46,7 @@ MATRIX = """
     bundles.write      . . . d o . .
     schedules.edit     . . . d o . .
     quarantine.edit    . . . d o . .
+    cache.edit         . . . d o . .
     workspace.edit     . . . . o . .
     keys.edit          . . . . o . .
     people.assign      . . . . o . .

@@ -136,6 +136,7 @@ _MENU = [
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("assets", "Assets", "Assets", "database", "g s", "runs_view"),
+    ("cache", "Cache", "Cache", "cache", "g c", "runs_view"),
     ("events", "Events", "Events", "bolt", "g e", "runs_view"),
     ("blocks", "Blocks", "Blocks", "block", "g b", "blocks_view"),
     ("variables", "Variables", "Variables", "var", "g v", "variables_view"),

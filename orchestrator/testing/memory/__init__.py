@@ -15,6 +15,7 @@
     artifacts.py    artifacts
     events.py       events of code
     assets.py       assets, and what was made of what
+    cache.py        values that later calls may use
     variables.py    variables
     blocks.py       block types and blocks
     blocks_within.py  … put into each other

@@ -15,6 +15,7 @@ from orchestrator.testing.memory import (
     artifacts,
     assets,
     blocks,
+    cache,
     claims,
     deployments,
     events,
@@ -33,7 +34,15 @@ Handler = Callable[[Store, Asked], Any]
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset({"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"})
-_EDIT = {"deployments.edit", "variables.edit", "pools.edit", "bundles.write", "schedules.edit", "blocks.edit"}
+_EDIT = {
+    "deployments.edit",
+    "variables.edit",
+    "pools.edit",
+    "bundles.write",
+    "schedules.edit",
+    "blocks.edit",
+    "cache.edit",
+}
 _DEVELOP = _RUN | _AGENT | _EDIT | {"blocks.use"}
 _OWN_RUN = {
     "journal.write",
@@ -105,6 +114,10 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/assets": {"GET": ("runs.view", assets.page)},
     f"/assets/{_ID}": {"GET": ("runs.view", assets.one)},
     f"/assets/{_ID}/materializations": {"GET": ("runs.view", assets.makings)},
+    "/cache-entries": {"GET": ("runs.view", cache.page)},
+    f"/cache-entries/{_ID}": {"GET": ("runs.view", cache.one)},
+    "/cache-entries/by-key/(?P<key>[^/]+)": {"GET": ("runs.view", cache.of_key)},
+    "/cache-entries/invalidate": {"POST": ("cache.edit", cache.invalidate)},
     "/events": {"GET": ("runs.view", events.page), "POST": ("events.write", events.emit)},
     f"/events/{_ID}": {"GET": ("runs.view", events.one)},
     "/agents": {"POST": ("agents.work", claims.register)},

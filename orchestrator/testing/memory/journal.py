@@ -14,7 +14,7 @@ from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of, s
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import HELD, TERMINAL, By, StateType
-from orchestrator.testing.memory import artifacts, assets, events
+from orchestrator.testing.memory import artifacts, assets, cache, events
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.rows import Event as KeptEvent
@@ -165,6 +165,7 @@ class _Application:
         match entry:
             case TaskState():
                 _write_task(stream, run, entry)
+                cache.write(self.store, entry, run=run.id, at=stream.at(entry.ended or entry.t))
             case Log():
                 _write_line(stream, run, entry)
             case Dropped():

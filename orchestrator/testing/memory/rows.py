@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.cleaned import Made
+from orchestrator.cleaned import CacheWord, Made
 from orchestrator.states import TERMINAL
 
 State = tuple[int, str, str, str | None, int]
@@ -82,6 +82,27 @@ class Event:
     resource: dict[str, str]
     related: list[dict[str, str]]
     payload: Any
+
+
+@dataclass(eq=False, slots=True)
+class CacheEntry:
+    """A key of the cache, the newest value under it, and its uses as (when, run, task run)."""
+
+    id: UUID
+    key: str
+    word: CacheWord
+    made_at: int
+    run: UUID | None = None
+    task: UUID | None = None
+    invalidated_at: int | None = None
+    uses: list[tuple[int, UUID, UUID]] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """Whether calls may use it."""
+        if self.invalidated_at is not None:
+            return "invalidated"
+        return "expired" if self.word.expires is not None and self.word.expires <= clock.now() else "live"
 
 
 @dataclass(eq=False, slots=True)
@@ -368,6 +389,7 @@ class Store:
         self.quarantine: list[dict[str, Any]] = []
         self.events: dict[UUID, Event] = {}
         self.assets: dict[str, Asset] = {}
+        self.cache: dict[str, CacheEntry] = {}
         self.artifacts: dict[UUID, Artifact] = {}
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}

@@ -11,6 +11,7 @@ from orchestrator.testing.memory.rows import (
     Asset,
     Block,
     BlockVersion,
+    CacheEntry,
     Deployment,
     Event,
     LogLine,
@@ -136,6 +137,27 @@ def show_event(event: Event) -> dict[str, Any]:
 def show_asset(asset: Asset) -> dict[str, Any]:
     """An asset."""
     return {name: getattr(asset, name) for name in ("id", "key", "name", "description", "url", "owners")}
+
+
+def show_cache_entry(entry: CacheEntry) -> dict[str, Any]:
+    """An entry of the cache, without its users."""
+    word = entry.word
+    return {
+        "id": entry.id,
+        "key": entry.key,
+        "task": word.task,
+        "state": entry.state,
+        "url": word.url,
+        "serializer": word.serializer,
+        "size": word.size,
+        "flow_run": entry.run,
+        "task_run": entry.task,
+        "made_at": time_of(entry.made_at),
+        "expires_at": time_of(word.expires),
+        "invalidated_at": time_of(entry.invalidated_at),
+        "hits": len(entry.uses),
+        "used_at": time_of(max((use[0] for use in entry.uses), default=None)),
+    }
 
 
 def show_making(made: Making) -> dict[str, Any]:
