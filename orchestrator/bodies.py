@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from orchestrator.cleaned import MAX_RESULT_KEY
 from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
 
 MAX_BODY = 4 << 20  # bytes
@@ -59,6 +60,19 @@ def read_body(body: bytes, type: type[T]) -> T:
         raise BadBody(what, {place: what} if place else None) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"The body is no JSON: {error}") from error
+
+
+def wrong_in_result_key(key: str) -> str:
+    """What is wrong with a key under which the server is to keep a value; nothing, if it can.
+
+    >>> wrong_in_result_key("runs/2026/report.json"), bool(wrong_in_result_key("../x"))
+    ('', True)
+    """
+    if not 0 < len(key) <= MAX_RESULT_KEY or not key.isprintable():
+        return f"The key of a value has 1 to {MAX_RESULT_KEY} printable characters."
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        return "The parts of a value's key, between its slashes, are neither empty nor . nor .. alone."
+    return ""
 
 
 class EventInput(msgspec.Struct):

@@ -35,6 +35,7 @@ MAX_ARTIFACT = 896 << 10  # bytes of an artifact's data as JSON: with all else i
 MAX_MARKDOWN = 256 << 10  # characters of a markdown artifact
 MAX_DESCRIPTION = 10_000  # characters
 MAX_PAYLOAD = 64 << 10  # bytes of an event's payload as JSON
+MAX_STORED = 512 << 10  # bytes of a value that the server keeps
 MAX_LABELS = 50  # labels of a resource, and resources related to an event
 MAX_LABEL = 1_000  # characters
 

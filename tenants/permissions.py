@@ -36,7 +36,18 @@ ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
-_AGENT = frozenset({"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"})
+_AGENT = frozenset(
+    {
+        "agents.work",
+        "journal.write",
+        "events.write",
+        "deployments.view",
+        "pools.view",
+        "bundles.read",
+        "results.read",
+        "results.write",
+    }
+)
 _EDIT = {
     "deployments.edit",
     "variables.edit",
@@ -70,6 +81,8 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
             "runs.trigger",
             "deployments.view",
             "bundles.read",
+            "results.read",
+            "results.write",
         }
     ),
     "run.over": frozenset({"journal.write"}),

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from runs.api import agents, artifacts, assets, automations, cache, deployments, events, flow_runs, journal, pools
+from runs.api import (
+    agents,
+    artifacts,
+    assets,
+    automations,
+    cache,
+    deployments,
+    events,
+    flow_runs,
+    journal,
+    pools,
+    results,
+)
 
 urlpatterns = [
     path("journal", journal.Journal.as_view(), name="api-journal"),
@@ -16,6 +28,7 @@ urlpatterns = [
     path("deployments/<uuid:id>/pause", deployments.Pause.as_view(), name="api-deployment-pause"),
     path("deployments/<uuid:id>/resume", deployments.Resume.as_view(), name="api-deployment-resume"),
     path("bundles/<str:sha256>", deployments.Bundles.as_view(), name="api-bundle"),
+    path("results/<path:key>", results.StoredResults.as_view(), name="api-result"),
     path("flow-runs", flow_runs.FlowRuns.as_view(), name="api-flow-runs"),
     path("flow-runs/<uuid:id>", flow_runs.OneFlowRun.as_view(), name="api-flow-run"),
     path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),

@@ -15,6 +15,7 @@ from runs.models.definitions import (
     WorkQueue,
 )
 from runs.models.executions import LATE_AFTER, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
+from runs.models.results import StoredResult
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Materialization",
     "Notification",
     "Schedule",
+    "StoredResult",
     "TaskRun",
     "UsageDelta",
     "WorkPool",

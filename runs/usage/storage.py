@@ -1,7 +1,8 @@
-"""What an organization keeps, measured once a day (UTC): bytes of log messages, artifacts, blocks, and code.
+"""What an organization keeps, measured once a day (UTC): bytes of log messages, artifacts, values, blocks, and code.
 
     logs       UTF-8 bytes of the messages whose partitions are there: what the days of these buckets add up to
     artifacts  their data and descriptions, as large as the database keeps them (compressed)
+    results    values that the server keeps
     blocks     the data of all versions of blocks
     code       bundles; they belong to the organization as a whole
 
@@ -18,7 +19,13 @@ from django.db import connection
 
 from runs import partitions
 
-KINDS = {"logs": "Log messages", "artifacts": "Artifacts", "blocks": "Blocks", "code": "Bundles of code"}
+KINDS = {
+    "logs": "Log messages",
+    "artifacts": "Artifacts",
+    "results": "Stored values",
+    "blocks": "Blocks",
+    "code": "Bundles of code",
+}
 AT_ONCE = 500  # organizations of one tick
 MEASURE_SECONDS = 300
 
@@ -39,6 +46,8 @@ _MEASURE = """
     UNION ALL
     SELECT workspace_id, 'artifacts', sum(coalesce(pg_column_size(data), 0) + pg_column_size(description))
     FROM artifact GROUP BY 1
+    UNION ALL
+    SELECT workspace_id, 'results', sum(size) FROM stored_result GROUP BY 1
     UNION ALL
     SELECT b.workspace_id, 'blocks', sum(v.size)
     FROM block_version v JOIN block b ON b.organization_id = v.organization_id AND b.id = v.block_id GROUP BY 1

@@ -17,6 +17,8 @@ THINGS: dict[str, dict[str, str]] = {
         "runs.view": "See runs, their logs, what they make, the dashboard and the feed of events",
         "runs.trigger": "Run deployments, and run again",
         "runs.cancel": "Cancel runs",
+        "results.read": "Load values of runs that the server keeps",
+        "results.write": "Store values of runs on the server, and remove them",
         "events.write": "Tell of events outside of runs",
     },
     "Deployments": {

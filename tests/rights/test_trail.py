@@ -34,6 +34,7 @@ WITHOUT_ENTRY = {
     "api-agents": "an agent says that it is there; its page tells when",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
+    "api-result": "a run's work: the state of the run tells where its value is",
     "api-bundle": "code under its own hash; the deployment that names it leaves the entry",
     "organization-move-workspace": "refused while runs are under way: tests/tenants/test_transfer.py",
     "organization-sso": "asks the provider: tests/tenants/sso/test_page.py",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from orchestrator.ids import uuid7
 from runs import tasks
 from runs.messenger import messenger
-from runs.models import Artifact, Bundle
+from runs.models import Artifact, Bundle, StoredResult
 from runs.usage import api_calls, seats, storage
 from runs.usage.api_calls import CALLS, TAKEN, Calls, CountCalls
 from runs.usage.rollup import roll_up
@@ -141,7 +141,7 @@ def now_kept(company: Company) -> dict[tuple[UUID | None, str], int]:
 
 
 def test_storage_is_what_is_kept_by_workspace_and_kind(acme: Company, globex: Company, api: Api) -> None:
-    """6.1: log messages, artifacts, blocks and code; another organization's are its own."""
+    """6.1: log messages, artifacts, values, blocks and code; another organization's are its own."""
     from blocks.models import Block, BlockVersion
 
     journal = Journal(api)
@@ -151,6 +151,9 @@ def test_storage_is_what_is_kept_by_workspace_and_kind(acme: Company, globex: Co
     with acme.scope():
         table = {"run_id": journal.root, "type": "table", "data": [1] * 50, "keep_until": date(2030, 1, 1)}
         Artifact.objects.create(**own, workspace=acme.workspace, **table)
+        StoredResult.objects.create(
+            **own, workspace=acme.workspace, key="x", size=9, content=b"x", keep_until=date(2030, 1, 1)
+        )
         Bundle.objects.create(**own, sha256="a" * 64, size=700, content=b"x")
         block = Block.objects.create(**own, workspace=acme.workspace, type="json", name="b")
         for number in (1, 2):
@@ -158,7 +161,7 @@ def test_storage_is_what_is_kept_by_workspace_and_kind(acme: Company, globex: Co
     kept = now_kept(acme)
     place = acme.workspace.id
     assert (kept[place, "logs"], kept[None, "code"], kept[place, "blocks"]) == (7, 700, 60)
-    assert kept[place, "artifacts"] > 50
+    assert (kept[place, "artifacts"] > 50, kept[place, "results"]) == (True, 9)
     assert now_kept(globex) == {(None, "code"): 0}
 
 

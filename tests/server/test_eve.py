@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 SECRETS = [
     "secret-plan", "acme-etl", "acme-nightly", "alice@acme.example", "carol@acme.example", "acme-key",
-    "acme-agent", "what acme logs", "acme-vault",
+    "acme-agent", "what acme logs", "what acme computed", "acme-vault",
     "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
     "acme-report", "acme.paid", "acme-order", "acme-lake",
     "acme-cached",
@@ -58,7 +58,7 @@ OWN = {
 
 
 # What she may make under any name: it is hers then, though something of Acme's is called the same.
-MAKES_HER_OWN = {("api-variable", "PUT"), ("api-block", "PUT"), ("api-block-type", "PUT")}
+MAKES_HER_OWN = {("api-variable", "PUT"), ("api-block", "PUT"), ("api-block-type", "PUT"), ("api-result", "PUT")}
 
 
 def test_every_route_has_its_place_here() -> None:

@@ -72,6 +72,7 @@ def work(company: Company, api: Api) -> Table:
     journal.send(cached(journal, "acme-cached"))
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
+    assert api.put("/results/acme-secret-plan", b"what acme computed").status_code == 201
     pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
     return {
         "(api-)?deployment(-.*)?": {"id": Thing(deployment.id, uuid7())},
@@ -85,6 +86,7 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?event": {"id": Thing(happened.id, uuid7())},
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},
+        "api-result": {"key": Thing("acme-secret-plan", "no-plan")},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
     }
 

@@ -33,6 +33,7 @@ UNTIED = {
     "journal_stream": {"root_id"},
     "journal_quarantine": {"root_id"},
     "artifact": {"run_id", "task_id"},
+    "stored_result": {"run_id"},  # it may be stored before the run's first batch comes
     "asset_materialization": {"run_id", "task_id"},
     "cache_entry": {"run_id", "task_id"},  # it outlives both
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them

@@ -37,6 +37,8 @@ MATRIX = """
     journal.write      . . a d o t e
     events.write       . . a d o t .
     bundles.read       . . a d o t .
+    results.read       . . a d o t .
+    results.write      . . a d o t .
     deployments.edit   . . . d o . .
     variables.edit     . . . d o t .
     blocks.edit        . . . d o . .

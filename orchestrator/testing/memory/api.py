@@ -21,6 +21,7 @@ from orchestrator.testing.memory import (
     events,
     journal,
     pools,
+    results,
     runs,
     variables,
 )
@@ -33,7 +34,8 @@ Handler = Callable[[Store, Asked], Any]
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
-_AGENT = frozenset({"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"})
+_RESULTS = {"results.read", "results.write"}
+_AGENT = _RESULTS | {"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"}
 _EDIT = {
     "deployments.edit",
     "variables.edit",
@@ -57,10 +59,10 @@ _OWN_RUN = {
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _VIEW,
     "runner": _RUN,
-    "agent": _AGENT,
-    "developer": _DEVELOP,
-    "owner": _DEVELOP,
-    "run": frozenset(_OWN_RUN | {"deployments.view", "bundles.read", "blocks.view", "blocks.use"}),
+    "agent": frozenset(_AGENT),
+    "developer": frozenset(_DEVELOP),
+    "owner": frozenset(_DEVELOP),
+    "run": frozenset(_OWN_RUN | _RESULTS | {"deployments.view", "bundles.read", "blocks.view", "blocks.use"}),
     "run.over": frozenset({"journal.write"}),
 }
 
@@ -94,6 +96,12 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "PUT": ("bundles.write", deployments.put_bundle),
         "GET": ("bundles.read", deployments.get_bundle),
         "HEAD": ("bundles.read", deployments.get_bundle),
+    },
+    "/results/(?P<key>.+)": {
+        "PUT": ("results.write", results.put),
+        "GET": ("results.read", results.get),
+        "HEAD": ("results.read", results.get),
+        "DELETE": ("results.write", results.remove),
     },
     "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
     f"/flow-runs/{_ID}": {"GET": ("runs.view", runs.one)},

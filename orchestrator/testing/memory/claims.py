@@ -138,7 +138,7 @@ def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],
         source=facts["source"], parameters=run.parameters, tags=run.tags, lease_seconds=store.lease_seconds,
         flow_version=facts["version"], process=facts["process"], job_variables=facts["job_variables"],
-        scheduled_at=run.scheduled_at,
+        scheduled_at=run.scheduled_at, replay_root=run.replay_root, again=run.again,
     )  # fmt: skip
 
 

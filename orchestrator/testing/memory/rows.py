@@ -185,6 +185,9 @@ class Run:
     history: list[State] = field(default_factory=list)
     error: dict[str, str] | None = None
     result: dict[str, Any] | None = None
+    retry_of: UUID | None = None
+    replay_root: UUID | None = None
+    again: dict[str, list[UUID]] = field(default_factory=dict)
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     queue: str = ""
@@ -393,6 +396,7 @@ class Store:
         self.artifacts: dict[UUID, Artifact] = {}
         self.deployments: dict[UUID, Deployment] = {}
         self.bundles: dict[str, bytes] = {}
+        self.results: dict[str, bytes] = {}
         self.pools: dict[str, Pool] = {}
         self.queues: dict[tuple[str, str], Queue] = {}  # by pool and name
         self.wakes: dict[str, int] = {}
