@@ -46,11 +46,12 @@ KNOWN: dict[str, str] = {
     "input": "",
     "locking": "",
     "logging": "disable_run_logger get_logger get_run_logger",
-    "results": "",
+    "results": "ResultRecord ResultStore get_default_result_storage get_result_store should_persist_result",
     "runner": "",
     "runtime": "deployment flow_run task_run",
     "schedules": "Cron Interval RRule Schedule",
-    "serializers": "",
+    "serializers": "CompressedJSONSerializer CompressedPickleSerializer CompressedSerializer JSONSerializer"
+    " PickleSerializer Serializer",
     "settings": "",
     "states": "AwaitingConcurrencySlot AwaitingRetry Cancelled Cancelling Completed Crashed Failed Late Paused Pending"
     " Retrying Running Scheduled State StateType Suspended",

@@ -8,6 +8,9 @@
 | ORCHESTRATOR_PROFILE | the profile to use; the one that was logged in to last by default |
 | ORCHESTRATOR_EXIT_SECONDS | how long a process waits at its end for the server to receive the journal; 10 |
 | ORCHESTRATOR_JOURNAL_BYTES | how large the journal file of one execution may grow; 1 GiB |
+| ORCHESTRATOR_RESULTS_PERSIST | whether values are stored where no decorator says so; false |
+| ORCHESTRATOR_RESULTS_STORAGE | where: a directory, an address, `type/name` of a block; by default `results` in HOME |
+| ORCHESTRATOR_RESULTS_SERIALIZER | by what: `pickle`, `json`, `compressed/pickle`, `compressed/json`; `pickle` |
 """
 
 from __future__ import annotations
@@ -64,6 +67,11 @@ def setting(name: str, default: str = "") -> str:
     except NotConfigured:
         return default
     return str((profile or {}).get(name.lower(), default))
+
+
+def persists_by_default() -> bool:
+    """Whether the values of flows and tasks that don't say so are stored."""
+    return setting("RESULTS_PERSIST").strip().lower() in ("1", "true", "yes", "on")
 
 
 def require_api() -> Api:

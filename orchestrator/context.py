@@ -14,11 +14,14 @@ from orchestrator.counterparts import missing
 from orchestrator.exceptions import MissingContext
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.task_run import TaskRun
 
 flow_run_here: ContextVar[FlowRun | None] = ContextVar("flow_run_here", default=None)
 task_run_here: ContextVar[TaskRun | None] = ContextVar("task_run_here", default=None)
+replay_here: ContextVar[UUID | None] = ContextVar("replay_here", default=None)
 tags_here: ContextVar[frozenset[str]] = ContextVar("tags_here", default=frozenset())
 
 _adopter: FlowRun | None = None

@@ -11,7 +11,6 @@ from typing import NoReturn
 
 _LATER = "not available in this version"
 _INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
-_RESULTS = f"Stored results are {_LATER}: write what must last to a block, such as orchestrator.blocks.S3Bucket."
 _CACHING = f"Caching is {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
 _TRANSACTIONS = f"Transactions are {_LATER}: undo in an on_failure hook."
 _LIMITS = f"Limits in code are {_LATER}: give a deployment a concurrency_limit, or the work queue a limit."
@@ -31,9 +30,7 @@ MODULES = {
     "flow_runs": _INPUT,
     "input": _INPUT,
     "locking": _CACHING,
-    "results": _RESULTS,
     "runner": "Use Flow.serve, or `orchestrator agent start`.",
-    "serializers": _RESULTS,
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
     "task_worker": _BACKGROUND,
     "transactions": _TRANSACTIONS,
@@ -78,7 +75,6 @@ NAMES = {
         "MappingMissingIterable": "Use orchestrator.exceptions.MappingError.",
         "MissingContextError": "Use orchestrator.exceptions.MissingContext.",
         "MissingFlowError": "Use orchestrator.exceptions.LoadError.",
-        "MissingResult": "Use orchestrator.exceptions.UnfinishedRun.",
         "NotPausedError": _INPUT,
         "ObjectAlreadyExists": "Use orchestrator.exceptions.Conflict.",
         "ObjectLimitReached": "Use orchestrator.exceptions.LimitReached.",
@@ -105,6 +101,11 @@ NAMES = {
     },
     "logging": {
         "disable_run_logger": "Use the `.fn` of the flow or task: outside of a run nothing is recorded.",
+    },
+    "results": {
+        "ResultRecord": "Use orchestrator.results.Stored and Header.",
+        "get_default_result_storage": "Use orchestrator.results.get_result_store().storage.",
+        "should_persist_result": "Nobody needs to know: a value is stored, or not, when its call has ended.",
     },
     "schedules": {
         "RRule": "Use a Cron or an Interval.",

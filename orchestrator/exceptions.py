@@ -13,7 +13,10 @@
         │   ├── FailedRun
         │   ├── CrashedRun
         │   ├── CancelledRun
+        │   ├── MissingResult            the stored value of a run is not where it was
         │   └── UpstreamTaskError
+        ├── HashError (a TypeError)      a value has no content that could be hashed
+        ├── ResultNotStored              a value can't be serialized, or its storage doesn't take it
         ├── NotPicklable (a TypeError)   a value can't go to another process, or come from there
         ├── ForeignError                 stands for an exception of another process that can't come from there
         ├── TimedOut (a TimeoutError)
@@ -113,8 +116,20 @@ class CancelledRun(EndedBadly):
     """The run was cancelled."""
 
 
+class MissingResult(EndedBadly):
+    """The value of this run is not where it was stored. Run it again."""
+
+
 class UpstreamTaskError(EndedBadly):
     """A task run that this one depends on did not complete. Wrap the argument in allow_failure() to go on."""
+
+
+class HashError(OrchestratorError, TypeError):
+    """A value has no content that could be hashed."""
+
+
+class ResultNotStored(OrchestratorError):
+    """The value can't be stored. Return what can be, or set persist_result=False."""
 
 
 class NotPicklable(OrchestratorError, TypeError):

@@ -16,8 +16,12 @@ from orchestrator.engine.retries import Delays
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
+    from orchestrator.blocks import Block
     from orchestrator.futures import Future
+    from orchestrator.result_storage import ResultStorage
+    from orchestrator.serializers import Serializer
     from orchestrator.states import State
     from orchestrator.task_runners.base import TaskRunner
 
@@ -52,6 +56,10 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
         log_prints: bool | None = None,
+        persist_result: bool | None = None,
+        result_storage: Any = None,
+        result_serializer: Any = None,
+        cache_result_in_memory: bool = True,
         **others: Any,
     ) -> None:
         hooks = {name: others.pop(name, None) for name in NAMES}
@@ -70,6 +78,10 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
             retry_on=retry_on,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
+            persist_result=persist_result,
+            result_storage=result_storage,
+            result_serializer=result_serializer,
+            cache_result_in_memory=cache_result_in_memory,
             hooks=hooks,
         )
         self._task_runner = task_runner
@@ -266,6 +278,10 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
             "timeout_seconds": self.timeout_seconds,
             "validate_parameters": self.should_validate_parameters,
             "log_prints": self.log_prints,
+            "persist_result": self.persist_result,
+            "result_storage": self.result_storage,
+            "result_serializer": self.result_serializer,
+            "cache_result_in_memory": self.cache_result_in_memory,
         }
         hooks = {name: self.hooks.get(name) for name in NAMES}
         return self._copied_with({**present, **hooks, **options})
@@ -300,6 +316,10 @@ def flow(
     timeout_seconds: float | None = None,
     validate_parameters: bool = True,
     log_prints: bool | None = None,
+    persist_result: bool | None = None,
+    result_storage: str | Path | Block | ResultStorage | None = None,
+    result_serializer: str | Serializer | None = None,
+    cache_result_in_memory: bool = True,
     on_running: list[Callable[..., Any]] | None = None,
     on_completion: list[Callable[..., Any]] | None = None,
     on_failure: list[Callable[..., Any]] | None = None,
@@ -324,6 +344,11 @@ def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         timeout_seconds: End an execution after this long.
         validate_parameters: Coerce arguments to the types in the signature.
         log_prints: Send what it prints to the run's log.
+        persist_result: Store the value, so that the next attempt finds it and doesn't execute again. By default
+            where an option says how it is stored, and as the flow around it does; tasks follow it.
+        result_storage: Where: a directory, an address (`s3://…`), a block of a file system or its `type/name`.
+        result_serializer: By what: `pickle`, `json`, `compressed/pickle`, `compressed/json`, a `Serializer`.
+        cache_result_in_memory: False: what was submitted doesn't hold its value, but reads it when it is asked for.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: Lists of functions, each called with
             (flow, flow_run, state).
 

@@ -103,6 +103,20 @@ def default_name(type: StateType) -> str:
     return type.value.capitalize()
 
 
+class NotHeld:
+    """Stands for the value of a run that is not held in memory; `get` reads it from where it is stored."""
+
+    __slots__ = ()
+
+    def get(self) -> Any:
+        """The value.
+
+        Raises:
+            MissingResult: It is no longer there.
+        """
+        raise NotImplementedError
+
+
 @dataclass(slots=True, repr=False)
 class State:
     """What a run is in, or ended in.
@@ -193,7 +207,7 @@ class State:
         if not self.is_final():
             raise UnfinishedRun(f"The run is {self.name}: it has no result yet. Wait for it first.")
         if self.type is StateType.COMPLETED:
-            return self.data
+            return self.data.get() if isinstance(self.data, NotHeld) else self.data
         error = self.data
         if not isinstance(error, BaseException):
             kinds = {StateType.CRASHED: CrashedRun, StateType.CANCELLED: CancelledRun}
@@ -204,6 +218,10 @@ class State:
 
     async def aresult(self, raise_on_failure: bool = True) -> Any:
         """What `result` returns or raises, for code that awaits it."""
+        if isinstance(self.data, NotHeld):
+            import asyncio
+
+            return await asyncio.to_thread(self.result, raise_on_failure)
         return self.result(raise_on_failure)
 
 

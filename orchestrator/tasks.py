@@ -16,10 +16,14 @@ from orchestrator.engine.task_run import TaskRun
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from orchestrator.assets import Asset
+    from orchestrator.blocks import Block
     from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
+    from orchestrator.result_storage import ResultStorage
+    from orchestrator.serializers import Serializer
     from orchestrator.states import State
     from orchestrator.task_runners.base import TaskRunner
 
@@ -53,11 +57,17 @@ class Task(Definition[P, R], Generic[P, R]):
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
+        persist_result: bool | None = None,
+        result_storage: Any = None,
+        result_serializer: Any = None,
+        result_storage_key: str | None = None,
+        cache_result_in_memory: bool = True,
         asset_deps: Iterable[Any] | None = None,
         **others: Any,
     ) -> None:
         hooks = {name: others.pop(name, None) for name in NAMES}
         refuse("task", others)
+        self.result_storage_key = result_storage_key
         super().__init__(
             fn,
             name=name,
@@ -72,6 +82,10 @@ class Task(Definition[P, R], Generic[P, R]):
             retry_on=retry_on,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
+            persist_result=persist_result,
+            result_storage=result_storage,
+            result_serializer=result_serializer,
+            cache_result_in_memory=cache_result_in_memory,
             hooks=hooks,
         )
         self.asset_deps: tuple[str, ...] = ()
@@ -80,6 +94,9 @@ class Task(Definition[P, R], Generic[P, R]):
 
             self.asset_deps = keys_of(asset_deps)
         self.flow_alone: Flow[..., Any] | None = None  # What a call without a flow is recorded under.
+
+    def _options_of_results(self) -> tuple[Any, ...]:
+        return *super()._options_of_results(), self.result_storage_key
 
     # As a method it is called without its first argument.
     @overload
@@ -244,6 +261,11 @@ class Task(Definition[P, R], Generic[P, R]):
             "retry_on": self.retry_on,
             "timeout_seconds": self.timeout_seconds,
             "log_prints": self.log_prints,
+            "persist_result": self.persist_result,
+            "result_storage": self.result_storage,
+            "result_serializer": self.result_serializer,
+            "result_storage_key": self.result_storage_key,
+            "cache_result_in_memory": self.cache_result_in_memory,
             "asset_deps": self.asset_deps,
         }
         return self._copied_with({**present, **hooks, **options})
@@ -279,6 +301,11 @@ def task(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
+    persist_result: bool | None = None,
+    result_storage: str | Path | Block | ResultStorage | None = None,
+    result_serializer: str | Serializer | None = None,
+    result_storage_key: str | None = None,
+    cache_result_in_memory: bool = True,
     asset_deps: Iterable[str | Asset] | None = None,
     on_running: list[Callable[..., Any]] | None = None,
     on_completion: list[Callable[..., Any]] | None = None,
@@ -302,6 +329,12 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         retry_on: Retry after these exceptions only.
         timeout_seconds: End an execution after this long.
         log_prints: Send what it prints to the run's log; by default as the flow does.
+        persist_result: Store the value, so that the next attempt finds it and doesn't execute again. By default
+            as the flow does, and where another option says how it is stored.
+        result_storage: Where: a directory, an address (`s3://…`), a block of a file system or its `type/name`.
+        result_serializer: By what: `pickle`, `json`, `compressed/pickle`, `compressed/json`, a `Serializer`.
+        result_storage_key: Under which path, a template: `"{flow_run.name}/{parameters[day]}.json"`.
+        cache_result_in_memory: False: what was submitted doesn't hold its value, but reads it when it is asked for.
         asset_deps: Assets that it uses, by key or as `orchestrator.assets.Asset`.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: Lists of functions, each called with
             (task, task_run, state).

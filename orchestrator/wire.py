@@ -30,6 +30,7 @@ MAX_TAG = 200  # characters
 MAX_NAME = 500  # characters
 MAX_MESSAGE = 4_000  # characters of a state's message
 MAX_TRACEBACK = 64 << 10  # characters, the end is kept
+MAX_RESULT_URL = 2_000  # characters of where a value is stored
 MAX_PARENTS = 1_000  # edges drawn to one task run
 MAX_ARTIFACT = 896 << 10  # bytes of an artifact's data as JSON: with all else it fits into an entry
 MAX_MARKDOWN = 256 << 10  # characters of a markdown artifact

@@ -13,6 +13,8 @@ from orchestrator import clock, context, masking
 from orchestrator.config import current_api, use_api
 from orchestrator.context import flow_run_here, tags_here
 from orchestrator.elsewhere.pickling import dumps, loads
+from orchestrator.engine import call_keys
+from orchestrator.engine.definition import Definition
 from orchestrator.engine.failures import short
 from orchestrator.engine.flow_run import Execution, FlowRun
 from orchestrator.engine.task_run import TaskRun
@@ -26,6 +28,7 @@ from orchestrator.tasks import Task
 if TYPE_CHECKING:
     from orchestrator.journal.stream import Stream
 
+_OPTIONS = ("version", "log_prints", "persist_result", "result_storage", "result_serializer")
 MAX_PARAMETER = 1 << 20
 """Bytes. A larger parameter of a flow is not taken along for `runtime.flow_run.parameters`."""
 
@@ -65,6 +68,10 @@ def _flow_facts(run: FlowRun) -> dict[str, Any]:
         "attempt": run.attempt,
         "run_count": run.run_count,
         "started": run.started,
+        "persist_result": run.keeps,
+        "result_storage": run.definition.result_storage,
+        "result_serializer": run.definition.result_serializer,
+        "replays": run.replays,
         "parameters": {name: data for name, value in run.parameters.items() if (data := _small(value)) is not None},
     }
 
@@ -105,8 +112,17 @@ def _task_facts(run: TaskRun) -> dict[str, Any]:
         "run_count": run.run_count,
         "started": run.started,
         "makers": _makers(run),
+        "calls": _calls(run),
         "secrets": masking.hidden(),  # Once more: some are learnt after the introduction.
     }
+
+
+def _calls(run: TaskRun) -> tuple[str, bool] | None:
+    """By what the calls that it makes are known again; where nothing is kept, nobody asks for it."""
+    if not Definition.any_keeps and not run.flow_run.keeps:
+        return None
+    calls = call_keys.calls_of(run)
+    return calls.key, calls.again
 
 
 def _makers(run: TaskRun) -> list[tuple[int | str, Any]]:
@@ -148,10 +164,11 @@ class FlowRunElsewhere(FlowRun):
     def count(self, task_name: str) -> Any:
         return f"{self.within}.{super().count(task_name)}"
 
-    def begin_call(self, name: str) -> None:
+    def begin_call(self, name: str, calls: tuple[str, bool] | None) -> None:
         """From now on tasks are called by the task run of this name."""
         self.within = name
         self._counters = {}
+        self.calls = call_keys.Calls(*(calls or (name, False)))
 
 
 class FlowRunFarAway(FlowRunElsewhere):
@@ -188,14 +205,14 @@ def _flow_run(
     claim: dict[str, Any] | None,
     stream: Stream | None,
 ) -> FlowRunElsewhere:
-    definition: Flow[..., Any] = Flow(
-        _nothing, name=facts["flow"], version=facts["version"], log_prints=facts["log_prints"]
-    )
+    options = {name: facts[name] for name in _OPTIONS}
+    definition: Flow[..., Any] = Flow(_nothing, name=facts["flow"], **options)
     execution = Execution(claim) if claim is not None else None
     flow_run_here.set(parent)
     run = kind(definition, _readable(facts["parameters"]), execution=execution)
-    for name in ("id", "name", "tags", "attempt", "run_count", "started"):
+    for name in ("id", "name", "tags", "attempt", "run_count", "started", "replays"):
         setattr(run, name, facts[name])
+    run.keeping = None  # The life that keeps its value is not here.
     run.within, run._known_as = "", run.name
     run.state_type = StateType.RUNNING
     run.stream = stream
@@ -228,10 +245,11 @@ def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
     task = _task(told)
     flow_run_here.set(flow_run)
     tags_here.set(told["tags"])
-    flow_run.begin_call(told["name"])
+    flow_run.begin_call(told["name"], told["calls"])
     run = TaskRun(task, told["args"], told["kwargs"], None)
     for name in ("id", "name", "number", "tags", "run_count", "started"):
         setattr(run, name, told[name])
+    run.calls = flow_run.calls
     run.state_type = StateType.RUNNING
     for place, maker in told["makers"]:
         flow_run.lineage.note(run.args[place] if isinstance(place, int) else run.kwargs[place], maker)
@@ -240,6 +258,7 @@ def unpack(data: bytes, flow_run: FlowRunElsewhere) -> TaskRun:
 
 def _task(told: dict[str, Any]) -> Task[..., Any]:
     options = {name: told[name] for name in ("version", "log_prints", "timeout_seconds", "retries")}
+    options["persist_result"] = False  # The other process stores what is returned.
     if told["assets"] is None:
         return Task(told["fn"], name=told["task"], **options)
     from orchestrator.assets import MaterializingTask

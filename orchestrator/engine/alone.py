@@ -70,6 +70,7 @@ class LoneRoot(FlowRun):
     def end(self) -> bool:
         """End as the task did."""
         task_run = self._task_run
+        self.keeping = task_run.keeping
         self.name, self.duration, self.told, self.error = (
             task_run.name,
             task_run.duration,

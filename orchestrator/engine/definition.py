@@ -20,11 +20,6 @@ LATER = {
     "cache_key_fn": "caching",
     "cache_expiration": "caching",
     "refresh_cache": "caching",
-    "persist_result": "stored results",
-    "result_storage": "stored results",
-    "result_serializer": "stored results",
-    "result_storage_key": "stored results",
-    "cache_result_in_memory": "stored results",
     "on_commit": "transactions",
     "on_rollback": "transactions",
 }
@@ -47,6 +42,7 @@ class Definition(Generic[P, R]):
     """A function with the settings of its runs."""
 
     kind_of_run = "run"
+    any_keeps = False  # True once any in this process keeps the values of its runs.
 
     def __init__(
         self,
@@ -64,6 +60,10 @@ class Definition(Generic[P, R]):
         retry_on: type[BaseException] | tuple[type[BaseException], ...],
         timeout_seconds: float | None,
         log_prints: bool | None,
+        persist_result: bool | None,
+        result_storage: Any,
+        result_serializer: Any,
+        cache_result_in_memory: bool,
         hooks: dict[str, Any],
     ) -> None:
         fn, self._wrapper = _plain_function(fn)
@@ -88,10 +88,17 @@ class Definition(Generic[P, R]):
         self.retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         self.timeout_seconds = float(timeout_seconds) if timeout_seconds else None
         self.log_prints = log_prints
+        self.persist_result = persist_result
+        self.result_storage = result_storage
+        self.result_serializer = result_serializer
+        self.cache_result_in_memory = cache_result_in_memory is not False
         self.hooks: Hooks = gather(hooks)
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         self._refuse_what_generators_cannot()
+        self.keeps = self._whether_kept()  # None: as the flow around it does.
+        if self.keeps:
+            Definition.any_keeps = True
         self._signature: inspect.Signature | None = None
 
     def _refuse_what_generators_cannot(self) -> None:
@@ -100,6 +107,22 @@ class Definition(Generic[P, R]):
                 f"{self.name} is a generator: it takes neither retries nor timeout_seconds, since what was handed out "
                 "can't be taken back."
             )
+
+    def _whether_kept(self) -> bool | None:
+        if self.is_generator:
+            if self.persist_result:
+                raise TypeError(
+                    f"{self.name} is a generator: what it yields is handed out and not kept, so persist_result=True "
+                    "has no meaning. Persist the tasks that take its items, or return a list."
+                )
+            return False if self.kind_of_run == "task" else self.persist_result
+        if self.persist_result is None and any(each is not None for each in self._options_of_results()):
+            return True
+        return self.persist_result
+
+    def _options_of_results(self) -> tuple[Any, ...]:
+        """The options that mean that values are to be kept."""
+        return self.result_storage, self.result_serializer
 
     def _refuse_generator(self, how: str) -> None:
         if self.is_generator:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orchestrator.context import current_flow_run, flow_run_here, tags_here, task_run_here
+from orchestrator.config import persists_by_default
+from orchestrator.context import current_flow_run, flow_run_here, replay_here, tags_here, task_run_here
 from orchestrator.engine import upstream
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.lineage import Lineage
@@ -45,6 +46,8 @@ class Execution:
         self.scheduled_at: int | None = claim.get("scheduled_at")  # µs UTC
         self.job_variables: dict[str, Any] = claim.get("job_variables") or {}
         self.parameters: dict[str, Any] = claim.get("parameters") or {}
+        replays = claim.get("replay_root")
+        self.replays = UUID(str(replays)) if replays else None
         self.writer = 0
         self.handed_back = False
         self.lost = False
@@ -63,10 +66,12 @@ class FlowRun(Run):
         "_task_token",
         "attempt",
         "execution",
+        "keeps",
         "lineage",
         "parameters",
         "parent",
         "parent_task",
+        "replays",
         "stopping_state",
     )
 
@@ -86,7 +91,9 @@ class FlowRun(Run):
         task_run = task_run_here.get()
         self.parameters = parameters
         self.parent: FlowRun | None = parent
-        self.parent_task: UUID | None = task_run.id if task_run is not None and task_run.flow_run is parent else None
+        inside = task_run is not None and task_run.flow_run is parent
+        self.caller = task_run if inside else parent
+        self.parent_task: UUID | None = task_run.id if task_run is not None and inside else None
         self.root = parent.root if parent is not None else self
         self.execution = execution
         self.tags = flow.tags | tags_here.get()
@@ -100,9 +107,22 @@ class FlowRun(Run):
             self.stream = parent.stream
         else:
             self.stopping_state = Stopping(self)
+        self.replays: UUID | None = None  # The run whose stored values this root finds again as its own.
+        if parent is None:
+            self.replays = execution.replays if execution is not None else replay_here.get()
         if execution is not None:
             self._adopt(execution)
         self._look_upstream(wait_for)
+        self.keeps = self._whether_kept(flow.keeps)  # Also for what is called here, unless that says otherwise.
+        if self.keeps and not (self.is_alone or flow.is_generator):
+            from orchestrator.engine.keeping import Keeping
+
+            self.keeping = Keeping(self)
+
+    def _whether_kept(self, said: bool | None) -> bool:
+        if said is None:
+            return self.parent.keeps if self.parent is not None else persists_by_default()
+        return said
 
     def _adopt(self, execution: Execution) -> None:
         self.id = execution.run
@@ -199,6 +219,16 @@ class FlowRun(Run):
     def _log_begin(self) -> None:
         which = "" if self.run_count == 1 else f", execution {self.run_count}"
         self.log.info("Flow run %r of flow %r begins%s.", self.name, self.definition.name, which)
+
+    def inputs(self) -> dict[str, Any]:
+        return self.parameters
+
+    def flow_run_around(self) -> FlowRun | None:
+        return self.parent
+
+    def take_kept(self, found: Any, name: str) -> None:
+        self.begin()  # Whoever follows the run sees it run, if shortly.
+        super().take_kept(found, name)
 
     def announce(self) -> None:
         self._report()

@@ -30,8 +30,10 @@ def running(run: Run) -> Generator[Effect, Any, None]:
 
 
 def after(run: Run) -> Generator[Effect, Any, None]:
-    """Call the hooks of the state in which a run ended. A retry calls none."""
-    return _call(run, _name_after(run))
+    """Call the hooks of the state in which a run ended. A retry calls none, and what is replayed has called them."""
+    if run.state_name == "Replayed":
+        return
+    yield from _call(run, _name_after(run))
 
 
 def hang_on(run: Run) -> bool:

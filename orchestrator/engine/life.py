@@ -24,10 +24,12 @@ def live(run: Run) -> Generator[Effect, Any, None]:
             if run.upstream:
                 yield Settle(run.upstream)
             run.prepare()
+            is_known = run.keeping is not None and (yield from run.keeping.recalled())
         except BaseException as error:
             run.fail(error)
         else:
-            yield from _executions(run)
+            if not is_known:
+                yield from _executions(run)
         if run.end() and run.definition.has_hooks:
             yield from hooks.after(run)
     finally:
@@ -42,6 +44,7 @@ def perform_elsewhere(run: Run) -> None:
         asyncio.run(drive_async(live(run)))
     else:
         handover.perform(run, live(run))
+    run.forget_value()
 
 
 def _executions(run: Run) -> Generator[Effect, Any, None]:
@@ -72,6 +75,8 @@ def _execution(run: Run) -> Generator[Effect, Any, None]:
         pending = run.unsettled(value)
         if pending:
             yield Settle(pending)
+        if run.keeping is not None:
+            yield from run.keeping.keep(value)
         run.conclude(value)
     except BaseException as error:
         run.fail(error)

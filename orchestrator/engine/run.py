@@ -19,9 +19,12 @@ from orchestrator.states import TERMINAL, Pending, State, StateType, default_nam
 if TYPE_CHECKING:
     import logging
 
+    from orchestrator.engine.call_keys import Calls
     from orchestrator.engine.definition import Definition
+    from orchestrator.engine.keeping import Keeping
     from orchestrator.futures import Future
     from orchestrator.journal.stream import Stream
+    from orchestrator.results import Stored
     from orchestrator.task_runners.base import TaskRunner
 
 _RUNNING = StateType.RUNNING
@@ -41,6 +44,8 @@ class Run:
         "_manual",
         "_token",
         "args",
+        "caller",
+        "calls",
         "definition",
         "duration",
         "ended",
@@ -48,6 +53,7 @@ class Run:
         "flow_runner",
         "history",
         "id",
+        "keeping",
         "kwargs",
         "message",
         "name",
@@ -88,6 +94,9 @@ class Run:
         self.upstream: Sequence[Future[Any]] = ()
         self.wait_for: Sequence[Any] = ()
         self.root: Any = None  # The FlowRun at the top of the execution.
+        self.caller: Run | None = None  # The run in whose course this one was called.
+        self.calls: Calls | None = None  # What the present execution calls; made when it is asked for.
+        self.keeping: Keeping | None = None  # How the value is kept; None when it isn't.
         self.stream: Stream | None = None
         self.runner: TaskRunner | None = None  # Of the tasks that were submitted here.
         self.flow_runner: TaskRunner | None = None  # Of the flows.
@@ -116,6 +125,14 @@ class Run:
         """Report the final state; False when this is not the end of the run, whatever the execution has come to."""
         raise NotImplementedError
 
+    def inputs(self) -> dict[str, Any]:
+        """What it is given, by name."""
+        raise NotImplementedError
+
+    def flow_run_around(self) -> Any:
+        """The flow run that it belongs to, if any."""
+        raise NotImplementedError
+
     def hand_back(self, delay: float) -> bool:
         """Leave the next execution to the server, if the wait is long and the server knows how."""
         return False
@@ -125,6 +142,8 @@ class Run:
     def begin(self) -> None:
         """Enter RUNNING, for the first time or again."""
         self.run_count += 1
+        if self.calls is not None:
+            self.calls = self.calls.once_more()
         self._enter_state(_RUNNING, "Retrying" if self.run_count > 1 else None, None)
         if self.started is None:
             self.started = self.t
@@ -146,6 +165,11 @@ class Run:
         if not manual.is_completed() and isinstance(manual.data, BaseException):
             self.told = failures.tell(manual.data)
         self._finish(manual.type, name, manual.message)
+
+    def take_kept(self, found: Any, name: str) -> None:
+        """Take a value that was there already: in a tuple, or in the state that the function had returned."""
+        self._manual, self.value = (found, found.data) if isinstance(found, State) else (None, found[0])
+        self._finish(_COMPLETED, name, None)
 
     def fail(self, error: BaseException) -> None:
         """Take what the function raised, or what kept it from being called."""
@@ -180,10 +204,22 @@ class Run:
         self.log.warning("%s What they run can't be interrupted.", text)
         self.message = f"{self.message} {text}" if self.message else text
 
-    def _finish(self, kind: StateType, name: str | None, message: str | None) -> None:
+    def stop_clock(self) -> None:
+        """What follows is not the time of user code."""
         if self._clock:
             self.duration += (perf_counter_ns() - self._clock) // 1000
             self._clock = 0
+
+    def forget_value(self) -> None:
+        """Hold the value in memory no longer, if it is stored and its definition says so."""
+        keeping = self.keeping
+        if keeping is not None and not self.definition.cache_result_in_memory and keeping.stored is not None:
+            self.value = keeping.stored_value()
+            if self._manual is not None:
+                self._manual.data = self.value
+
+    def _finish(self, kind: StateType, name: str | None, message: str | None) -> None:
+        self.stop_clock()
         self._enter_state(kind, name, message)
         self.ended = self.t
 
@@ -224,6 +260,11 @@ class Run:
             data if self.state_type in TERMINAL else None,
             _as_datetime(self.t),
         )
+
+    @property
+    def stored(self) -> Stored | None:
+        """Where the value is stored, if it is."""
+        return self.keeping.stored if self.keeping is not None and self.state_type is _COMPLETED else None
 
     @property
     def log(self) -> logging.LoggerAdapter[Any]:

@@ -43,7 +43,9 @@ class TaskRun(Run):
 
             flow_run = self.alone = LoneRoot(self)
         self.flow_run: FlowRun = flow_run
-        self.parent_task: UUID | None = parent.id if parent is not None and parent.flow_run is flow_run else None
+        inside = parent is not None and parent.flow_run is flow_run
+        self.caller = parent if inside else flow_run
+        self.parent_task: UUID | None = parent.id if parent is not None and inside else None
         self.tags = task.tags | tags_here.get()
         self.parents: Iterable[UUID] = ()
         self.announced = False
@@ -53,6 +55,11 @@ class TaskRun(Run):
         self.number = flow_run.count(task.name)
         self.name = f"{task.name}-{self.number}"
         self._look_upstream(wait_for)
+        keeps = task.keeps
+        if flow_run.keeps if keeps is None else keeps:
+            from orchestrator.engine.keeping import Keeping
+
+            self.keeping = Keeping(self)
 
     def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
         """Find the futures in the arguments, and which task runs the arguments come from."""
@@ -104,6 +111,12 @@ class TaskRun(Run):
         template = self.definition.run_name
         if template is not None:
             self.name = self.definition.name_for(self.args, self.kwargs)
+
+    def inputs(self) -> dict[str, Any]:
+        return self.definition.bind(self.args, self.kwargs)
+
+    def flow_run_around(self) -> FlowRun:
+        return self.flow_run
 
     def announce(self) -> None:
         if self.alone is not None:

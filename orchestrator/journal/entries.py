@@ -9,7 +9,7 @@ import functools
 import os
 import platform
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,7 @@ from orchestrator.wire import (
     MAX_NAME,
     MAX_PARAMETERS,
     MAX_PARENTS,
+    MAX_RESULT_URL,
     MAX_TAG,
     MAX_TAGS,
     MAX_TRACEBACK,
@@ -37,6 +38,7 @@ from orchestrator.wire import (
     Error,
     Event,
     Log,
+    ResultRef,
     RunState,
     TaskState,
     clean_text,
@@ -44,6 +46,9 @@ from orchestrator.wire import (
     encode,
     json_value,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.results import Stored
 
 _MAX_HISTORY = 200  # former states of one task run; the oldest go first
 _MAX_EXTRA = 32 << 10  # bytes
@@ -83,6 +88,7 @@ def _run_state(report: RunReport, seq: int) -> RunState:
         error=_error(report.told),
         about=_about(report.about) if report.about is not None else None,
         label=_text(report.label, MAX_NAME),
+        result=_result(report.stored),
     )
 
 
@@ -152,6 +158,7 @@ def _told_task(
             (at, kind, _text(of, MAX_NAME), _text(why, MAX_MESSAGE)) for at, kind, of, why in history[-_MAX_HISTORY:]
         ],
         error=_error(run.told) if final else None,
+        result=_result(run.stored) if final else None,
     )
 
 
@@ -224,6 +231,18 @@ def _error(told: Told | None) -> Error | None:
         type=_clean(told.type, MAX_NAME),
         message=_clean(told.message, MAX_MESSAGE),
         traceback=clean_text(mask(told.traceback)[-MAX_TRACEBACK:]),
+    )
+
+
+def _result(stored: Stored | None) -> ResultRef | None:
+    if stored is None:
+        return None
+    return ResultRef(
+        url=_clean(stored.url, MAX_RESULT_URL),
+        key=_clean(stored.key, MAX_RESULT_URL),
+        serializer=_clean(stored.serializer, MAX_NAME),
+        size=stored.size,
+        expires=stored.expires,
     )
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 class RunReport:
     """A flow run entered a state."""
 
-    __slots__ = ("about", "at", "duration", "label", "message", "name", "run", "run_count", "state", "t", "told")
+    __slots__ = (
+        "about", "at", "duration", "label", "message", "name", "run", "run_count", "state", "stored", "t",
+        "told",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class RunReport:
         self.duration = run.duration if final or at is not None else None
         self.at = at
         self.told = run.told if at is None else told
+        self.stored = run.stored if final else None
         self.about = _about(run) if introduce else None
         self.label = run.name if renamed and not introduce else None
 

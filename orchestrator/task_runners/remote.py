@@ -68,6 +68,7 @@ class RemoteTaskRunner(ThreadPoolTaskRunner):
 
     def _live(self, run: Run) -> None:
         handover.perform(run, _with_bodies_elsewhere(live(run), self._perform_body))
+        run.forget_value()
 
     def _perform_body(self, run: TaskRun) -> Any:
         from orchestrator.elsewhere.writers import pack, unpack

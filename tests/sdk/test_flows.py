@@ -47,8 +47,6 @@ def test_fn_is_the_undecorated_function():
 def test_options_of_later_versions_are_refused_by_name():
     with pytest.raises(TypeError, match=r"cache_policy.*caching are not available"):
         task(cache_policy="x")(lambda: 1)
-    with pytest.raises(TypeError, match="persist_result"):
-        flow(persist_result=True)(lambda: 1)
     with pytest.raises(TypeError, match="no option 'retires'"):
         task(retires=3)(lambda: 1)
 

@@ -1,0 +1,217 @@
+"""The value of a call that is kept: looked for before the function would be called, and stored before it has returned.
+
+A call has ended when its value is stored, whatever becomes of the process then. So one that dies between a side effect
+and the store does it again: at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.engine import call_keys
+from orchestrator.engine.outcomes import judge
+from orchestrator.exceptions import MissingResult
+from orchestrator.states import State, StateType, default_name
+
+if TYPE_CHECKING:
+    from orchestrator.engine.drivers import Effect
+    from orchestrator.engine.run import Run
+    from orchestrator.results import Header, ResultStore, Stored, StoredValue
+
+REPLAYED = "Replayed"
+
+
+class Keeping:
+    """What is known of how the value of one call is kept. Made when it is called."""
+
+    __slots__ = ("_store", "again", "by_place", "key", "run", "stored")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.key: str | None = None
+        self.stored: Stored | None = None  # Where it is, once it is.
+        self.by_place: str | None = None  # Why the call is known by its place in the program alone.
+        self.again = _may_be_stored(run)
+        self._store: ResultStore | None = None
+        if not (run.upstream and call_keys.needs_values(run)):
+            self.make_key()
+
+    def make_key(self) -> str:
+        """The key of the call; made while the arguments are what the caller gave."""
+        if self.key is None:
+            self.key, self.by_place = call_keys.make(self.run)
+        return self.key
+
+    @property
+    def path(self) -> str:
+        """Where the value of this very call is in its storage."""
+        root = self.run.root
+        return f"runs/{root.replays or root.id}/{self.make_key()}"
+
+    @property
+    def store(self) -> ResultStore:
+        """Where, and by which serializer: as the task says, else the flow around it.
+
+        Raises:
+            ValueError: It says nothing that is one.
+        """
+        if self._store is None:
+            from orchestrator.results import get_result_store
+
+            self._store = get_result_store(self.option("result_storage"), self.option("result_serializer"))
+        return self._store
+
+    def option(self, name: str) -> Any:
+        """What the definition says, or the nearest flow around it."""
+        given = getattr(self.run.definition, name)
+        around = self.run.flow_run_around()
+        while given is None and around is not None:
+            given = getattr(around.definition, name)
+            around = around.parent
+        return given
+
+    def place(self) -> str:
+        """Where the value is written: at the call's own path, or where `result_storage_key` says."""
+        template = getattr(self.run.definition, "result_storage_key", None)
+        if template is None:
+            return self.path
+        from orchestrator.engine.storage_keys import filled
+
+        return filled(template, self.run)
+
+    def stored_value(self) -> StoredValue:
+        """What stands for the value where that is not held."""
+        from orchestrator.results import StoredValue
+
+        assert self.stored is not None
+        return StoredValue(self.store, self.stored)
+
+    def recalled(self) -> Generator[Effect, Any, bool]:
+        """Conclude the run with the value that is there already, if one is; say whether.
+
+        A former execution of this very call comes first; then what other calls have computed.
+        """
+        self.make_key()
+        yield _Open(self)  # What can't be stored must not be executed first.
+        if self.by_place is not None:
+            self.run.log.info("It is known again by its place among such calls alone: %s", self.by_place)
+        if self.again:
+            found = yield _Recall(self)
+            if found is not None:
+                self.run.take_kept(found, REPLAYED)
+                return True
+        return False
+
+    def keep(self, value: Any) -> Generator[Effect, Any, None]:
+        """Store what the function returned, if the run completes by it.
+
+        Raises:
+            ResultNotStored: It can't be.
+        """
+        manual, kept = judge(value)
+        if manual is None or manual.is_completed():
+            self.run.stop_clock()
+            yield _Keep(self, kept, manual)
+
+
+def _may_be_stored(run: Run) -> bool:
+    """True when a former execution of the call may have left its value."""
+    if run.caller is not None:
+        return call_keys.calls_of(run.caller).again
+    # Who replays a run by hand wants to see it run.
+    return run.root.attempt > 1 or (run.root.execution is not None and run.root.replays is not None)
+
+
+class _Open:
+    """Find out where the value is to be stored. A block is loaded for that."""
+
+    __slots__ = ("_keeping",)
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+
+    def run(self) -> None:
+        _ = self._keeping.store
+
+    async def arun(self) -> None:
+        from orchestrator.result_storage import is_at_hand
+
+        if is_at_hand(self._keeping.option("result_storage")):
+            self.run()
+            return
+        import asyncio
+
+        await asyncio.to_thread(self.run)
+
+
+class _Recall:
+    """Look for what a former execution of the call has stored."""
+
+    __slots__ = ("_keeping",)
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+
+    def run(self) -> Any:
+        keeping = self._keeping
+        path = keeping.path
+        try:
+            found = _followed(keeping.store, path)
+        except MissingResult as error:
+            if error.__cause__ is not None:
+                keeping.run.log.warning("What was stored can't be used, so it is executed again. %s", error)
+            return None
+        if found is None:
+            return None
+        value, header, place = found
+        keeping.stored = keeping.store.stored(place, header)
+        return _as_returned(value, header)
+
+    async def arun(self) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(self.run)
+
+
+def _followed(store: ResultStore, path: str) -> tuple[Any, Header, str] | None:
+    """The value of a call, where its path leads to; None when that is no longer its value, or its time is over."""
+    place = store.header(path).at or path
+    value, header = store.read(place)
+    return None if header.call != path or header.expired else (value, header, place)
+
+
+def _as_returned(value: Any, header: Header) -> Any:
+    """What the function had returned: a value in a tuple, or a state of its own."""
+    if header.state is None:
+        return (value,)
+    name, message = header.state
+    return State(StateType.COMPLETED, name, message, data=value)
+
+
+class _Keep:
+    """Store a value."""
+
+    __slots__ = ("_keeping", "_manual", "_value")
+
+    def __init__(self, keeping: Keeping, value: Any, manual: State | None) -> None:
+        self._keeping = keeping
+        self._value = value
+        self._manual = manual
+
+    def run(self) -> None:
+        from orchestrator.results import Header
+
+        keeping, manual = self._keeping, self._manual
+        path, place = keeping.path, keeping.place()
+        header = Header(call=path, of=keeping.run.definition.name)
+        if manual is not None and (manual.name != default_name(manual.type) or manual.message):
+            header.state = (manual.name, manual.message)
+        keeping.stored = keeping.store.write(place, self._value, header)
+        if place != path:
+            keeping.store.lead(path, place, call=path)
+
+    async def arun(self) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.run)
