@@ -29,7 +29,8 @@ KNOWN: dict[str, str] = {
     "blocks.system": "Secret",
     "blocks.webhook": "Webhook",
     "cache_policies": "",
-    "concurrency": "",
+    "concurrency.asyncio": "AcquireConcurrencySlotTimeoutError ConcurrencySlotAcquisitionError concurrency rate_limit",
+    "concurrency.sync": "AcquireConcurrencySlotTimeoutError ConcurrencySlotAcquisitionError concurrency rate_limit",
     "context": "FlowRunContext TaskRunContext get_run_context tags",
     "deployments": "arun_deployment deploy run_deployment",
     "docker": "",
@@ -66,7 +67,13 @@ KNOWN: dict[str, str] = {
 }
 """Names by module. A module without names is one that is not here as a whole."""
 
+_CONCURRENCY = (
+    "who has waited longest is served first; the server, not the caller, says how long a lease is; see docs/limits.md"
+)
+
 DIFFERENT = {
+    ("concurrency.asyncio", "concurrency"): _CONCURRENCY,
+    ("concurrency.sync", "concurrency"): _CONCURRENCY,
     ("deployments", "deploy"): "takes what Flow.to_deployment returns; the code goes along as a bundle",
     ("flows", "Flow"): "`.submit` runs it beside others; see Options",
     ("logging", "get_run_logger"): "outside of a run it raises MissingContext",

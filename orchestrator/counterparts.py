@@ -13,7 +13,6 @@ _LATER = "not available in this version"
 _INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
 _CACHING = f"Caching is {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
 _TRANSACTIONS = f"Transactions are {_LATER}: undo in an on_failure hook."
-_LIMITS = f"Limits in code are {_LATER}: give a deployment a concurrency_limit, or the work queue a limit."
 _BACKGROUND = f"Background tasks are {_LATER}: deploy a flow, and call orchestrator.run_deployment."
 _AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
 _APPRISE = "Use orchestrator.blocks.AppriseNotification with the service's Apprise URL."
@@ -23,9 +22,6 @@ _API = "Use the REST API, docs/api.md."
 MODULES = {
     "automations": _AUTOMATIONS,
     "cache_policies": _CACHING,
-    "concurrency": _LIMITS,
-    "concurrency.asyncio": _LIMITS,
-    "concurrency.sync": _LIMITS,
     "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
     "flow_runs": _INPUT,
     "input": _INPUT,

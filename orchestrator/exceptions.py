@@ -21,7 +21,10 @@
         ├── ForeignError                 stands for an exception of another process that can't come from there
         ├── TimedOut (a TimeoutError)
         │   ├── FlowRunTimeout
-        │   └── TaskRunTimeout
+        │   ├── TaskRunTimeout
+        │   └── SlotTimeout          no slot of a limit, or no lock, was free in time
+        ├── SlotError                slots of a limit, or a lock, can't be taken
+        │   └── SlotLost             they were held, and are no more
         ├── LoadError                    a flow's code could not be loaded
         ├── BundleError                  a flow's code could not be packed
         ├── RecordError                  a journal on disk can't be used
@@ -150,6 +153,18 @@ class FlowRunTimeout(TimedOut):
 
 class TaskRunTimeout(TimedOut):
     """The task run took longer than its timeout_seconds."""
+
+
+class SlotTimeout(TimedOut):
+    """No slot was free in time."""
+
+
+class SlotError(OrchestratorError):
+    """The slots can't be taken."""
+
+
+class SlotLost(SlotError):
+    """The slots that this code held were lost: it was not heard of for too long, or somebody took them away."""
 
 
 class LoadError(OrchestratorError):

@@ -1,4 +1,4 @@
-"""What this process hears from the others: one Redis subscriber per event loop, for sockets and waiting agents.
+"""What this process hears from the others: one Redis subscriber per event loop, for sockets and for all who wait.
 
 Redis is only a messenger here. While it is away, pages poll and agents come back after their wait; on return everybody
 is told to look again, since something may have been missed.
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts to connect
-LIVE, WAKE = "live:", "wake"
+LIVE, WAKE, SLOTS = "live:", "wake", "slots"
 CONNECTIONS = 16  # to Redis, the subscriber's own among them
 TURN_SECONDS = 20.0
 
@@ -40,6 +40,7 @@ class Announcements:
             )
         )
         self.wake: Callable[[str | None], None] = lambda pool: None
+        self.slots: Callable[[str | None], None] = lambda log: None
         self._task: asyncio.Task | None = None
 
     def listen(self) -> None:
@@ -52,7 +53,7 @@ class Announcements:
         while True:
             try:
                 async with self.client.pubsub() as subscriber:
-                    await subscriber.psubscribe(f"{LIVE}*", WAKE)
+                    await subscriber.psubscribe(f"{LIVE}*", WAKE, SLOTS)
                     pause = FIRST_PAUSE
                     async for message in subscriber.listen():
                         await self._hand_on(message)
@@ -64,10 +65,12 @@ class Announcements:
     async def _hand_on(self, message: dict[str, Any]) -> None:
         if message["type"] == "psubscribe":  # From here on nothing is missed; what came before may have been.
             self.wake(None)
+            self.slots(None)
         if message["type"] != "pmessage":
             return
-        if message["channel"] == WAKE:
-            self.wake(message["data"])
+        if message["channel"] in (WAKE, SLOTS):
+            hear = self.wake if message["channel"] == WAKE else self.slots
+            hear(message["data"])
             return
         layer = get_channel_layer()
         for told in json.loads(message["data"]):

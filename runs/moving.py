@@ -17,7 +17,9 @@ from tenants.scope import another_tenant
 
 MAX_COUNTED = 100
 
-goes_along("flow", "work_pool", "work_queue", "concurrency_limit", "deployment", "schedule", "automation")
+goes_along(
+    "flow", "work_pool", "work_queue", "concurrency_limit", "named_limit", "deployment", "schedule", "automation"
+)
 
 
 @asks_before

@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from runs.claims import lease_time, take_slots_again
 from runs.messenger import client
 from runs.models.definitions import CONNECTED_WITHIN
+from runs.slots import queue
 from tenants.scope import system_scope
 
 ALIVE = "platform_alive"  # when we last were, in seconds UTC
@@ -53,4 +54,5 @@ def _forgive(longer: timedelta) -> None:
     with system_scope(), connection.cursor() as cursor:
         at = now()
         cursor.execute(_MOVE_ON, [longer, at + lease_time(), at])
+        queue.forgive(longer, at)
         take_slots_again(None, until=at + max(longer, lease_time()))

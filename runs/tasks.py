@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
@@ -18,6 +19,7 @@ from orchestrator.states import By, StateType
 from runs import agents, claims, keeping, outages, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.models import LATE_AFTER
+from runs.slots import queue
 from runs.transitions import lock_runs, move, save
 from runs.usage import api_calls, closing, limits, rollup, sealing, seats, storage
 from runs.usage.recount import Bucket
@@ -27,6 +29,7 @@ from tenants.scope import system_scope, tenant_scope
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
 AGENTS_AT_ONCE = 5_000
+T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
 
 
@@ -37,6 +40,14 @@ def expire_leases() -> None:
     with system_scope():
         found = claims.expired(limit=AT_ONCE)
     _by_tenant(found, lambda _, ids: claims.expire(ids))
+
+
+@shared_task
+def hand_on_slots() -> None:
+    """Give slots of holders that were silent too long to those who wait for them."""
+    with system_scope():
+        found = queue.dead(limit=AT_ONCE)
+    _by_tenant(found, lambda _, names: queue.clear(names))
 
 
 @shared_task
@@ -206,9 +217,9 @@ def keep_partitions() -> None:
         logger.info("partitions made: %d, dropped: %d", len(made), len(dropped))
 
 
-def _by_tenant(found: Iterable[tuple[UUID, UUID]], work: Callable[[UUID, list[UUID]], object]) -> None:
+def _by_tenant(found: Iterable[tuple[UUID, T]], work: Callable[[UUID, list[T]], object]) -> None:
     """Do the work organization by organization; one that fails does not keep the others waiting."""
-    ids: dict[UUID, list[UUID]] = defaultdict(list)
+    ids: dict[UUID, list[T]] = defaultdict(list)
     for organization_id, id in found:
         ids[organization_id].append(id)
     for organization_id, some in ids.items():

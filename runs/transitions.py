@@ -24,6 +24,7 @@ from django.utils.timezone import now
 from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
 from runs import events, live, waiting
 from runs.models import Attempt
+from runs.slots import queue
 from runs.statements import Statement, run_together
 
 DELETED = "The deployment was deleted."
@@ -272,7 +273,7 @@ _END_TASKS = """
 
 
 def _let_go(roots: list[RunRow]) -> None:
-    """End the attempt of roots whose holder's part is over, its leases, its subflows and its open task runs."""
+    """End the attempt of roots whose holder's part is over: its leases and slots, its subflows, its open task runs."""
     ids = [row.id for row in roots]
     types = ["CANCELLED" if row.let_go == "CANCELLED" else "CRASHED" for row in roots]
     messages = [_reason(row) for row in roots]
@@ -294,6 +295,7 @@ def _let_go(roots: list[RunRow]) -> None:
             columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]
             cursor.execute(_END_TASKS, [*columns, retention, bucket])
     run_together(events.writing(events.of_ended(ended)))
+    queue.free_runs(ids)
 
 
 def end_late(root: RunRow, attempt: int) -> None:

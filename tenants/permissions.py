@@ -34,15 +34,19 @@ ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
     OrganizationRole.OWNER: _ADMIN | _BILLING | _OWNER,
 }
 
-_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view"})
+_VIEW = frozenset({
+    "runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view", "limits.view",
+})  # fmt: skip
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _AGENT = frozenset(
     {
         "agents.work",
         "journal.write",
         "events.write",
+        "slots.take",
         "deployments.view",
         "pools.view",
+        "limits.view",
         "bundles.read",
         "results.read",
         "results.write",
@@ -59,6 +63,7 @@ _EDIT = {
     "schedules.edit",
     "quarantine.edit",
     "cache.edit",
+    "limits.edit",
 }
 _DEVELOP = _RUN | _AGENT | _EDIT
 
@@ -73,6 +78,8 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
         {
             "journal.write",
             "events.write",
+            "slots.take",
+            "limits.view",
             "variables.view",
             "variables.edit",
             "blocks.view",

@@ -74,6 +74,7 @@ def blocks() -> list[tuple[str, str]]:
         "blocks",
         "events",
         "hooks",
+        "limits",
         "logging",
         "runners",
         "sdk",

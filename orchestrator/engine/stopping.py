@@ -30,7 +30,15 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 # Where the main thread of an execution is in user code, or waits on its behalf.
 _INTERRUPTIBLE = tuple(
     _PACKAGE + name
-    for name in ("engine/effects.py", "engine/timeouts.py", "clock.py", "futures.py", "task_runners", "deployments.py")
+    for name in (
+        "engine/effects.py",
+        "engine/timeouts.py",
+        "clock.py",
+        "concurrency",
+        "futures.py",
+        "task_runners",
+        "deployments.py",
+    )
 )
 
 

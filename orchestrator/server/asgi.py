@@ -1,4 +1,4 @@
-"""The one entry for the web server: sockets and waiting agents on the loop, everything else by threads.
+"""The one entry for the web server: sockets, waiting agents and waiting code on the loop, everything else by threads.
 
 Large installations run the halves apart: the same entry twice, with the paths routed before it.
 """
@@ -20,8 +20,10 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from orchestrator.server import environment  # noqa: E402
 from orchestrator.server.bridge import Bodies, Message, Receive, Send, WsgiBridge  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
+from runs.slots import waiting as slot_waiting  # noqa: E402
 from runs.waiting import wait_app  # noqa: E402
 
+SLOT_WAIT_PATH = re.compile(r"/api/v1/slots/wait/?")
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
 NO_SUCH_SOCKET = 4404
 
@@ -52,6 +54,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         raise ValueError(f"{scope['type']} isn't served; start the server with --interface asginl")
     elif WAIT_PATH.fullmatch(scope["path"]):
         await wait_app(scope, receive, send)
+    elif SLOT_WAIT_PATH.fullmatch(scope["path"]):
+        await slot_waiting.wait_app(scope, receive, send)
     elif scope["path"].startswith("/api/"):
         await api(scope, receive, send)
     else:

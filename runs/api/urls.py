@@ -14,6 +14,7 @@ from runs.api import (
     journal,
     pools,
     results,
+    slots,
 )
 
 urlpatterns = [
@@ -53,6 +54,7 @@ urlpatterns = [
     path("work-pools/<str:pool>", pools.OneWorkPool.as_view(), name="api-work-pool"),
     path("work-pools/<str:pool>/queues", pools.Queues.as_view(), name="api-work-queues"),
     path("work-pools/<str:pool>/queues/<str:queue>", pools.OneQueue.as_view(), name="api-work-queue"),
+    path("slots", slots.Slots.as_view(), name="api-slots"),
     path("agents", agents.Agents.as_view(), name="api-agents"),
     path("agents/<uuid:id>/claim", agents.Claim.as_view(), name="api-agent-claim"),
     path("agents/<uuid:id>/heartbeat", agents.Heartbeat.as_view(), name="api-agent-heartbeat"),

@@ -16,6 +16,7 @@ from runs.models.definitions import (
 )
 from runs.models.executions import LATE_AFTER, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
 from runs.models.results import StoredResult
+from runs.models.slots import NamedLimit, Slot
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 
 __all__ = [
@@ -40,8 +41,10 @@ __all__ = [
     "Limit",
     "LogLine",
     "Materialization",
+    "NamedLimit",
     "Notification",
     "Schedule",
+    "Slot",
     "StoredResult",
     "TaskRun",
     "UsageDelta",

@@ -27,7 +27,7 @@ FETCHED = 100  # rows in memory; one may have a megabyte
 PAGE = 5_000  # rows of one transaction
 LEFT_OUT = frozenset({
     "organization_key",  # keys
-    "outbox_message", "lease", "journal_stream", "threshold_told",  # the installation's own marks
+    "outbox_message", "lease", "slot", "journal_stream", "threshold_told",  # the installation's own marks
     "usage_delta",  # on its way into usage_day
     "export", "export_chunk", "departure",
 })  # fmt: skip

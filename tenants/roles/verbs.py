@@ -34,6 +34,11 @@ THINGS: dict[str, dict[str, str]] = {
         "agents.work": "Work as an agent: take runs, with all that they may read",
         "journal.write": "Report runs: those of an agent, and flows called by hand",
     },
+    "Limits": {
+        "limits.view": "See limits of code: who holds their slots, and who waits",
+        "limits.edit": "Make, change and remove limits, and take slots away",
+        "slots.take": "Take slots of limits, and locks",
+    },
     "Blocks": {
         "blocks.view": "See blocks, without their secrets",
         "blocks.use": "Load blocks with their secrets",
@@ -65,6 +70,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "schedules.edit": frozenset({"deployments.view"}),
     "pools.edit": frozenset({"pools.view"}),
     "agents.work": frozenset({"pools.view", "deployments.view", "journal.write", "bundles.read"}),
+    "limits.edit": frozenset({"limits.view"}),
     "blocks.edit": frozenset({"blocks.view"}),
     "blocks.use": frozenset({"blocks.view"}),
     "variables.edit": frozenset({"variables.view"}),

@@ -102,6 +102,10 @@ class World:
         """An agent's wait: status and answer. It is held for a moment only."""
         raise NotImplementedError
 
+    def wait_for_slots(self, api: Any, session: UUID, since: str) -> Any:
+        """What a process hears that waits for its slots. It is held for a moment only."""
+        raise NotImplementedError
+
     # By the API alone.
 
     def deploy(self, name: str = "nightly", *, flow: str = "etl", **more: Any) -> dict[str, Any]:
@@ -195,6 +199,9 @@ class MemoryWorld(World):
         told = MemoryApi(self.server, key or self.server.new_key()).get(f"/agents/{agent}/wait", since=since)
         return told.status_code, told.json()
 
+    def wait_for_slots(self, api: Any, session: UUID, since: str) -> Any:
+        return api.get("/slots/wait", session=session, since=since).json()
+
 
 class CommittingApi(Api):
     """The real API; what waits for a commit happens after each request, as it does outside of tests."""
@@ -237,12 +244,14 @@ class RealWorld(World):
         from django.db.models import F
 
         from runs import claims, scheduling, tasks
-        from runs.models import Attempt, FlowRun, Lease, Schedule
+        from runs.models import Attempt, FlowRun, Lease, Schedule, Slot
+        from runs.slots import queue
         from tenants.authentication import forget_secrets
 
         by = timedelta(seconds=seconds)
-        with self.company.scope():
+        with self._committed(execute=True), self.company.scope():
             Lease.objects.update(expires_at=F("expires_at") - by)
+            Slot.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
             FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by)
             Attempt.objects.update(
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
@@ -253,6 +262,7 @@ class RealWorld(World):
                 self.company.organization.id, list(Schedule.objects.values_list("id", flat=True))
             )
             late = FlowRun.objects.filter(state_type="SCHEDULED", state_name="Scheduled")
+            queue.clear(Slot.objects.values_list("workspace_id", "kind", "name").distinct())
             tasks.mark_late(list(late.values_list("id", flat=True)))
         forget_secrets()  # They are trusted for five seconds, which are over.
 
@@ -289,3 +299,12 @@ class RealWorld(World):
         from tests.runs.test_waiting import run, wait
 
         return run(wait(agent, key or self._key("agent"), since))[0]
+
+    def wait_for_slots(self, api: Any, session: UUID, since: str) -> Any:
+        from runs.messenger import messenger
+        from tests.runs.slot_waiting import heard
+
+        messenger.flush()
+        status, told = heard(api.key, session, since)
+        assert status == 200, told
+        return told

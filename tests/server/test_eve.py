@@ -52,7 +52,7 @@ ACCOUNT = re.compile(
 # Routes of the API that show the key's own workspace: asked, they may name nothing of Acme's.
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
-    "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets",
+    "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets", "api-slots",
     "api-cache-entries", "api-cache-invalidate",
 }  # fmt: skip
 

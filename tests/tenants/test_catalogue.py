@@ -36,6 +36,7 @@ UNTIED = {
     "stored_result": {"run_id"},  # it may be stored before the run's first batch comes
     "asset_materialization": {"run_id", "task_id"},
     "cache_entry": {"run_id", "task_id"},  # it outlives both
+    "slot": {"ask", "session_id", "run_id"},  # a slot of a local run may be there before its run is
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},

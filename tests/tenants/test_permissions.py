@@ -31,11 +31,13 @@ MATRIX = """
     variables.view     v r . d o t .
     blocks.view        v r . d o t .
     automations.view   v r . d o . .
+    limits.view        v r a d o t .
     runs.trigger       . r . d o t .
     runs.cancel        . r . d o . .
     agents.work        . . a d o . .
     journal.write      . . a d o t e
     events.write       . . a d o t .
+    slots.take         . . a d o t .
     bundles.read       . . a d o t .
     results.read       . . a d o t .
     results.write      . . a d o t .
@@ -49,6 +51,7 @@ MATRIX = """
     schedules.edit     . . . d o . .
     quarantine.edit    . . . d o . .
     cache.edit         . . . d o . .
+    limits.edit        . . . d o . .
     workspace.edit     . . . . o . .
     keys.edit          . . . . o . .
     people.assign      . . . . o . .

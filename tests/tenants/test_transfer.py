@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from blocks import blocks, versions
 from blocks.models import BlockVersion
 from orchestrator.ids import uuid7
-from runs.models import Agent, Automation, Bundle, Deployment, FlowRun, Schedule
+from runs.models import Agent, Automation, Bundle, Deployment, FlowRun, NamedLimit, Schedule
 from runs.trigger import RunRequest, create_run
 from tenants import encryption
 from tenants.access import organization_actor, workspace_actor
@@ -53,6 +53,7 @@ def owned(acme: Company, globex: Company) -> Company:
     journal.send(journal.state("COMPLETED"))
     with acme.scope():
         Agent.objects.update(last_seen_at=now() - timedelta(hours=1))
+        NamedLimit.objects.create(organization=acme.organization, workspace=acme.workspace, name="database", slots=3)
     return acme
 
 

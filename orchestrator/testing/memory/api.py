@@ -23,6 +23,7 @@ from orchestrator.testing.memory import (
     pools,
     results,
     runs,
+    slots,
     variables,
 )
 from orchestrator.testing.memory.asked import Asked, Refusal
@@ -32,10 +33,13 @@ from orchestrator.wire import WIRE, encode
 
 Handler = Callable[[Store, Asked], Any]
 
-_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view"})
+_VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "limits.view"})
 _RUN = _VIEW | {"runs.trigger", "runs.cancel"}
 _RESULTS = {"results.read", "results.write"}
-_AGENT = _RESULTS | {"agents.work", "journal.write", "events.write", "deployments.view", "pools.view", "bundles.read"}
+_AGENT = _RESULTS | {
+    "agents.work", "journal.write", "events.write", "slots.take", "deployments.view", "pools.view", "limits.view",
+    "bundles.read",
+}  # fmt: skip
 _EDIT = {
     "deployments.edit",
     "variables.edit",
@@ -44,11 +48,14 @@ _EDIT = {
     "schedules.edit",
     "blocks.edit",
     "cache.edit",
+    "limits.edit",
 }
 _DEVELOP = _RUN | _AGENT | _EDIT | {"blocks.use"}
 _OWN_RUN = {
     "journal.write",
     "events.write",
+    "slots.take",
+    "limits.view",
     "variables.view",
     "variables.edit",
     "runs.view",
@@ -128,6 +135,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/cache-entries/invalidate": {"POST": ("cache.edit", cache.invalidate)},
     "/events": {"GET": ("runs.view", events.page), "POST": ("events.write", events.emit)},
     f"/events/{_ID}": {"GET": ("runs.view", events.one)},
+    "/slots": {"POST": ("slots.take", slots.exchange)},
     "/agents": {"POST": ("agents.work", claims.register)},
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
     f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},
@@ -172,6 +180,8 @@ class Memory:
         self._routes = [(re.compile(pattern), by_method) for pattern, by_method in _ROUTES.items()]
         wait: Handler = lambda store, asked: claims.wait(store, asked, self.tick)  # noqa: E731
         self._routes.append((re.compile(f"/agents/{_ID}/wait"), {"GET": ("agents.work", wait)}))
+        wait_for_slots: Handler = lambda store, asked: slots.wait(store, asked, self.tick)  # noqa: E731
+        self._routes.append((re.compile("/slots/wait"), {"GET": ("slots.take", wait_for_slots)}))
         post: Handler = lambda store, asked: journal.receive(store, asked, clock.now())  # noqa: E731
         self._routes.append((re.compile("/journal"), {"POST": ("journal.write", post)}))
         pools.add_pool(self.store, PoolInput(pools.DEFAULT))
@@ -248,6 +258,7 @@ class Memory:
         """Do what time has brought: judge silent holders, make scheduled runs, wake who waits."""
         with self.store.changed:
             claims.expire(self.store, self.store.roots())
+            slots.hand_on(self.store)
             runs.make_scheduled(self.store)
             runs.look_at_due(self.store)
 
@@ -258,8 +269,9 @@ class Memory:
             due = [run.due_at for run in self.store.runs.values() if run.state_type == "SCHEDULED" and run.due_at]
             every = [each.schedule for each in self.store.deployments.values()]
             made = [each.next_at - 60_000_000 for each in every if each is not None and each.next_at is not None]
+            silent = [ask.expires_at for ask in self.store.asks.values() if ask.expires_at]
             now = clock.now()
-            return min((at for at in [*leases, *due, *made] if at > now), default=None)
+            return min((at for at in [*leases, *due, *made, *silent] if at > now), default=None)
 
 
 def _check_wire(spoken: str | None) -> None:

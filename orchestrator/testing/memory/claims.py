@@ -12,7 +12,7 @@ from orchestrator import clock
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
 from orchestrator.states import HELD, TERMINAL, By, StateType
-from orchestrator.testing.memory import pools
+from orchestrator.testing.memory import pools, slots
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
 from orchestrator.testing.memory.states import move, settle
@@ -261,6 +261,7 @@ def expire(store: Store, runs: Iterable[Run]) -> None:
         if run.lease is not None and run.lease.expires_at < at:
             _judge(run, run.lease, at)
             settle(store, [run])
+            slots.free_run(store, run, leased_only=True)
 
 
 def _judge(run: Run, lease: Lease, at: int) -> None:

@@ -301,6 +301,36 @@ class Queue:
 
 
 @dataclass(eq=False, slots=True)
+class NamedLimit:
+    """At most `slots` holders at once of a name; `rate` gives slots back by itself, per second."""
+
+    id: UUID
+    name: str
+    slots: int
+    rate: float = 0.0
+    active: bool = True
+    reserved_until: int = 0
+    created_at: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """Somebody holds slots of some names (`held_at`), or waits for them. `leased`: for as long as the run's lease."""
+
+    id: UUID
+    keys: list[tuple[str, str]]
+    occupy: int
+    session: UUID
+    run: UUID | None
+    attempt: int | None
+    leased: bool
+    label: str
+    asked_at: int
+    expires_at: int
+    held_at: int | None = None
+
+
+@dataclass(eq=False, slots=True)
 class Agent:
     """An agent that has registered."""
 
@@ -401,6 +431,9 @@ class Store:
         self.queues: dict[tuple[str, str], Queue] = {}  # by pool and name
         self.wakes: dict[str, int] = {}
         self.agents: dict[UUID, Agent] = {}
+        self.limits: dict[str, NamedLimit] = {}
+        self.asks: dict[UUID, Ask] = {}  # the oldest first
+        self.slot_logs: dict[UUID, list[tuple[str, UUID]]] = {}  # by session: what was granted or lost, oldest first
         self.variables: dict[str, Variable] = {}
         self.block_types: dict[str, dict[str, Any]] = {}  # those that were registered
         self.blocks: dict[tuple[str, str], Block] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator import clock
 from orchestrator.states import HELD, RANK, TERMINAL, By, StateType, default_name, may_move
+from orchestrator.testing.memory import slots
 from orchestrator.testing.memory.rows import Run, Store
 
 MAX_HISTORY = 200
@@ -82,6 +83,7 @@ def _let_go(store: Store, root: Run) -> None:
         attempt.ended_at, attempt.outcome = root.state_at, root.state_name
     _end_subflows(store, root, state, reason, root.state_at)
     _end_tasks(store, root, root.attempt, state, reason, root.state_at)
+    slots.free_run(store, root)
 
 
 def end_late(store: Store, root: Run, attempt: int) -> None:

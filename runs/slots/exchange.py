@@ -1,0 +1,223 @@
+"""What a process asks of limits and locks, in one request and one transaction: slots back first, then slots wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils.timezone import now
+
+from orchestrator.ids import uuid7
+from orchestrator.slot_bodies import MAX_ASKS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
+from orchestrator.wire import clean_text
+from runs.models import Slot
+from runs.slots import rates, words
+from runs.slots.queue import Key, Queues, Waiter, lock, slot_time
+from tenants.errors import Invalid, Problem
+from tenants.permissions import Actor
+
+RATE = "rate"
+MAX_SESSION = 20_000  # asks of one process
+
+
+def exchange(told: SlotsInput, *, by: Actor) -> SlotsAnswer:
+    """Take slots back, keep what is kept, then give out what is free to those who have waited longest.
+
+    Raises:
+        Invalid: `fields` says which ask can't be taken; nothing has happened then.
+    """
+    assert by.workspace_id is not None
+    _check(told)
+    answer = SlotsAnswer(seconds=slot_time().total_seconds())
+    freed = _release(told, by.workspace_id)
+    if told.keep is not None:
+        freed |= _keep(told.session, told.keep, by.workspace_id)
+    asks = [_cleaned(ask) for ask in told.asks]
+    keys = freed | {(_kind(ask), name) for ask in asks for name in ask.names}
+    if keys:
+        _take(lock(by.workspace_id, keys), asks, told, by, answer)
+    if told.keep is not None:
+        answer.kept, answer.waiting = _standing(told.session, by.workspace_id)
+    return answer
+
+
+def _check(told: SlotsInput) -> None:
+    if max(len(told.asks), len(told.release), len(told.keep or ()) // (MAX_SESSION // MAX_ASKS)) > MAX_ASKS:
+        raise Invalid(f"{MAX_ASKS:,} asks at once, {MAX_SESSION:,} of one process at most.")
+    fields = {
+        f"asks[{number}].{field}": text
+        for number, ask in enumerate(told.asks)
+        for field, text in wrong_of_ask(ask).items()
+    }
+    if fields:
+        [(field, text), *_] = fields.items()
+        raise Invalid(f"{field}: {text}", fields=fields)
+
+
+def _cleaned(ask: AskInput) -> AskInput:
+    ask.names = sorted({clean_text(name) for name in ask.names})
+    return ask
+
+
+def _kind(ask: AskInput) -> str:
+    return Slot.Kind.LOCK.value if ask.kind == Slot.Kind.LOCK else Slot.Kind.LIMIT.value
+
+
+# ── back ─────────────────────────────────────────────────────────────────────────────────────────
+
+# Rows are deleted before their names are locked. Until this is committed others count them as occupied.
+_RELEASE = """
+    DELETE FROM slot WHERE (organization_id, id) IN (
+        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND ask = ANY(%s)
+        ORDER BY id FOR UPDATE)
+    RETURNING kind, name
+"""
+_LET_GO = """
+    DELETE FROM slot WHERE (organization_id, id) IN (
+        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND NOT ask = ANY(%s)
+        ORDER BY id FOR UPDATE SKIP LOCKED)
+    RETURNING kind, name
+"""
+_KEEP = """
+    UPDATE slot s SET expires_at = %s FROM (
+        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND expires_at IS NOT NULL
+        ORDER BY id FOR UPDATE SKIP LOCKED) own
+    WHERE (s.organization_id, s.id) = (own.organization_id, own.id)
+    RETURNING s.kind, s.name, s.held_at IS NULL
+"""
+
+
+def _release(told: SlotsInput, workspace_id: UUID) -> set[Key]:
+    return _names(_RELEASE, [workspace_id, told.session, told.release]) if told.release else set()
+
+
+def _keep(session: UUID, asks: Collection[UUID], workspace_id: UUID) -> set[Key]:
+    """Let the rows of a process live on, and be rid of those that it knows nothing of: their answer was lost.
+
+    Answers the names of which something may be free: also those it waits for. Should ever a word have been lost, or a
+    holder have died, this is when it is noticed.
+    """
+    freed = _names(_LET_GO, [workspace_id, session, list(asks)])
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, [now() + slot_time(), workspace_id, session])
+        return freed | {(kind, name) for kind, name, waits in cursor.fetchall() if waits}
+
+
+def _names(statement: str, values: list[Any]) -> set[Key]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return set(cursor.fetchall())
+
+
+def _standing(session: UUID, workspace_id: UUID) -> tuple[list[UUID], list[UUID]]:
+    """The asks of a process that hold their slots, and those that wait."""
+    own = Slot.objects.filter(workspace_id=workspace_id, session_id=session)
+    held: set[UUID] = set()
+    waiting: set[UUID] = set()
+    for ask, held_at in own.values_list("ask", "held_at"):
+        (waiting if held_at is None else held).add(ask)
+    return sorted(held), sorted(waiting)
+
+
+# ── forth ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _take(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor, answer: SlotsAnswer) -> None:
+    queued: list[tuple[AskInput, list[Key]]] = []
+    for ask in asks:
+        outcome, keys = _judge(queues, ask)
+        answer.asks[ask.id] = outcome
+        if keys:
+            queued.append((ask, keys))
+    _queue(queues, queued, told, by)
+    granted = queues.grant()
+    _tell_others(queues.workspace_id, granted, told.session)
+    own = {waiter.ask for waiter in granted if waiter.session_id == told.session}
+    new = {ask.id for ask, _ in queued}
+    answer.granted = sorted(own - new)
+    if queued:
+        held = own | _held_before(new - own)
+        for ask, _ in queued:
+            answer.asks[ask.id].state = "held" if ask.id in held else "waiting"
+        _withdraw([ask.id for ask, _ in queued if ask.within == 0 and ask.id not in held], answer)
+
+
+def _judge(queues: Queues, ask: AskInput) -> tuple[SlotAnswer, list[Key]]:
+    """What can be said of an ask at once, and the names in whose queues it has to stand."""
+    keys: list[Key] = [(_kind(ask), name) for name in ask.names]
+    if ask.kind == Slot.Kind.LOCK:
+        return SlotAnswer("waiting"), keys
+    known = [key for key in keys if queues.names[key].limit_id]
+    unknown = [name for kind, name in keys if (kind, name) not in known]
+    if unknown and ask.strict:
+        message = f"There is no limit {unknown[0]} in this workspace. Make it, or ask without strict=True."
+        return SlotAnswer("refused", unknown=unknown, code="not_found", message=message), []
+    if ask.kind == RATE:
+        return _reserved(queues, ask, [name for _, name in known], unknown), []
+    for key in known:
+        if ask.occupy > queues.names[key].slots > 0:
+            message = f"The limit {key[1]} has {queues.names[key].slots} slots: {ask.occupy} are never free."
+            return SlotAnswer("refused", unknown=unknown, code="conflict", message=message), []
+    return SlotAnswer("waiting" if known else "held", unknown=unknown), known
+
+
+def _reserved(queues: Queues, ask: AskInput, known: list[str], unknown: list[str]) -> SlotAnswer:
+    try:
+        seconds = rates.reserve(queues.workspace_id, names=known, occupy=ask.occupy, within=ask.within)
+    except Problem as problem:
+        return SlotAnswer("refused", unknown=unknown, code=problem.code, message=problem.message)
+    if seconds is None:
+        return SlotAnswer("busy", unknown=unknown)
+    return SlotAnswer("held", seconds=seconds, unknown=unknown)
+
+
+_QUEUE = """
+    INSERT INTO slot (organization_id, workspace_id, id, ask, kind, name, names, occupy, place, session_id, run_id,
+        attempt, leased, label, asked_at, expires_at)
+    SELECT %s, %s, n.id, n.ask, n.kind, n.name, n.names, n.occupy, n.place, %s, n.run_id, %s, %s, n.label, %s, %s
+    FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::int[], %s::bigint[],
+        %s::text[]) n (id, ask, run_id, kind, name, names, occupy, place, label)
+    ON CONFLICT DO NOTHING
+"""
+
+
+def _queue(queues: Queues, asks: Sequence[tuple[AskInput, list[Key]]], told: SlotsInput, by: Actor) -> None:
+    """Put asks at the ends of their queues. What a run asks for with its own token lives and dies with its lease."""
+    if not asks:
+        return
+    place = max(name.last for name in queues.names.values())
+    leased = by.kind == "run"
+    rows = [
+        (
+            uuid7(), ask.id, by.run_id if leased else ask.run, kind, name, len(keys), ask.occupy, place + number,
+            clean_text(ask.label, 200),
+        )
+        for number, (ask, keys) in enumerate(asks, 1)
+        for kind, name in keys
+    ]  # fmt: skip
+    at: datetime = now()
+    whose = [by.organization_id, by.workspace_id, told.session, by.attempt, leased, at, at + slot_time()]
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
+
+
+def _held_before(asks: Collection[UUID]) -> set[UUID]:
+    """Of asks that are waiting as far as we know: those that hold their slots, because they were asked twice."""
+    if not asks:
+        return set()
+    return set(Slot.objects.filter(ask__in=list(asks), held_at__isnull=False).values_list("ask", flat=True))
+
+
+def _withdraw(asks: Collection[UUID], answer: SlotsAnswer) -> None:
+    if asks:
+        Slot.objects.filter(ask__in=list(asks)).delete()
+        for ask in asks:
+            answer.asks[ask].state = "busy"
+
+
+def _tell_others(workspace_id: UUID, granted: Sequence[Waiter], session: UUID) -> None:
+    others = [(waiter.session_id, waiter.ask) for waiter in granted if waiter.session_id != session]
+    words.tell(workspace_id, granted=others)
