@@ -23,7 +23,7 @@ from orchestrator.serializers import Serializer, serializer_of
 from orchestrator.states import NotHeld
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable
 
 __all__ = ["Header", "ResultStorage", "ResultStore", "Stored", "StoredValue", "get_result_store", "replaying"]
 
@@ -35,8 +35,9 @@ _FORM = 1
 class Header:
     """What is said of a stored value beside it.
 
-    Times are µs UTC. `call` is the path of the call whose value it is, `of` the name of its task or flow; `state` the
-    name and message of a state that the function returned. `at` leads on to where the value is.
+    Times are µs UTC. `call` is the path of the call whose value it is, `of` the name of its task or flow, `run` the
+    root run that stored it; `state` is the name and message of a state that the function returned. `at` leads on to
+    where the value is.
     """
 
     serializer: str = ""
@@ -45,6 +46,7 @@ class Header:
     expires: int | None = None
     call: str = ""
     of: str = ""
+    run: str = ""
     state: tuple[str, str | None] | None = None
     at: str | None = None
 
@@ -123,6 +125,22 @@ class ResultStore:
             ) from error
         return Stored(url, path, header.serializer, size, header.expires)
 
+    def find(self, path: str, wanted: Callable[[Header, str], bool]) -> tuple[Any, Header, str] | None:
+        """The value that a call has stored at a path, or to which that leads on; and where it is.
+
+        None when its header and place aren't wanted: the value is not read then.
+
+        Raises:
+            MissingResult: There is none, or it can't be read.
+        """
+        place = path
+        for _ in range(2):
+            with self._opened(place) as (file, header):
+                if header.at is None:
+                    return (self._load(file, header, place), header, place) if wanted(header, place) else None
+                place = header.at
+        raise MissingResult(f"{path!r} leads on and on.")
+
     def lead(self, path: str, at: str, call: str) -> None:
         """Have one path lead on to another, where the value of a call is."""
         with self.storage.writing(path) as file:
@@ -134,11 +152,8 @@ class ResultStore:
         Raises:
             MissingResult: There is none.
         """
-        try:
-            with self.storage.reading(path) as file:
-                return _read_header(file, path)
-        except FileNotFoundError:
-            raise MissingResult(f"There is nothing at {self.storage.url(path)}.") from None
+        with self._opened(path) as (_, header):
+            return header
 
     def read(self, path: str) -> tuple[Any, Header]:
         """The value at a path, and what is said of it. It is read whatever wrote it, and even if its time is over.
@@ -146,14 +161,22 @@ class ResultStore:
         Raises:
             MissingResult: There is none, or it can't be read.
         """
+        with self._opened(path) as (file, header):
+            return self._load(file, header, path), header
+
+    @contextmanager
+    def _opened(self, path: str) -> Generator[tuple[BinaryIO, Header]]:
         try:
             with self.storage.reading(path) as file:
-                header = _read_header(file, path)
-                return self._serializer_of(header).load(file), header
+                yield file, _read_header(file, path)
         except FileNotFoundError:
             raise MissingResult(f"There is nothing at {self.storage.url(path)}.") from None
-        except MissingResult:
-            raise
+
+    def _load(self, file: BinaryIO, header: Header, path: str) -> Any:
+        try:
+            return self._serializer_of(header).load(file)
+        except OSError:
+            raise  # The storage is out of reach: nobody knows whether the value is good.
         except Exception as error:
             raise MissingResult(f"{self.storage.url(path)} can't be read: {type(error).__name__}: {error}") from error
 
@@ -243,11 +266,6 @@ def replaying(run_id: UUID | str) -> Generator[None]:
         yield
     finally:
         replay_here.reset(token)
-
-
-def until(moment: datetime | None) -> int | None:
-    """µs UTC."""
-    return None if moment is None else int(moment.timestamp() * 1_000_000)
 
 
 __getattr__ = missing(__name__)

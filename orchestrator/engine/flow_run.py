@@ -48,6 +48,7 @@ class Execution:
         self.parameters: dict[str, Any] = claim.get("parameters") or {}
         replays = claim.get("replay_root")
         self.replays = UUID(str(replays)) if replays else None
+        self.not_replayed: dict[str, list[str]] = claim.get("again") or {}
         self.writer = 0
         self.handed_back = False
         self.lost = False
@@ -118,6 +119,11 @@ class FlowRun(Run):
             from orchestrator.engine.keeping import Keeping
 
             self.keeping = Keeping(self)
+
+    @property
+    def not_replayed(self) -> dict[str, list[str]]:
+        """What is to be executed again, by task or call: of these only the values count that the named runs stored."""
+        return self.execution.not_replayed if self.execution is not None else {}
 
     def _whether_kept(self, said: bool | None) -> bool:
         if said is None:

@@ -71,6 +71,14 @@ class Keeping:
             around = around.parent
         return given
 
+    def counts(self, header: Header, place: str) -> bool:
+        """Whether what is stored is this call's value, and is to be replayed."""
+        if header.call != self.path or header.expired:
+            return False
+        by = self.run.root.not_replayed
+        stored_by = by.get(self.run.definition.name) or by.get(place)
+        return stored_by is None or header.run in stored_by
+
     def place(self) -> str:
         """Where the value is written: at the call's own path, or where `result_storage_key` says."""
         template = getattr(self.run.definition, "result_storage_key", None)
@@ -155,9 +163,8 @@ class _Recall:
 
     def run(self) -> Any:
         keeping = self._keeping
-        path = keeping.path
         try:
-            found = _followed(keeping.store, path)
+            found = keeping.store.find(keeping.path, keeping.counts)
         except MissingResult as error:
             if error.__cause__ is not None:
                 keeping.run.log.warning("What was stored can't be used, so it is executed again. %s", error)
@@ -172,13 +179,6 @@ class _Recall:
         import asyncio
 
         return await asyncio.to_thread(self.run)
-
-
-def _followed(store: ResultStore, path: str) -> tuple[Any, Header, str] | None:
-    """The value of a call, where its path leads to; None when that is no longer its value, or its time is over."""
-    place = store.header(path).at or path
-    value, header = store.read(place)
-    return None if header.call != path or header.expired else (value, header, place)
 
 
 def _as_returned(value: Any, header: Header) -> Any:
@@ -204,7 +204,7 @@ class _Keep:
 
         keeping, manual = self._keeping, self._manual
         path, place = keeping.path, keeping.place()
-        header = Header(call=path, of=keeping.run.definition.name)
+        header = Header(call=path, of=keeping.run.definition.name, run=str(keeping.run.root.id))
         if manual is not None and (manual.name != default_name(manual.type) or manual.message):
             header.state = (manual.name, manual.message)
         keeping.stored = keeping.store.write(place, self._value, header)

@@ -2,6 +2,11 @@
 
 base.py    what every storage can do
 local.py   a directory
+spool.py   on the way to those that take whole objects
+objects.py   buckets of S3, Google, Azure
+addresses.py whatever else fsspec has an address for
+blocks.py  blocks of file systems
+server.py  the API itself, for what is small
 choice.py  which storage is meant: by a path, an address, a block, a setting
 """
 

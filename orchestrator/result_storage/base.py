@@ -39,8 +39,8 @@ class ResultStorage:
 
     def delete(self, path: str) -> bool:
         """Delete an object; False when there was none."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} can't delete what it stores.")
 
     def list(self, folder: str = "") -> Iterator[Listed]:
         """The objects below a folder."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} can't list what it stores.")
