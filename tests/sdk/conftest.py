@@ -159,5 +159,5 @@ def dead(pid):
         with open(f"/proc/{pid}/stat") as file:
             facts = file.read().rpartition(")")[2].split()
             return facts[0] == "Z" and int(facts[17]) <= 1  # Threads: until the last one is gone, nobody can notice.
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # The latter when it goes between opening and reading.
         return True

@@ -132,16 +132,15 @@ def test_async_flows_and_tasks():
 def test_async_subflows_run_concurrently():
     @flow
     async def waits(n):
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(all_are_here.wait(), 30)
         return n, runtime.flow_run.parent_flow_run_id
 
     @flow
     async def main():
         return runtime.flow_run.id, await asyncio.gather(*(waits(n) for n in range(5)))
 
-    began = time.monotonic()
+    all_are_here = asyncio.Barrier(5)
     own, told = asyncio.run(main())
-    assert time.monotonic() - began < 0.8
     assert told == [(n, own) for n in range(5)]
 
 
@@ -390,14 +389,14 @@ def test_a_timeout_ends_blocking_code_in_the_main_thread():
     @flow(timeout_seconds=0.1)
     def sleeps():
         try:
-            time.sleep(10)
+            time.sleep(30)
         except Exception:
-            time.sleep(10)  # An `except Exception` must not swallow the end.
+            time.sleep(30)  # An `except Exception` must not swallow the end.
 
     began = time.monotonic()
     with pytest.raises(FlowRunTimeout, match=r"timeout_seconds=0\.1"):
         sleeps()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     assert sleeps(return_state=True).name == "TimedOut"
 
 
@@ -417,7 +416,7 @@ def test_nested_timeouts_end_the_outer_code():
 def test_a_timeout_ends_a_loop_in_a_worker_thread():
     @task(timeout_seconds=0.1)
     def loops():
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             pass
 
@@ -427,7 +426,7 @@ def test_a_timeout_ends_a_loop_in_a_worker_thread():
 
     began = time.monotonic()
     assert isinstance(main(), TaskRunTimeout)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_timeout_ends_async_code():

@@ -263,12 +263,12 @@ def test_nested_submit_with_a_timeout_gets_another_thread():
 
     @task
     def outer():
-        return inner.submit().result(timeout=5)
+        return inner.submit().result(timeout=60)
 
     main = flow(task_runner=ThreadPoolTaskRunner(max_workers=1))(lambda: outer.submit().result())
     began = time.monotonic()
     assert main() == 1
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_nested_as_completed_and_dependencies_on_one_thread():

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from orchestrator import flow, runtime, task, testing
+from orchestrator import flow, get_run_logger, runtime, task, testing
 from orchestrator.exceptions import ParameterBindError, RunCancelled, UpstreamTaskError
 from orchestrator.futures import as_completed, wait
 from orchestrator.task_runners import ThreadPoolTaskRunner
@@ -224,6 +224,7 @@ def test_a_cancel_reaches_submitted_subflows(kind):
         for _ in futures:
             begun.acquire(timeout=10)
         server.cancel(runtime.flow_run.id)
+        get_run_logger().info("a word, so that an answer comes")
         wait(futures, timeout=30)
 
     with testing.server() as server:
