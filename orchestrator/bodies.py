@@ -127,6 +127,51 @@ class RunInput(msgspec.Struct):
     parent_task: UUID | None = None
 
 
+class BackgroundTask(msgspec.Struct):
+    """A task whose calls are queued: what its deployment is made of when it is needed for the first time.
+
+    `queue` is where its runs wait for a process that serves it, in the workspace's default pool.
+    """
+
+    entrypoint: str
+    queue: str
+    parameter_schema: dict[str, Any] = {}
+    description: str | None = None
+    tags: list[str] = []
+    version: str | None = None
+    retries: int = 0
+    retry_delay: float = 0
+
+
+class DelayedCall(msgspec.Struct):
+    """One call of a background task. `call` has its options, and which arguments were stored: for who executes it."""
+
+    parameters: dict[str, Any] = {}
+    call: dict[str, Any] = {}
+    name: str | None = None
+    tags: list[str] = []
+    idempotency_key: str | None = None
+    scheduled_at: datetime | None = None
+    priority: int = 0
+    parent: UUID | None = None
+    parent_task: UUID | None = None
+
+
+class BackgroundInput(msgspec.Struct):
+    """Calls of a task to be queued. `deployment` is `task/name`; `task` makes it, where there is none."""
+
+    deployment: str
+    calls: list[DelayedCall]
+    task: BackgroundTask | None = None
+
+
+class AwaitedInput(msgspec.Struct):
+    """Runs whose end is waited for, and for how many seconds at most."""
+
+    runs: list[UUID]
+    seconds: float = 0
+
+
 class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
     """A new pool. Without a `concurrency_limit` as many of its runs go on at once as its agents have slots."""
 

@@ -19,6 +19,7 @@ from orchestrator.states import State, StateType
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
     from orchestrator.schedules import Schedule
+    from orchestrator.tasks import Task
 
 FLUSH_SECONDS = 5.0
 MIN_MEMORY = 16  # MiB; no Python gets by with less
@@ -28,16 +29,20 @@ __all__ = ["Deployment", "RemoteRun", "arun_deployment", "deploy", "run_deployme
 
 @dataclass(slots=True)
 class Deployment:
-    """A deployment as it is to be. Made by `flow.to_deployment(…)`."""
+    """A deployment as it is to be. Made by `flow.to_deployment(…)` and `task.to_deployment(…)`.
 
-    flow: Flow[..., Any]
+    Where `in_threads`, the process that serves it executes its runs in threads: they need no code of anywhere else.
+    """
+
+    flow: Flow[..., Any] | Task[..., Any]
     name: str
     settings: dict[str, Any]
     source: str | Path | None = None
+    in_threads: bool = False
 
 
 def describe(
-    flow: Flow[..., Any],
+    flow: Flow[..., Any] | Task[..., Any],
     name: str,
     *,
     work_pool_name: str,
@@ -115,7 +120,7 @@ def _is_variable(item: tuple[Any, Any]) -> bool:
     return texts and bool(name) and "=" not in name
 
 
-def _checked(flow: Flow[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+def _checked(flow: Flow[..., Any] | Task[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
     """Defaults must be parameters, of the right type. Those that are missing are asked for at the trigger."""
     if not parameters:
         return {}
@@ -136,12 +141,16 @@ def deploy(*deployments: Deployment) -> list[UUID]:
         ApiError: The API refused.
     """
     with Client() as client:
-        return [_deploy(client, deployment) for deployment in deployments]
+        return [deploy_one(client, deployment) for deployment in deployments]
 
 
-def _deploy(client: Client, deployment: Deployment) -> UUID:
+def deploy_one(client: Client, deployment: Deployment, *, served: bool = False) -> UUID:
+    """Make a deployment known; `served` by this process, which needs no code for what it executes in threads."""
     here = exchange_at(client.api.url)
-    code = _place(client, deployment) if here is None else _place_here(deployment.flow)
+    if here is not None:
+        code = _place_here(deployment.flow)
+    else:
+        code = _place_served(deployment) if served and deployment.in_threads else _place(client, deployment)
     made = client.post("/deployments", {**deployment.settings, **code}, again=True)
     if here is not None:
         here.deployed(UUID(made["id"]), deployment.flow)
@@ -161,7 +170,15 @@ def _place(client: Client, deployment: Deployment) -> dict[str, Any]:
     return {"entrypoint": code.entrypoint, "source": source, "python": code.python}
 
 
-def _place_here(flow: Flow[..., Any]) -> dict[str, Any]:
+def _place_served(deployment: Deployment) -> dict[str, Any]:
+    """Where the code is, for people to read."""
+    from orchestrator.sources import directory_of, entrypoint_of
+
+    directory = Path(deployment.source or directory_of(deployment.flow) or Path.cwd()).absolute()
+    return {"entrypoint": entrypoint_of(deployment.flow), "source": {"type": "path", "path": str(directory)}}
+
+
+def _place_here(flow: Flow[..., Any] | Task[..., Any]) -> dict[str, Any]:
     """An API of this process keeps the very object; nothing is packed."""
     file = Path(getattr(getattr(flow.fn, "__code__", None), "co_filename", "flow.py")).absolute()
     return {"entrypoint": f"{file.name}:{flow.name}", "source": {"type": "path", "path": str(file.parent)}}

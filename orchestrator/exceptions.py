@@ -277,6 +277,12 @@ class RateLimited(ApiError):
     code = "rate_limited"
 
 
+class QueueFull(ApiError):
+    """The organization has as many background tasks waiting as it may have. Serve them by more processes."""
+
+    code = "queue_full"
+
+
 class Unavailable(ApiError):
     """The server can't answer just now. Try again in a moment."""
 
@@ -297,6 +303,7 @@ API_ERRORS: dict[str, type[ApiError]] = {
         TooLarge,
         WireVersion,
         RateLimited,
+        QueueFull,
         Unavailable,
     )
 }

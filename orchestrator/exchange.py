@@ -35,6 +35,10 @@ class Exchange(Protocol):
         """Note which object a deployment of this process was made from."""
         ...
 
+    def delayed(self, flow: str, name: str, task: Any) -> None:
+        """Note which object is called by what was queued for a deployment."""
+        ...
+
 
 _by_url: dict[str, Exchange] = {}
 

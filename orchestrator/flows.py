@@ -202,7 +202,7 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
 
     def run_for(self, execution: Execution) -> FlowRun:
         """The run that an agent was given, not begun yet. Not for user code."""
-        return FlowRun(self, {**self._defaults(), **execution.parameters}, execution=execution)
+        return FlowRun(self, {**self.defaults(), **execution.parameters}, execution=execution)
 
     def execute(self, execution: Execution) -> FlowRun:
         """Run the flow as the root of an execution that an agent was given. Not for user code.
@@ -233,10 +233,6 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
         elif self.is_generator:
             for _ in outcome:
                 pass
-
-    def _defaults(self) -> dict[str, Any]:
-        parameters = self.signature.parameters.values()
-        return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Coerce parameters to the types in the signature, and return them.

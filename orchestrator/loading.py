@@ -1,4 +1,4 @@
-"""A flow from its entrypoint: imported from a directory, or unpickled where it had no module of its own.
+"""A flow or a task from its entrypoint: imported from a directory, or unpickled where it had no module of its own.
 
 Apart from `sources.py`, since every run's process begins with this.
 """
@@ -10,10 +10,13 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.exceptions import LoadError
 from orchestrator.flows import Flow
+
+if TYPE_CHECKING:
+    from orchestrator.tasks import Task
 
 PICKLE = "flow.pkl"
 PYTHON = "python-version"
@@ -28,16 +31,40 @@ def load_flow(entrypoint: str, directory: str | os.PathLike[str]) -> Flow[..., A
     Raises:
         LoadError: There is no such file or name, it is no flow, or its module raises.
     """
-    path, _, name = entrypoint.rpartition(":")
-    directory = str(Path(directory).resolve())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    found = _unpickled(Path(directory, path)) if path == PICKLE else _attribute(directory, path, name)
+    found = _found(entrypoint, directory)
     if not isinstance(found, Flow):
         raise LoadError(
             f"{entrypoint} is {type(found).__name__}, not a flow. Decorate it with @flow, and deploy again."
         )
     return found
+
+
+def load(entrypoint: str, directory: str | os.PathLike[str]) -> Flow[..., Any] | Task[..., Any]:
+    """Load what was deployed, a flow or a task, from a directory.
+
+    Args:
+        entrypoint: `path/in/directory.py:name`.
+
+    Raises:
+        LoadError: There is no such file or name, it is neither, or its module raises.
+    """
+    from orchestrator.tasks import Task
+
+    found = _found(entrypoint, directory)
+    if not isinstance(found, Flow | Task):
+        raise LoadError(
+            f"{entrypoint} is {type(found).__name__}, not a flow and not a task. Decorate it with @flow or @task, and"
+            " deploy again."
+        )
+    return found
+
+
+def _found(entrypoint: str, directory: str | os.PathLike[str]) -> Any:
+    path, _, name = entrypoint.rpartition(":")
+    directory = str(Path(directory).resolve())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    return _unpickled(Path(directory, path)) if path == PICKLE else _attribute(directory, path, name)
 
 
 def load_module(path: str | os.PathLike[str]) -> ModuleType:

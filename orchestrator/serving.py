@@ -1,12 +1,14 @@
-"""`serve`: flows that the server can trigger, executed by the process that calls it, for as long as it runs.
+"""`serve`: flows and tasks that the server can trigger, executed by the process that calls it, for as long as it runs.
 
-A deployment that is served runs from the files on this machine: what is edited is what the next run executes. It has a
-queue of its own in its pool, of which only processes that serve it take runs.
+A flow that is served runs from the files on this machine, in processes: what is edited is what the next run executes. A
+task is executed in threads of the very process. Each deployment has a queue of its own in its pool, of which only
+processes that serve it take runs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import sys
@@ -20,16 +22,16 @@ from orchestrator.exceptions import ApiError, NotFound
 if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
     from orchestrator.deployments import Deployment
+    from orchestrator.tasks import Task
 
 __all__ = ["serve"]
 
-QUEUE = "serve "
 BY = {"by": "serve"}
 DESCRIPTION = "For processes that serve the deployment of this name."
 
 
 def serve(
-    *deployments: Deployment,
+    *deployments: Deployment | Task[..., Any],
     limit: int | None = None,
     pause_on_shutdown: bool = True,
     print_starting_message: bool = True,
@@ -39,7 +41,7 @@ def serve(
     Several processes may serve the same deployments; they share the work.
 
     Args:
-        deployments: What `flow.to_deployment(…)` returned.
+        deployments: Tasks, and what `flow.to_deployment(…)` and `task.to_deployment(…)` returned.
         limit: Runs at once; 10 by default.
         pause_on_shutdown: Pause the deployments' schedules at the end, so that nothing waits for a process that is
             gone; the next `serve` resumes them. What a person paused stays paused.
@@ -51,35 +53,38 @@ def serve(
         BundleError: A flow's code can't be found by another process.
         ApiError: The API refused.
     """
-    _check(deployments)
+    served = _checked(deployments)
     api = require_api()
-    ids = _make_known(api, deployments)
-    agent = _agent(api, deployments, limit)
+    ids = _make_known(api, served)
+    agent = _agent(api, served, ids, limit)
     if print_starting_message:
         _tell(api, ids)
     try:
         agent.run()
     finally:
         if pause_on_shutdown:
-            _pause(api, ids, deployments)
+            _pause(api, ids, served)
 
 
-def _check(deployments: tuple[Any, ...]) -> None:
+def _checked(given: tuple[Any, ...]) -> list[Deployment]:
     from orchestrator.deployments import Deployment
+    from orchestrator.tasks import Task
 
-    if not deployments:
-        raise TypeError("serve() takes deployments: serve(my_flow.to_deployment('prod')).")
+    if not given:
+        raise TypeError("serve() takes tasks and deployments: serve(my_task, my_flow.to_deployment('prod')).")
+    deployments = [each.to_deployment() if isinstance(each, Task) else each for each in given]
     for each in deployments:
         if not isinstance(each, Deployment):
-            raise TypeError(f"serve() takes what flow.to_deployment(…) returns, not {type(each).__name__}.")
+            raise TypeError(f"serve() takes tasks and what flow.to_deployment(…) returns, not {type(each).__name__}.")
     pools = {each.settings["work_pool"] for each in deployments}
     if len(pools) > 1:
         raise TypeError(f"One process serves deployments of one work pool, not of {', '.join(sorted(pools))}.")
+    return deployments
 
 
-def _make_known(api: Api, deployments: tuple[Deployment, ...]) -> list[str]:
+def _make_known(api: Api, deployments: list[Deployment]) -> list[str]:
     """Make the queues and the deployments, and let the schedules begin; the deployments' ids."""
-    from orchestrator.deployments import deploy
+    from orchestrator.deployments import deploy_one
     from orchestrator.sources import directory_of
 
     with Client(api) as client:
@@ -87,7 +92,7 @@ def _make_known(api: Api, deployments: tuple[Deployment, ...]) -> list[str]:
             _make_queue(client, each)
             each.settings["work_queue"] = queue_of(each)
             each.source = each.source or directory_of(each.flow)
-        ids = [str(id) for id in deploy(*deployments)]
+        ids = [str(deploy_one(client, each, served=True)) for each in deployments]
         for id, each in zip(ids, deployments, strict=True):
             if each.settings["schedule"] is not None:
                 client.request("POST", f"/deployments/{id}/resume", params=BY, again=True)
@@ -111,27 +116,35 @@ def queue_of(deployment: Deployment) -> str:
     >>> queue_of(load.to_deployment("prod"))
     'serve load-prod'
     """
-    names = deployment.settings["flow"], deployment.name
+    return queue_named(deployment.settings["flow"], deployment.name)
+
+
+def queue_named(*names: str) -> str:
+    """The name of the queue for a flow or a task and the name of its deployment."""
+    from orchestrator.wire import SERVED
+
     plain = "-".join(re.sub(r"[^\w.-]+", "-", name) for name in names)[:150]
     if plain == "-".join(names) and plain.count("-") == 1:
-        return QUEUE + plain
-    return f"{QUEUE}{plain} {hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
+        return SERVED + plain
+    return f"{SERVED}{plain} {hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
 
 
-def _agent(api: Api, deployments: tuple[Deployment, ...], limit: int | None) -> Agent:
+def _agent(api: Api, deployments: list[Deployment], ids: list[str], limit: int | None) -> Agent:
     from orchestrator.agent.adoption import is_taken
     from orchestrator.agent.agent import Agent
     from orchestrator.agent.settings import Settings
+    from orchestrator.agent.threads import ThreadLauncher
 
     queues = [queue_of(each) for each in deployments]
     settings = Settings(pool=deployments[0].settings["work_pool"], queues=queues)
     settings.limit = limit or settings.limit
     settings.name = f"{queues[0]} on {platform.node()}"
     if is_taken(api.url, settings.pool, settings.name):
-        import os
-
         settings.name = f"{settings.name} {os.getpid()}"
-    return Agent(api, settings)
+    here: dict[str, Any] = {id: each.flow for id, each in zip(ids, deployments, strict=True) if each.in_threads}
+    if not here:
+        return Agent(api, settings)
+    return Agent(api, settings, lambda others: ThreadLauncher(api, here, others, prepares=len(here) < len(ids)))
 
 
 def _tell(api: Api, ids: list[str]) -> None:
@@ -142,7 +155,7 @@ def _tell(api: Api, ids: list[str]) -> None:
     print("Ctrl-C stops.", file=sys.stderr)
 
 
-def _pause(api: Api, ids: list[str], deployments: tuple[Deployment, ...]) -> None:
+def _pause(api: Api, ids: list[str], deployments: list[Deployment]) -> None:
     """Nobody executes what would be scheduled. A server that is away can't be told."""
     with Client(api) as client:
         for id, each in zip(ids, deployments, strict=True):

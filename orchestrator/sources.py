@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from orchestrator.engine.definition import Definition
 from orchestrator.exceptions import BundleError
-from orchestrator.flows import Flow
 from orchestrator.loading import PICKLE, PYTHON
 
 MAX_BUNDLE = 50 << 20
@@ -45,7 +45,7 @@ class Code:
         return hashlib.sha256(self.bundle or b"").hexdigest()
 
 
-def code_of(flow: Flow[..., Any], source: str | os.PathLike[str] | None = None) -> Code:
+def code_of(flow: Definition[..., Any], source: str | os.PathLike[str] | None = None) -> Code:
     """Find a flow's code; pack it unless it is to be run from a directory.
 
     Args:
@@ -66,7 +66,18 @@ def code_of(flow: Flow[..., Any], source: str | os.PathLike[str] | None = None) 
     return Code(f"{file.relative_to(root).as_posix()}:{name}", _zipped(files))
 
 
-def directory_of(flow: Flow[..., Any]) -> Path | None:
+def entrypoint_of(definition: Definition[..., Any]) -> str:
+    """Where it would be found below the directory that its module is imported from, as far as that can be told."""
+    module = sys.modules.get(definition.fn.__module__)
+    file = _file_of(module)
+    name = (_name_in(module, definition) if module is not None else None) or definition.fn.__name__
+    if module is None or file is None:
+        return f"{PICKLE}:{name}"
+    root = file.parent if module.__name__ == "__main__" else _root_of(module, file)
+    return f"{file.relative_to(root).as_posix()}:{name}"
+
+
+def directory_of(flow: Definition[..., Any]) -> Path | None:
     """The directory from which any process can import the flow; None for what is in no file, or has no name there."""
     module = sys.modules.get(flow.fn.__module__)
     file = _file_of(module)
@@ -82,13 +93,13 @@ def _file_of(module: ModuleType | None) -> Path | None:
     return Path(found).resolve()
 
 
-def _name_in(module: ModuleType, flow: Flow[..., Any]) -> str | None:
+def _name_in(module: ModuleType, flow: Definition[..., Any]) -> str | None:
     """The name under which the module holds this very flow."""
     return next((name for name, value in vars(module).items() if value is flow), None)
 
 
 def _entrypoint_under(
-    source: Path, module: ModuleType | None, file: Path | None, name: str | None, flow: Flow[..., Any]
+    source: Path, module: ModuleType | None, file: Path | None, name: str | None, flow: Definition[..., Any]
 ) -> str:
     if file is None:
         raise BundleError(f"{flow.name} is in no file, so no agent can find it in {source}.")
@@ -195,7 +206,7 @@ def _too_large(size: int, files: dict[str, bytes]) -> str:
 # By value.
 
 
-def _pickled(flow: Flow[..., Any], file: Path | None) -> Code:
+def _pickled(flow: Definition[..., Any], file: Path | None) -> Code:
     import cloudpickle
 
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from orchestrator.context import current_flow_run
 from orchestrator.counterparts import missing
+from orchestrator.delayable import Delayable
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.hooks import NAMES
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.assets import Asset
     from orchestrator.blocks import Block
+    from orchestrator.engine.flow_run import Execution, FlowRun
     from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
     from orchestrator.result_storage import ResultStorage
@@ -35,8 +37,8 @@ T = TypeVar("T")
 Q = ParamSpec("Q")
 
 
-class Task(Definition[P, R], Generic[P, R]):
-    """A function made a task by `@task`. Call it as before, or `.submit` it, or `.map` it."""
+class Task(Delayable, Definition[P, R], Generic[P, R]):
+    """A function made a task by `@task`. Call it as before, or `.submit` it, or `.map` it, or `.delay` it."""
 
     kind_of_run = "task"
     makes_assets = False
@@ -94,6 +96,7 @@ class Task(Definition[P, R], Generic[P, R]):
 
             self.asset_deps = keys_of(asset_deps)
         self.flow_alone: Flow[..., Any] | None = None  # What a call without a flow is recorded under.
+        self.given: dict[str, Any] = {}  # What `with_options` changed.
 
     def _options_of_results(self) -> tuple[Any, ...]:
         return *super()._options_of_results(), self.result_storage_key
@@ -268,7 +271,21 @@ class Task(Definition[P, R], Generic[P, R]):
             "cache_result_in_memory": self.cache_result_in_memory,
             "asset_deps": self.asset_deps,
         }
-        return self._copied_with({**present, **hooks, **options})
+        other = self._copied_with({**present, **hooks, **options})
+        other.given = {**self.given, **options}
+        return other
+
+    def run_for(self, execution: Execution) -> TaskRun:
+        """The run that an agent was given, not begun yet. Not for user code."""
+        from orchestrator.engine.delayed import DelayedRun
+
+        return DelayedRun(self, execution)
+
+    def execute(self, execution: Execution) -> FlowRun:
+        """Run the task as the root of an execution that an agent was given. Not for user code."""
+        from orchestrator.engine.delayed import execute
+
+        return execute(self, execution)
 
 
 def _perform_otherwise(run: TaskRun, return_state: bool) -> Any:

@@ -49,6 +49,11 @@ MAX_EVENT = 200  # characters of an event's name
 ARTIFACT_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,199}")
 ARTIFACT_TYPES = ("table", "markdown", "link", "image", "progress")
 
+MAX_DELAYED = 500  # background runs that are queued by one request
+MAX_AWAITED = 1_000  # runs whose end is waited for by one request
+SERVED = "serve "
+"""How the names of queues begin of which only processes that name them take runs: those that serve what is in them."""
+
 LOG_CUT_MARK = " … [cut: {dropped} more characters]"
 
 
@@ -287,7 +292,8 @@ class ClaimedRun(Struct, kw_only=True):
     `scheduled_at` (µs UTC) is when it was meant to start.
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
     `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
-    memory; others are the launcher's business.
+    memory; others are the launcher's business. `call` is what `.delay` has to say besides parameters: the options of
+    the call, and which arguments were stored.
 
     `replay_root`, of a retry from failure, is the run under whose id the values of the runs before were stored; this
     one stores and looks up there too. `again` says what must not be replayed from them, by the key of a task
@@ -313,6 +319,7 @@ class ClaimedRun(Struct, kw_only=True):
     job_variables: dict[str, Any] = {}
     replay_root: UUID | None = None
     again: dict[str, list[UUID]] = {}
+    call: dict[str, Any] | None = None
 
 
 HOOKS_WITHIN = 150

@@ -41,6 +41,7 @@ class Announcements:
         )
         self.wake: Callable[[str | None], None] = lambda pool: None
         self.slots: Callable[[str | None], None] = lambda log: None
+        self.over: Callable[[str | None], None] = lambda run: None  # A run has ended; None: some may have, unheard.
         self._task: asyncio.Task | None = None
 
     def listen(self) -> None:
@@ -66,6 +67,7 @@ class Announcements:
         if message["type"] == "psubscribe":  # From here on nothing is missed; what came before may have been.
             self.wake(None)
             self.slots(None)
+            self.over(None)
         if message["type"] != "pmessage":
             return
         if message["channel"] in (WAKE, SLOTS):
@@ -74,6 +76,8 @@ class Announcements:
             return
         layer = get_channel_layer()
         for told in json.loads(message["data"]):
+            if told.get("over"):
+                self.over(told["run"])
             for group in groups_of(told):
                 await layer.group_send(group, {"type": "live.changed", "group": group, "told": told})
 

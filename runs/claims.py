@@ -18,7 +18,7 @@ from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
 from orchestrator.states import HELD, By, StateType
-from orchestrator.wire import ClaimedRun, LeaseRef, Signal
+from orchestrator.wire import SERVED, ClaimedRun, LeaseRef, Signal
 from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
 from runs.slots import queue
@@ -63,7 +63,8 @@ _CANDIDATES = f"""
     JOIN work_queue q ON q.organization_id = r.organization_id AND q.id = r.queue_id
     JOIN deployment d ON d.organization_id = r.organization_id AND d.id = r.deployment_id
     WHERE r.pool_id = %(pool)s AND r.state_type = 'SCHEDULED' AND r.due_at <= %(now)s
-        AND NOT p.paused AND NOT q.paused AND (%(queues)s::text[] = '{{}}' OR q.name = ANY(%(queues)s::text[]))
+        AND NOT p.paused AND NOT q.paused AND (q.name = ANY(%(queues)s::text[])
+            OR (%(queues)s::text[] = '{{}}' AND NOT starts_with(q.name, '{SERVED}')))
         AND NOT r.id = ANY(%(seen)s::uuid[]) AND (d.python = '' OR d.python = %(python)s)
         AND NOT (r.pool_id = ANY(%(full)s::uuid[]) OR r.queue_id = ANY(%(full)s::uuid[])
             OR r.deployment_id = ANY(%(full)s::uuid[]))
@@ -180,12 +181,12 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     told = []
     for row in rows:
         deployment = deployments[row.deployment_id]
-        parameters, tags, scheduled_at, replay_root, again = facts[row.id]
+        parameters, call, tags, scheduled_at, replay_root, again = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
                 flow=deployment.flow.name, deployment=deployment.name, deployment_id=deployment.id,
-                entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, tags=tags,
+                entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, call=call, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at),
@@ -195,7 +196,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     return told
 
 
-_FACTS = ("id", "parameters", "tags", "scheduled_at", "replay_root", "again")
+_FACTS = ("id", "parameters", "call", "tags", "scheduled_at", "replay_root", "again")
 
 
 def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from orchestrator.bodies import wrong_fields
 from orchestrator.states import By, StateType
 from orchestrator.wire import clean_text, json_value
 from runs import agents, events, limits, live, scheduling
-from runs.models import Bundle, Deployment, FlowRun, Schedule
+from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema
 from runs.transitions import DELETED, lock_runs, move, save
 from runs.trigger import flow_ids
@@ -85,15 +85,38 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         schedule = _lock_schedule(flow_id, name)  # Somebody else may have made both in this moment.
     _set_schedule(deployment, request.schedule, schedule)
     limits.set_limit(deployment, request.concurrency_limit)
+    _tell(deployment, f"deployment.{'created' if new else 'updated'}", pool, by)
+    return deployment, new
+
+
+def make(request: DeploymentRequest, *, place: dict[str, Any], by: Actor) -> Deployment:
+    """The deployment of this flow and name; where there is none, made in a pool and a queue, with code or without.
+
+    For what needs no person: who makes it so may trigger runs, and it runs nothing that isn't there already.
+    """
+    if fields := wrong_fields(request):
+        raise Invalid("The deployment can't be taken; see fields.", fields=fields)
+    check_schema(request.parameter_schema)
+    flow, name = clean_text(request.flow), clean_text(request.name)
+    flow_id = flow_ids(by, {flow})[flow]
+    made, new = Deployment.objects.get_or_create(
+        organization_id=by.organization_id, flow_id=flow_id, name=name,
+        defaults={**_values(request), **place, "workspace_id": by.workspace_id},
+    )  # fmt: skip
+    _check_access(flow_id, name, by)
+    if new:
+        _tell(made, "deployment.created", place["pool"], by)
+    return made
+
+
+def _tell(deployment: Deployment, event: str, pool: WorkPool, by: Actor) -> None:
     told = {"version": deployment.version, "entrypoint": deployment.entrypoint, "work_pool": pool.name}
-    event = f"deployment.{'created' if new else 'updated'}"
     audit.record(by, event, deployment, details=told)
     events.tell(
         organization_id=by.organization_id, workspace_id=deployment.workspace_id, event=event,
         resources=[{"deployment": str(deployment.id)}],
     )  # fmt: skip
     live.changed(workspace_id=by.workspace_id, what="deployments")
-    return deployment, new
 
 
 def _values(request: DeploymentRequest) -> dict[str, Any]:

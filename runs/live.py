@@ -24,7 +24,18 @@ CHANNEL = "live:"
 
 def runs_changed(rows: Iterable[RunRow]) -> None:
     """Announce states of runs."""
-    say([{"w": str(row.workspace_id), "run": str(row.id), "root": str(row.root_id), "state": True} for row in rows])
+    say(
+        [
+            {
+                "w": str(row.workspace_id),
+                "run": str(row.id),
+                "root": str(row.root_id),
+                "state": True,
+                **({"over": True} if row.is_final else {}),
+            }
+            for row in rows
+        ]
+    )
 
 
 def journal_grew(*, workspace_id: UUID, root_id: UUID, lines: int | None, tasks: bool, artifacts: bool = False) -> None:

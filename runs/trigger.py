@@ -45,6 +45,8 @@ class RunRequest:
         idempotency_key: Asked again with the same key, the same run is answered.
         priority: Higher goes first within its queue.
         work_queue: Another queue of the deployment's pool than its own.
+        call: Of a background task: its arguments fit, since they were bound to its signature.
+        retries: Of the call, where they are not the deployment's.
     """
 
     deployment: Deployment
@@ -59,6 +61,8 @@ class RunRequest:
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
     retry_of: UUID | None = None
+    call: dict[str, Any] | None = None
+    retries: int | None = None
 
 
 def create_run(request: RunRequest, *, by: Actor, origin: str = FlowRun.Origin.API) -> tuple[FlowRun, bool]:
@@ -141,6 +145,7 @@ def _row(
         origin=origin,
         created_by=by.label[:254],
         parameters=_parameters(request),
+        call=request.call,
         tags=_tags([*deployment.tags, *request.tags]),
         version=deployment.version,
         idempotency_key=_key(request),
@@ -155,7 +160,7 @@ def _row(
         pool_id=deployment.pool_id,
         queue_id=_queue(request, queues),
         priority=_priority(request.priority),
-        retries=deployment.retries,
+        retries=deployment.retries if request.retries is None else request.retries,
         retry_delay=deployment.retry_delay,
         crash_retries=deployment.crash_retries,
         created_at=at,
@@ -197,7 +202,8 @@ def _parameters(request: RunRequest) -> dict[str, Any]:
             f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are.",
             fields={"parameters": "Too large."},
         )
-    check_parameters(request.deployment.parameter_schema, parameters)
+    if request.call is None:
+        check_parameters(request.deployment.parameter_schema, parameters)
     return parameters
 
 

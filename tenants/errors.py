@@ -77,6 +77,12 @@ class RateLimited(Problem):
     status, code = 429, "rate_limited"
 
 
+class QueueFull(Problem):
+    """As many wait already as may. Not to be tried again at once."""
+
+    status, code = 429, "queue_full"
+
+
 class Unavailable(Problem):
     """Something that we need is not there in this moment."""
 

@@ -37,18 +37,25 @@ class Agent:
     `run()` returns when it has been told to stop, by SIGTERM, SIGINT or `stop()`, or when its key is refused for good
     (`key_refused`); it waits for its runs first. After SIGHUP or `leave()` it returns at once, and its runs go on: the
     next agent of this name adopts them.
+
+    Args:
+        launcher: Makes what executes the runs out of what would, which has a process for each.
     """
 
-    def __init__(self, api: Api, settings: Settings | None = None, launcher: Launcher | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        settings: Settings | None = None,
+        launcher: Callable[[Launcher], Launcher] | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.client = Client(api)
         self.log = Log()
         self.watch = Watch()
         bounds = Bounds()
         self.adoption = Adoption(api.url, self.settings, self.watch, self.log, bounds)
-        self.launcher: Launcher = launcher or ProcessLauncher(
-            api, self.settings, self.watch, self.log, self.adoption, bounds
-        )
+        processes = ProcessLauncher(api, self.settings, self.watch, self.log, self.adoption, bounds)
+        self.launcher: Launcher = launcher(processes) if launcher is not None else processes
         self.holdings = Holdings(self.client, self.launcher, self.log, self.settings)
         self.holdings.changed = self._holdings_changed
         self.heart = Heart(self)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.agent import bundles, leftovers
+from orchestrator.agent import leftovers
 from orchestrator.agent.last_hooks import LastHooks
 from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
 from orchestrator.agent.log import Log
@@ -35,7 +35,7 @@ class Holdings:
         self._launcher = launcher
         self._log = log
         self._grace = settings.grace
-        self._hooks = LastHooks(client, launcher, log, settings.hooks)
+        self._hooks = LastHooks(launcher, log, settings.hooks)
         self._lock = threading.Lock()
         self._agent_id = ""
         self._registered = threading.Event()
@@ -110,7 +110,6 @@ class Holdings:
 
     def _execute(self, claimed: Claimed) -> tuple[Ending, bool]:
         try:
-            claimed.directory = bundles.directory_of(claimed.claim["source"], self._client)
             execution = self._launcher.launch(claimed)
         except (OSError, OrchestratorError) as error:
             self._log.error(f"{claimed.name} could not be started: {error}")
@@ -203,7 +202,7 @@ class Holdings:
     def groups(self) -> list[int]:
         """The process groups of the runs."""
         with self._lock:
-            return [execution.pid for execution in self._executions.values()]
+            return [execution.pid for execution in self._executions.values() if execution.pid]
 
     def terminate(self) -> None:
         """End all of them as one ends processes."""

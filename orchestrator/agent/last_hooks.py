@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from orchestrator.agent import bundles
 from orchestrator.agent.launchers import Claimed, Execution, Launcher
 from orchestrator.agent.log import Log
-from orchestrator.client import Client
 from orchestrator.exceptions import OrchestratorError
 
 MARGIN = 15.0  # seconds, for the start, and to send what was logged
@@ -17,8 +15,7 @@ MARGIN = 15.0  # seconds, for the start, and to send what was logged
 class LastHooks:
     """Runs that have ended, and whose hooks are being called."""
 
-    def __init__(self, client: Client, launcher: Launcher, log: Log, seconds: float) -> None:
-        self._client = client
+    def __init__(self, launcher: Launcher, log: Log, seconds: float) -> None:
         self._launcher = launcher
         self._log = log
         self._seconds = seconds
@@ -42,7 +39,6 @@ class LastHooks:
         """
         claimed = Claimed({**told["run"], "token": token}, ended=told["state"])
         try:
-            claimed.directory = bundles.directory_of(claimed.claim["source"], self._client)
             execution = self._launcher.launch(claimed)
             with self._lock:
                 self._under_way[claimed.run] = execution

@@ -104,7 +104,7 @@ class Launcher(Protocol):
     """Starts executions."""
 
     def launch(self, claimed: Claimed) -> Execution:
-        """Start one. Raises OSError when it can't."""
+        """Start one. Raises OSError or an OrchestratorError when it can't."""
         ...
 
     def start(self) -> None:

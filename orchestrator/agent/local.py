@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.agent import bundles
 from orchestrator.agent.adoption import Adoption
 from orchestrator.agent.launchers import Claimed
 from orchestrator.agent.log import Log
@@ -12,6 +13,7 @@ from orchestrator.agent.process import FreshProcess, NewProcess
 from orchestrator.agent.settings import Settings
 from orchestrator.agent.templates import Templates
 from orchestrator.agent.watch import Watch
+from orchestrator.client import Client
 from orchestrator.config import Api
 
 
@@ -23,6 +25,7 @@ class ProcessLauncher:
     ) -> None:
         self._bounds = bounds
         self._api = api
+        self._client = Client(api)
         self._settings = settings
         self._watch = watch
         self._adoption = adoption
@@ -38,6 +41,7 @@ class ProcessLauncher:
         A deployment's first runs wait for its template: the import happens once, however many they are. Where it
         fails, the run's own process imports the code, and the run fails by saying why.
         """
+        claimed.directory = bundles.directory_of(claimed.claim["source"], self._client)
         order = self._order(claimed)
 
         def make() -> NewProcess:
@@ -84,3 +88,4 @@ class ProcessLauncher:
     def close(self) -> None:
         """End what is warm. Runs under way have been seen to."""
         self.templates.close()
+        self._client.close()

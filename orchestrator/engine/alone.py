@@ -1,4 +1,5 @@
-"""Tasks without a flow: a task that is called outside of any flow is the only task of a run of its own.
+"""Tasks without a flow: a task that is called outside of any flow is the only task of a run of its own, and so is one
+that was queued by `.delay`, where the server has made the run.
 
 A journal belongs to the execution of a flow run, so such a call brings one along: a root that begins and ends with the
 task, in the task's state, under the task's names. User code sees nothing of it (`runtime.flow_run` is empty there);
@@ -16,6 +17,7 @@ from orchestrator.engine.flow_run import FlowRun
 from orchestrator.exceptions import ParameterBindError
 
 if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import Execution
     from orchestrator.engine.task_run import TaskRun
     from orchestrator.flows import Flow
     from orchestrator.task_runners.base import TaskRunner
@@ -31,12 +33,12 @@ class LoneRoot(FlowRun):
 
     is_alone = True
 
-    def __init__(self, task_run: TaskRun) -> None:
-        super().__init__(_flow_of(task_run.definition), {})
+    def __init__(self, task_run: TaskRun, execution: Execution | None = None) -> None:
+        super().__init__(_flow_of(task_run.definition), {}, execution=execution)
         self._task_run = task_run
 
     def count(self, task_name: str) -> int:
-        return next(_numbers)
+        return next(_numbers) if self.execution is None else super().count(task_name)
 
     def task_runner(self) -> TaskRunner:
         """For what the task submits; the task waits for all of it at its end."""
@@ -52,7 +54,7 @@ class LoneRoot(FlowRun):
 
     def enter(self) -> None:
         super().enter()
-        if self.stream is not None:
+        if self.stream is not None and self.execution is None:
             from orchestrator.logging import set_up
 
             set_up()
@@ -62,8 +64,13 @@ class LoneRoot(FlowRun):
                 return  # The call itself will say so.
 
     def begin(self) -> None:
-        """Begin with the task; its retries are its own."""
-        if self.state_type is None:
+        """Begin with the task. Its retries are its own, but for a run of the server's, which counts executions."""
+        if self.execution is not None:
+            if self._task_run.definition.run_name is not None:
+                self.name = self._task_run.name
+            if self._task_run.run_count > self.run_count:
+                super().begin()
+        elif self.state_type is None:
             self.name = self._task_run.name
             super().begin()
 
@@ -71,16 +78,24 @@ class LoneRoot(FlowRun):
         """End as the task did."""
         task_run = self._task_run
         self.keeping = task_run.keeping
-        self.name, self.duration, self.told, self.error = (
-            task_run.name,
-            task_run.duration,
-            task_run.told,
-            task_run.error,
-        )
+        self.duration, self.told, self.error = task_run.duration, task_run.told, task_run.error
+        if self.execution is None:
+            self.name = task_run.name
         self._clock = 0
         assert task_run.state_type is not None
         self._finish(task_run.state_type, task_run.state_name, task_run.message)
         return super().end()
+
+    def hand_back(self, delay: float) -> bool:
+        """Leave the task's next execution to the server."""
+        task_run = self._task_run
+        self.duration, self.told, self.message, self.t = (
+            task_run.duration,
+            task_run.told,
+            task_run.message,
+            task_run.t,
+        )
+        return super().hand_back(delay)
 
     def _log_begin(self) -> None:
         return
@@ -101,6 +116,7 @@ def _flow_of(task: Task[..., object]) -> Flow[..., object]:
             description=task.description,
             tags=task.tags,
             version=task.version,
+            flow_run_name=task.run_name,
             validate_parameters=False,
         )
     return flow

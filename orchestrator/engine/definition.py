@@ -43,6 +43,7 @@ class Definition(Generic[P, R]):
 
     kind_of_run = "run"
     any_keeps = False  # True once any in this process keeps the values of its runs.
+    should_validate_parameters = True
 
     def __init__(
         self,
@@ -152,6 +153,11 @@ class Definition(Generic[P, R]):
             raise ParameterBindError(f"{self.name}{self.signature}: {error}.") from None
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    def defaults(self) -> dict[str, Any]:
+        """The parameters that need not be given."""
+        parameters = self.signature.parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def call_arguments(self, parameters: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Turn parameters by name into what the function is called with."""

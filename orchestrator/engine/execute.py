@@ -92,9 +92,9 @@ def _load(claim: dict[str, Any], directory: str) -> tuple[Flow[..., Any], Except
     from orchestrator.flows import Flow
 
     try:
-        from orchestrator.loading import load_flow
+        from orchestrator.loading import load
 
-        return load_flow(claim["entrypoint"], directory), None
+        return load(claim["entrypoint"], directory), None
     except Exception as error:
         reason = error
 

@@ -17,7 +17,7 @@ from orchestrator.engine.stopping import Stopping
 from orchestrator.exceptions import MissingContext
 from orchestrator.logging import capture_prints
 from orchestrator.names import run_name
-from orchestrator.states import StateType, default_name
+from orchestrator.states import StateType
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
@@ -49,6 +49,7 @@ class Execution:
         replays = claim.get("replay_root")
         self.replays = UUID(str(replays)) if replays else None
         self.not_replayed: dict[str, list[str]] = claim.get("again") or {}
+        self.call: dict[str, Any] | None = claim.get("call")  # What `.delay` said besides.
         self.writer = 0
         self.handed_back = False
         self.lost = False
@@ -248,11 +249,6 @@ class FlowRun(Run):
         self._log_end()
         self._report(final=True)
         return True
-
-    def take_end(self, kind: StateType, name: str, message: str, t: int) -> None:
-        """Be in the state in which the server ended this run."""
-        self.state_type, self.message, self.t, self.ended = kind, message or None, t, t
-        self.state_name = None if name == default_name(kind) else name
 
     def _is_lost(self) -> bool:
         """True when the process was ended from outside: the server decides whether another attempt follows."""

@@ -204,6 +204,11 @@ class Run:
         self.log.warning("%s What they run can't be interrupted.", text)
         self.message = f"{self.message} {text}" if self.message else text
 
+    def take_end(self, kind: StateType, name: str, message: str, t: int) -> None:
+        """Be in the state in which the server ended this run."""
+        self.state_type, self.message, self.t, self.ended = kind, message or None, t, t
+        self.state_name = None if name == default_name(kind) else name
+
     def stop_clock(self) -> None:
         """What follows is not the time of user code."""
         if self._clock:

@@ -112,14 +112,14 @@ class Standby:
 
     def _load(self, order: dict[str, Any]) -> None:
         """Import the flow. A process whose import failed is of no use: the run's own process will say why it fails."""
-        from orchestrator.loading import load_flow
+        from orchestrator.loading import load
 
         began = time.time_ns()
         signal.alarm(math.ceil(order["seconds"]))  # Were the agent gone, nobody else would end an import that hangs.
         try:
             self._settings = surroundings.go_to_import(order["directory"], order["environment"])
             with config.withheld() as asked:
-                self._flow = load_flow(order["entrypoint"], order["directory"])
+                self._flow = load(order["entrypoint"], order["directory"])
             surroundings.prepare(self._flow, self._settings)
         except BaseException as error:
             self._tell(failed=f"{type(error).__name__}: {error}"[:2_000])

@@ -15,7 +15,7 @@ from orchestrator.logging import capture_prints
 
 if TYPE_CHECKING:
     from orchestrator.engine.alone import LoneRoot
-    from orchestrator.engine.flow_run import FlowRun
+    from orchestrator.engine.flow_run import Execution, FlowRun
     from orchestrator.futures import Future
     from orchestrator.tasks import Task
 
@@ -33,15 +33,17 @@ class TaskRun(Run):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         wait_for: Iterable[Any] | None,
+        execution: Execution | None = None,
     ) -> None:
         super().__init__(task, args, kwargs)
-        flow_run = current_flow_run()
+        flow_run = current_flow_run() if execution is None else None
         parent = task_run_here.get()
         self.alone: LoneRoot | None = None  # What this run brings along where it has no flow run around it.
         if flow_run is None:
             from orchestrator.engine.alone import LoneRoot
 
-            flow_run = self.alone = LoneRoot(self)
+            flow_run = self.alone = LoneRoot(self, execution)
+            self.run_count = flow_run.run_count
         self.flow_run: FlowRun = flow_run
         inside = parent is not None and parent.flow_run is flow_run
         self.caller = parent if inside else flow_run
@@ -137,9 +139,10 @@ class TaskRun(Run):
             note(self)
         if self.error is not None and not is_silent(self.error):
             self._tell_failure(self.error)
-        if self.alone is not None:
-            self.alone.end()
-        return True
+        return True if self.alone is None else self.alone.end()
+
+    def hand_back(self, delay: float) -> bool:
+        return self.alone is not None and self.alone.hand_back(delay)
 
     def _tell_failure(self, error: BaseException) -> None:
         told = self.told

@@ -95,7 +95,7 @@ def _value_of(future: Future[Any]) -> Any:
             f"{future.kind_of_run.capitalize()} run {future.name!r}, which this one depends on, ended {state.name}. "
             "Wrap the argument in allow_failure() to go on regardless."
         )
-    return state.result()
+    return future.result()
 
 
 def _rebuilt(value: Any, kind: type, each: Callable[[Any], Any]) -> Any:

@@ -16,6 +16,7 @@ import msgspec
 
 from orchestrator import clock
 from orchestrator._version import __version__
+from orchestrator.engine.delayed import DelayedRun
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
 from orchestrator.journal.records import ArtifactTold, EventTold, Line, LogLine, RunReport, TaskSnapshot
@@ -249,6 +250,7 @@ def _result(stored: Stored | None) -> ResultRef | None:
 _MAKERS: dict[type, Callable[[Any, int], Any]] = {
     RunReport: _run_state,
     TaskRun: _task_state,
+    DelayedRun: _task_state,
     TaskSnapshot: _task_snapshot,
     LogLine: _log,
     ArtifactTold: _artifact,

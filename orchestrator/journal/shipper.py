@@ -229,6 +229,7 @@ class Shipper:
                 self._hub.streams.pop(stream.id, None)
                 stream.file = None
                 file.close(remove=not stream.refused)
+                self._hub.changed.notify_all()  # Somebody may wait for the very end of it.
 
     # Errors.
 

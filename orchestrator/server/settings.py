@@ -237,6 +237,9 @@ TICK_SECONDS = env.number("TICK_SECONDS", 1)
 JOURNAL_BYTES_PER_SECOND = env.number("JOURNAL_BYTES_PER_SECOND", 4 << 20)
 JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
 
+# ── Background tasks: how many of one organization may wait ──────────────────────────────────────
+BACKGROUND_QUEUE = int(env.number("BACKGROUND_QUEUE", 100_000))
+
 # ── Exports: the largest zip of an organization that is kept (bytes) ─────────────────────────────
 EXPORT_MAX_BYTES = int(env.number("EXPORT_MAX_BYTES", 10 << 30))
 

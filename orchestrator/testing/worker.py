@@ -48,11 +48,18 @@ class Worker:
         import platform
 
         for pool in list(self._memory.store.pools):
-            facts = {"pool": pool, "name": "in-process", "python": platform.python_version(), "host": platform.node()}
+            facts: dict[str, Any] = {"pool": pool, "name": "in-process", "queues": self._queues(pool)}
+            facts |= {"python": platform.python_version(), "host": platform.node()}
             agent = client.post("/agents", facts)["id"]
             for claim in client.post(f"/agents/{agent}/claim", {"slots": 1})["runs"]:
                 return agent, claim
         return None
+
+    def _queues(self, pool: str) -> list[str]:
+        """Those in which runs wait: also those of which nobody else takes them."""
+        waiting = list(self._memory.store.runs.values())
+        due = (run for run in waiting if run.state_type == StateType.SCHEDULED and run.deployment is not None)
+        return list(dict.fromkeys(run.queue for run in due if run.deployment.pool == pool))[:100]
 
     def _execute(self, client: Client, agent: str, claim: dict[str, Any]) -> None:
         gone: dict[str, Any] = {"run": claim["run"], "attempt": claim["attempt"]}
@@ -77,6 +84,6 @@ class Worker:
         if known is not None:
             return known
         from orchestrator.agent.bundles import directory_of
-        from orchestrator.loading import load_flow
+        from orchestrator.loading import load
 
-        return load_flow(claim["entrypoint"], directory_of(claim["source"], client))
+        return load(claim["entrypoint"], directory_of(claim["source"], client))

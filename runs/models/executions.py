@@ -59,6 +59,7 @@ class FlowRun(InWorkspace):
         FORM = "form"
         SCHEDULE = "schedule"
         RETRY = "retry"
+        BACKGROUND = "background"  # Called by `.delay`, somewhere.
 
     objects = FlowRunManager()
 
@@ -69,6 +70,7 @@ class FlowRun(InWorkspace):
     origin = models.CharField(max_length=20, choices=Origin.choices)
     created_by = models.CharField(max_length=254, blank=True)
     parameters = models.JSONField(default=dict)
+    call = models.JSONField(null=True)  # What `.delay` says besides: options, and which arguments were stored where.
     tags = ArrayField(models.CharField(max_length=200), default=list)
     version = models.CharField(max_length=200, blank=True)
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none was given
@@ -158,6 +160,11 @@ class FlowRun(InWorkspace):
             ),
             models.Index(
                 fields=["retention", "bucket"], condition=Q(state_type__in=sorted(ALIVE)), name="flow_run_alive"
+            ),
+            models.Index(
+                fields=["organization"],
+                condition=Q(state_type="SCHEDULED", origin="background"),
+                name="flow_run_background",
             ),
         ]
 

@@ -14,6 +14,7 @@ from orchestrator.exchange import Reply
 from orchestrator.testing.memory import (
     artifacts,
     assets,
+    background,
     blocks,
     cache,
     claims,
@@ -111,6 +112,8 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "DELETE": ("results.write", results.remove),
     },
     "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
+    "/flow-runs/wait": {"POST": ("runs.view", background.wait)},
+    "/background-runs": {"POST": ("runs.trigger", background.delay)},
     f"/flow-runs/{_ID}": {"GET": ("runs.view", runs.one)},
     f"/flow-runs/{_ID}/cancel": {"POST": ("runs.cancel", runs.cancel)},
     f"/flow-runs/{_ID}/logs": {"GET": ("runs.view", runs.lines)},
@@ -195,6 +198,12 @@ class Memory:
     def deployed(self, id: UUID, flow: Any) -> None:
         """Note which object a deployment of this process was made from."""
         self.flows[id] = flow
+
+    def delayed(self, flow: str, name: str, task: Any) -> None:
+        """Note which object is called by what was queued for a deployment."""
+        for deployment in self.store.deployments.values():
+            if (deployment.flow, deployment.name) == (flow, name):
+                self.flows[deployment.id] = task
 
     # Requests.
 

@@ -18,6 +18,7 @@ from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.wire import (
     HOOKS_WITHIN,
+    SERVED,
     ClaimedRun,
     EndedAnswer,
     LastHooks,
@@ -97,7 +98,8 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
         for run in store.runs.values()
         if run.state_type == StateType.SCHEDULED and run.deployment is not None
         and run.deployment.pool == agent.pool and run.due_at is not None and run.due_at <= at
-        and not pool.paused and run.queue in queues and (not served or run.queue in served)
+        and not pool.paused and run.queue in queues
+        and (run.queue in served or (not served and not run.queue.startswith(SERVED)))
         and run.deployment.facts["python"] in ("", python)
     ]  # fmt: skip
     return sorted(found, key=lambda run: (queues[run.queue].priority, -run.priority, run.due_at, run.id))
@@ -136,7 +138,8 @@ def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
     return ClaimedRun(
         run=run.id, attempt=run.attempt, run_count=run.run_count, token=token, name=run.name, flow=run.flow,
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],
-        source=facts["source"], parameters=run.parameters, tags=run.tags, lease_seconds=store.lease_seconds,
+        source=facts["source"], parameters=run.parameters, call=run.call, tags=run.tags,
+        lease_seconds=store.lease_seconds,
         flow_version=facts["version"], process=facts["process"], job_variables=facts["job_variables"],
         scheduled_at=run.scheduled_at, replay_root=run.replay_root, again=run.again,
     )  # fmt: skip

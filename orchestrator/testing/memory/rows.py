@@ -176,6 +176,7 @@ class Run:
     state_name: str
     state_at: int
     parameters: Any = field(default_factory=dict)
+    call: dict[str, Any] | None = None
     tags: list[str] = field(default_factory=list)
     version: str = ""
     deployment: Deployment | None = None

@@ -67,6 +67,8 @@ def create(
     parent_task: UUID | None = None,
     origin: str = "api",
     schedule: Schedule | None = None,
+    call: dict[str, Any] | None = None,
+    retries: int | None = None,
 ) -> tuple[Run, bool]:
     """The one door for runs of deployments; the run, and whether it is new."""
     now, facts, id = clock.now(), deployment.facts, uuid7()
@@ -76,10 +78,11 @@ def create(
     run = Run(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
-        parameters=_parameters(deployment, parameters or {}), tags=_tags([*facts["tags"], *tags]),
+        parameters=_parameters(deployment, parameters or {}, check=call is None), call=call,
+        tags=_tags([*facts["tags"], *tags]),
         version=facts["version"], deployment=deployment, schedule=schedule, idempotency_key=_key(key),
         history=[(now, "SCHEDULED", "Scheduled", None, 0)], parent_id=parent, parent_task_id=parent_task,
-        queue=queue or facts["work_queue"], priority=priority, retries=facts["retries"],
+        queue=queue or facts["work_queue"], priority=priority, retries=facts["retries"] if retries is None else retries,
         retry_delay=facts["retry_delay"], crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
     )  # fmt: skip
     same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
@@ -90,12 +93,13 @@ def create(
     return run, True
 
 
-def _parameters(deployment: Deployment, given: dict[str, Any]) -> dict[str, Any]:
+def _parameters(deployment: Deployment, given: dict[str, Any], *, check: bool) -> dict[str, Any]:
     parameters = json_value({**deployment.facts["parameters"], **given})
     if len(encode(parameters)) > MAX_PARAMETERS:
         message = f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are."
         raise invalid(message, "parameters", "Too large.")
-    deployments.check_parameters(deployment.facts["parameter_schema"], parameters)
+    if check:
+        deployments.check_parameters(deployment.facts["parameter_schema"], parameters)
     return parameters
 
 

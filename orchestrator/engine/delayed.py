@@ -1,0 +1,86 @@
+"""A call of a task that `.delay` queued, or that a deployment of the task triggered, where it is executed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.context import adopt_strays
+from orchestrator.engine.drivers import drive, drive_async
+from orchestrator.engine.life import live
+from orchestrator.engine.task_run import TaskRun
+
+if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import Execution, FlowRun
+    from orchestrator.tasks import Task
+
+CARRIED = (
+    "retries",
+    "retry_delay_seconds",
+    "retry_jitter_factor",
+    "timeout_seconds",
+    "task_run_name",
+    "log_prints",
+)
+"""Options of `with_options` that go along with a call. What is no JSON can't."""
+
+
+class DelayedRun(TaskRun):
+    """The only task of a run that the server made."""
+
+    __slots__ = ("_execution",)
+
+    def __init__(self, task: Task[..., Any], execution: Execution) -> None:
+        super().__init__(_as_called(task, execution), (), {}, None, execution)
+        self._execution = execution
+        self.tags = self.tags | execution.tags
+
+    @property
+    def own_root(self) -> FlowRun:
+        """The run of the server's."""
+        assert self.alone is not None
+        return self.alone
+
+    def prepare(self) -> None:
+        self.args, self.kwargs = self.definition.call_arguments(self._parameters())
+        super().prepare()
+
+    def _parameters(self) -> dict[str, Any]:
+        """What the task was called with; checked where it came from a form or another program, by its types."""
+        task, execution = self.definition, self._execution
+        if execution.call is not None:
+            return execution.parameters
+        from orchestrator.parameters import coerce
+
+        return coerce(task.fn, {**task.defaults(), **execution.parameters}, task.signature)
+
+
+def _as_called(task: Task[..., Any], execution: Execution) -> Task[..., Any]:
+    """The task with the options of this call."""
+    options = (execution.call or {}).get("options") or {}
+    return task.with_options(**{name: value for name, value in options.items() if name in CARRIED}) if options else task
+
+
+def execute(task: Task[..., Any], execution: Execution) -> FlowRun:
+    """Execute a task as the root of an execution that an agent was given. The returned run tells its final state."""
+    run = DelayedRun(task, execution)
+    root = run.own_root
+    if execution.alone:
+        adopt_strays(root)
+    if execution.on_start is not None:
+        execution.on_start(root)
+    try:
+        _perform(run)
+    except BaseException:
+        # The run has taken note. What ended the process from outside is known by its state.
+        if run.error is None:
+            raise
+    return root
+
+
+def _perform(run: DelayedRun) -> None:
+    if run.definition.is_async:
+        import asyncio
+
+        asyncio.run(drive_async(live(run)))
+    else:
+        drive(live(run))

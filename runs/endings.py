@@ -1,0 +1,190 @@
+"""Whoever waits for runs is told when one has ended, without asking again and again.
+
+`POST /api/v1/flow-runs/wait` names runs and answers those of them that have ended: at once if there are any, else when
+the first one has, else nothing when the time is over. Served on the event loop; the database is asked at the
+beginning, and when the word came that one of the runs is over. Where Redis is away, it is looked now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any, Protocol
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+
+from orchestrator.bodies import AwaitedInput, BadBody, BodyTooLarge, read_body
+from orchestrator.states import TERMINAL
+from orchestrator.wire import MAX_AWAITED, encode
+from runs.announcements import Announcements, announcements
+from runs.hidden import hidden_deployments
+from runs.models import FlowRun
+from runs.usage.api_calls import calls
+from tenants.authentication import actor_of
+from tenants.errors import Invalid, Problem, TooLarge, Unauthorized, error_body
+from tenants.permissions import Actor, require
+from tenants.scope import tenant_scope
+
+LONGEST = 45.0  # seconds; proxies commonly give up after 60
+LOOK_EVERY = 10.0  # seconds, whatever was heard
+GATHER = 0.01  # seconds after the first end in which others are waited for
+BODY = 64 << 10  # bytes
+
+
+class Bodies(Protocol):
+    """Reads bodies within bounds: `orchestrator.server.bridge.Bodies`."""
+
+    async def read(self, scope: Any, receive: Any, body: bytearray) -> None: ...
+    def release(self, body: bytearray) -> None: ...
+
+
+class Endings:
+    """Those who wait in this process, by the runs they wait for."""
+
+    def __init__(self, heard: Announcements) -> None:
+        self.heard = heard
+        self._of_run: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        heard.over = self._hear
+
+    def expect(self, runs: Collection[str]) -> asyncio.Event:
+        """An event that is set when one of these runs has ended. Give it back by `forget`."""
+        self.heard.listen()
+        event = asyncio.Event()
+        for run in runs:
+            self._of_run[run].add(event)
+        return event
+
+    def forget(self, runs: Collection[str], event: asyncio.Event) -> None:
+        """Nobody waits for these by this event any more."""
+        for run in runs:
+            waiting = self._of_run.get(run)
+            if waiting is not None:
+                waiting.discard(event)
+                if not waiting:
+                    del self._of_run[run]
+
+    def _hear(self, run: str | None) -> None:
+        every = self._of_run.values() if run is None else [self._of_run.get(run, set())]
+        for event in {event for waiting in every for event in waiting}:
+            event.set()
+
+
+_of_loop: dict[int, Endings] = {}
+
+
+def endings() -> Endings:
+    """The ones of this event loop."""
+    heard = announcements()
+    if id(heard) not in _of_loop:
+        _of_loop[id(heard)] = Endings(heard)
+    return _of_loop[id(heard)]
+
+
+async def endings_app(scope: dict[str, Any], receive: Any, send: Any, bodies: Bodies) -> None:
+    """The address as an ASGI application."""
+    body = bytearray()
+    try:
+        await bodies.read(scope, receive, body)
+        status, told = await _answer(scope, bytes(body))
+    except Exception as error:
+        status, told = _refused(error)
+    finally:
+        bodies.release(body)
+    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": encode(told)})
+
+
+def _refused(error: Exception) -> tuple[int, dict[str, Any]]:
+    refused = getattr(error, "status", None)  # The bridge's word on a body that it doesn't take.
+    if isinstance(error, Problem):
+        return error.status, error_body(error.code, error.message, error.fields)
+    if isinstance(refused, HTTPStatus):
+        return int(refused), error_body("invalid", refused.phrase)
+    if isinstance(error, OSError | DatabaseError):
+        return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
+    raise error
+
+
+async def _answer(scope: dict[str, Any], body: bytes) -> tuple[int, dict[str, Any]]:
+    if scope["method"] != "POST":
+        return 405, error_body("method_not_allowed", "Ask by POST.")
+    secret = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
+    actor = await database_sync_to_async(_actor)(secret)
+    asked = read(body)
+    ended = await wait(actor, asked.runs, min(max(asked.seconds, 0.0), LONGEST))
+    return 200, {"runs": ended}
+
+
+def read(body: bytes) -> AwaitedInput:
+    """What was asked for.
+
+    Raises:
+        Invalid: It can't be read, or names no runs or too many.
+        TooLarge: It is larger than so many ids are.
+    """
+    if len(body) > BODY:
+        raise TooLarge(f"{MAX_AWAITED:,} runs at most.")
+    try:
+        asked = read_body(body, AwaitedInput)
+    except BodyTooLarge as error:
+        raise TooLarge(error.message) from error
+    except BadBody as error:
+        raise Invalid(error.message, fields=error.fields) from error
+    check(asked)
+    return asked
+
+
+def check(asked: AwaitedInput) -> None:
+    """Refuse what names no runs, or too many."""
+    if not 0 < len(asked.runs) <= MAX_AWAITED:
+        raise Invalid(f"1 to {MAX_AWAITED:,} runs.", fields={"runs": f"1 to {MAX_AWAITED:,}."})
+
+
+def _actor(secret: str) -> Actor:
+    actor = actor_of(secret)
+    if actor is None:
+        raise Unauthorized("This key is unknown, expired or revoked.")
+    calls.count(actor)
+    require(actor, "runs.view")
+    return actor
+
+
+async def wait(actor: Actor, runs: list[UUID], seconds: float) -> list[dict[str, Any]]:
+    """Those of the runs that have ended, as soon as there are any."""
+    until, ids = time.monotonic() + seconds, [str(id) for id in runs]
+    event = endings().expect(ids)  # Before the rows are read: the word may come while that is under way.
+    try:
+        while True:
+            event.clear()
+            ended = await database_sync_to_async(ended_of)(actor, runs)
+            left = until - time.monotonic()
+            if ended or left <= 0:
+                return ended
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), min(left, LOOK_EVERY))
+                await asyncio.sleep(GATHER)
+    finally:
+        endings().forget(ids, event)
+
+
+def ended_of(actor: Actor, runs: list[UUID]) -> list[dict[str, Any]]:
+    """Those of the runs that have ended, as far as the actor may see them."""
+    with tenant_scope(actor.organization_id):
+        own = FlowRun.objects.filter(workspace_id=actor.workspace_id, id__in=runs, state_type__in=sorted(TERMINAL))
+        rows = own.without(hidden_deployments(actor)).only(
+            "id", "name", "state_type", "state_name", "state_message", "state_at", "error"
+        )
+        return [described(row) for row in rows]
+
+
+def described(run: FlowRun) -> dict[str, Any]:
+    """How a run has ended."""
+    state = {"type": run.state_type, "name": run.state_name, "message": run.state_message, "timestamp": run.state_at}
+    return {"id": run.id, "name": run.name, "state": state, "error": run.error or None}
