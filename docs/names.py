@@ -42,8 +42,8 @@ KNOWN: dict[str, str] = {
     "filesystems": "LocalFileSystem RemoteFileSystem",
     "flow_runs": "",
     "flows": "Flow aserve flow load_flow_from_entrypoint serve",
-    "futures": "DoneAndNotDoneFutures PrefectFlowRunFuture PrefectFuture PrefectFutureList PrefectTaskRunFuture"
-    " as_completed resolve_futures_to_results resolve_futures_to_states wait",
+    "futures": "DoneAndNotDoneFutures PrefectDistributedFuture PrefectFlowRunFuture PrefectFuture PrefectFutureList"
+    " PrefectTaskRunFuture as_completed resolve_futures_to_results resolve_futures_to_states wait",
     "input": "",
     "locking": "",
     "logging": "disable_run_logger get_logger get_run_logger",
@@ -57,7 +57,7 @@ KNOWN: dict[str, str] = {
     "states": "AwaitingConcurrencySlot AwaitingRetry Cancelled Cancelling Completed Crashed Failed Late Paused Pending"
     " Retrying Running Scheduled State StateType Suspended",
     "task_runners": "ConcurrentTaskRunner PrefectTaskRunner ProcessPoolTaskRunner TaskRunner ThreadPoolTaskRunner",
-    "task_worker": "",
+    "task_worker": "TaskWorker serve",
     "tasks": "Task exponential_backoff task task_input_hash",
     "testing": "prefect_test_harness",
     "transactions": "",

@@ -22,6 +22,8 @@ MODULES = (
     "orchestrator.results",
     "orchestrator.serializers",
     "orchestrator.result_storage",
+    "orchestrator.background",
+    "orchestrator.task_worker",
     "orchestrator.states",
     "orchestrator.task_runners",
     "orchestrator.context",
@@ -44,6 +46,7 @@ MODULES = (
 )
 """In the order in which a reader needs them. A name is told where it lives, and named where it is exported again."""
 
+_UNSEEN = ("orchestrator.engine", "orchestrator.deployable", "orchestrator.delayable")
 SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Yields")
 
 HEAD = """# Reference
@@ -109,7 +112,7 @@ def methods(value: type) -> Iterator[tuple[str, Any]]:
     """The public methods that the class defines itself, and what it inherits from classes that nobody sees."""
     seen = set()
     for owner in value.__mro__:
-        if owner is not value and not owner.__module__.startswith(("orchestrator.engine", "orchestrator.deployable")):
+        if owner is not value and not owner.__module__.startswith(_UNSEEN):
             continue
         for name, found in vars(owner).items():
             function = found.__func__ if isinstance(found, classmethod | staticmethod) else found

@@ -174,6 +174,7 @@ class BackgroundFuture(Future[R], Generic[R]):
             self.settle()
 
     def settle(self) -> None:
+        """Tell everybody that the run has ended. Not for user code."""
         with _hearing:
             if self._done:
                 return

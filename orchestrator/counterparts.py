@@ -13,7 +13,8 @@ _LATER = "not available in this version"
 _INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
 _CACHING = f"Caching is {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
 _TRANSACTIONS = f"Transactions are {_LATER}: undo in an on_failure hook."
-_BACKGROUND = f"Background tasks are {_LATER}: deploy a flow, and call orchestrator.run_deployment."
+_BACKGROUND = "Call .delay of a task: whoever serves it executes the call."
+_DISTRIBUTED = "Use orchestrator.background.BackgroundFuture."
 _AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
 _APPRISE = "Use orchestrator.blocks.AppriseNotification with the service's Apprise URL."
 _RUNTIME = "Use orchestrator.runtime.flow_run and orchestrator.runtime.task_run."
@@ -28,7 +29,6 @@ MODULES = {
     "locking": _CACHING,
     "runner": "Use Flow.serve, or `orchestrator agent start`.",
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
-    "task_worker": _BACKGROUND,
     "transactions": _TRANSACTIONS,
     "utilities": "Use orchestrator.annotations for allow_failure, quote and unmapped.",
     "utilities.annotations": "Use orchestrator.annotations.",
@@ -88,6 +88,7 @@ NAMES = {
     },
     "futures": {
         "DoneAndNotDoneFutures": "Use orchestrator.futures.DoneAndNotDone.",
+        "PrefectDistributedFuture": _DISTRIBUTED,
         "PrefectFlowRunFuture": "Use orchestrator.futures.Future.",
         "PrefectFuture": "Use orchestrator.futures.Future.",
         "PrefectFutureList": "Use orchestrator.futures.FutureList.",

@@ -12,6 +12,7 @@ BACKGROUND = "background"
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+    from pathlib import Path
     from uuid import UUID
 
     from orchestrator.background import BackgroundFuture
@@ -153,3 +154,23 @@ class Delayable(Deployable):
             ApiError: The API refused.
         """
         super().serve(name or BACKGROUND, **options)
+
+    @classmethod
+    def from_source(cls, source: str | Path, entrypoint: str) -> Any:
+        """A task whose code is elsewhere, to be called, queued or deployed from here.
+
+        Args:
+            source: A directory, or the address of a git repository, as `Flow.from_source` takes it.
+            entrypoint: `path/in/source.py:name`.
+
+        Raises:
+            LoadError: The repository can't be fetched, there is no such file or name, or it is no task.
+        """
+        from orchestrator.exceptions import LoadError
+        from orchestrator.fetching import fetched
+        from orchestrator.loading import load
+
+        found = load(entrypoint, fetched(source))
+        if not isinstance(found, cls):
+            raise LoadError(f"{entrypoint} is a flow, not a task.")
+        return found

@@ -275,6 +275,8 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
         other.given = {**self.given, **options}
         return other
 
+    # For agents.
+
     def run_for(self, execution: Execution) -> TaskRun:
         """The run that an agent was given, not begun yet. Not for user code."""
         from orchestrator.engine.delayed import DelayedRun

@@ -179,12 +179,12 @@ def ended_of(actor: Actor, runs: list[UUID]) -> list[dict[str, Any]]:
     with tenant_scope(actor.organization_id):
         own = FlowRun.objects.filter(workspace_id=actor.workspace_id, id__in=runs, state_type__in=sorted(TERMINAL))
         rows = own.without(hidden_deployments(actor)).only(
-            "id", "name", "state_type", "state_name", "state_message", "state_at", "error"
+            "id", "name", "state_type", "state_name", "state_message", "state_at", "error", "result"
         )
         return [described(row) for row in rows]
 
 
 def described(run: FlowRun) -> dict[str, Any]:
-    """How a run has ended."""
+    """How a run has ended, and where its value is."""
     state = {"type": run.state_type, "name": run.state_name, "message": run.state_message, "timestamp": run.state_at}
-    return {"id": run.id, "name": run.name, "state": state, "error": run.error or None}
+    return {"id": run.id, "name": run.name, "state": state, "error": run.error or None, "result": run.result}

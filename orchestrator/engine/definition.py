@@ -155,7 +155,7 @@ class Definition(Generic[P, R]):
         return dict(bound.arguments)
 
     def defaults(self) -> dict[str, Any]:
-        """The parameters that need not be given."""
+        """The parameters that need not be given. Not for user code."""
         parameters = self.signature.parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 

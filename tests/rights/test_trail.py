@@ -32,6 +32,7 @@ WITHOUT_ENTRY = {
     "api-agent-ended": "an agent's work: the run's own history tells of it",
     "api-agent-heartbeat": "an agent's work: many times a minute",
     "api-agents": "an agent says that it is there; its page tells when",
+    "api-flow-runs-wait": "a question",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-result": "a run's work: the state of the run tells where its value is",
@@ -79,6 +80,11 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "api-automation": AUTOMATION,
+    "api-background-runs": {
+        "deployment": "mail/background",
+        "task": {"entrypoint": "a.py:mail", "queue": "serve mail-background"},
+        "calls": [{}],
+    },
     "api-cache-invalidate": {"key": "acme-cached"},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
     "api-slots": {"session": "0192f0c1-2d3e-7f40-8a5b-6c7d8e9f0a1b"},

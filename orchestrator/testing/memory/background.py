@@ -108,6 +108,9 @@ def _code_of(caller: Deployment) -> dict[str, Any]:
     return {"source": {**caller.facts["source"], "of": str(caller.id)}, **code}
 
 
+_TOLD = ("id", "name", "state", "error", "result")
+
+
 def wait(store: Store, asked: Asked) -> dict[str, Any]:
     """Those of some runs that have ended. An API of this process holds nobody."""
     told = asked.read(AwaitedInput)
@@ -115,4 +118,4 @@ def wait(store: Store, asked: Asked) -> dict[str, Any]:
         raise invalid(f"1 to {MAX_AWAITED:,} runs.", "runs", f"1 to {MAX_AWAITED:,}.")
     found = [store.runs[id] for id in dict.fromkeys(told.runs) if id in store.runs]
     shown = [show_run(run) for run in found if run.is_final]
-    return {"runs": [{name: each[name] for name in ("id", "name", "state", "error")} for each in shown]}
+    return {"runs": [{name: each[name] for name in _TOLD} for each in shown]}
