@@ -172,6 +172,17 @@ class AwaitedInput(msgspec.Struct):
     seconds: float = 0
 
 
+class RetryInput(msgspec.Struct, forbid_unknown_fields=True):
+    """How a run is retried. `parameters` go over those that it had; `again` names tasks, or task runs by id, whose
+    stored values are not to be reused.
+    """
+
+    from_failure: bool = True
+    parameters: dict[str, Any] = {}
+    again: list[str] = []
+    idempotency_key: str | None = None
+
+
 class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
     """A new pool. Without a `concurrency_limit` as many of its runs go on at once as its agents have slots."""
 

@@ -190,7 +190,8 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at),
-                replay_root=replay_root, again=again or {},
+                replay_root=replay_root,
+                again={name: [UUID(id) for id in runs] for name, runs in (again or {}).items()},
             )
         )  # fmt: skip
     return told

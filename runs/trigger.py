@@ -47,6 +47,8 @@ class RunRequest:
         work_queue: Another queue of the deployment's pool than its own.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
+        replays_from: The run whose stored values it reuses, and `replay_root` the one under which they are stored.
+        again: What is not reused, each with the runs whose values count all the same; the new run's do.
     """
 
     deployment: Deployment
@@ -63,6 +65,9 @@ class RunRequest:
     retry_of: UUID | None = None
     call: dict[str, Any] | None = None
     retries: int | None = None
+    replays_from: UUID | None = None
+    replay_root: UUID | None = None
+    again: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def create_run(request: RunRequest, *, by: Actor, origin: str = FlowRun.Origin.API) -> tuple[FlowRun, bool]:
@@ -157,6 +162,9 @@ def _row(
         parent_id=request.parent_id,
         parent_task_id=request.parent_task_id,
         retry_of=request.retry_of,
+        replays_from=request.replays_from,
+        replay_root=request.replay_root,
+        again={name: [*runs, str(run_id)] for name, runs in request.again.items()} or None,
         pool_id=deployment.pool_id,
         queue_id=_queue(request, queues),
         priority=_priority(request.priority),

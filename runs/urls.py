@@ -15,6 +15,7 @@ from runs.views import (
     pools,
     quarantine,
     queues,
+    retries,
     runs,
     welcome,
 )
@@ -36,6 +37,8 @@ urlpatterns = [
     path("runs/<uuid:id>/log", runs.log, name="run-log"),
     path("runs/<uuid:id>/cancel", runs.cancel, name="run-cancel"),
     path("runs/<uuid:id>/again", runs.again, name="run-again"),
+    path("runs/<uuid:id>/retry", retries.retry, name="run-retry"),
+    path("runs/<uuid:id>/_calls", retries.calls, name="run-retry-calls"),
     path("artifacts", artifacts.index, name="artifacts"),
     path("artifacts/_list", conditional_page(artifacts.rows), name="artifacts-rows"),
     path("artifacts/<uuid:id>", artifacts.detail, name="artifact"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from orchestrator.cli.output import (
@@ -11,16 +13,19 @@ from orchestrator.cli.output import (
     print_facts,
     print_items,
     print_json,
+    print_table,
     short_duration,
     short_time,
     state_of,
 )
+from orchestrator.cli.parameters import read_parameters
 from orchestrator.cli.watching import follow_logs, print_log_line, print_logs, watch_run
+from orchestrator.ids import uuid7
 
 
 @click.group()
 def flow_run() -> None:
-    """List, watch and cancel runs, read their logs."""
+    """List, watch, cancel and retry runs, read their logs."""
 
 
 @flow_run.command()
@@ -92,3 +97,57 @@ def cancel(run_id: str) -> None:
 def watch(run_id: str, output: str) -> None:
     """Follow a run to its end; exit code 3 if it ends otherwise than COMPLETED."""
     raise SystemExit(watch_run(connect(), run_id, output))
+
+
+@flow_run.command()
+@click.argument("run_id")
+@click.option("-p", "--param", "parameters", multiple=True, help="name=value; the value is JSON, or else a text.")
+@click.option("--from-failure/--whole", default=True, help="Reuse what was stored (the default), or nothing.")
+@click.option("--again", multiple=True, help="A task that runs again though its value is stored: its name, or an id.")
+@click.option("--plan", is_flag=True, help="Only show what would be reused, what would run, and why.")
+@click.option("--watch", "watched", is_flag=True, help="Follow the new run to its end.")
+@output_option
+def retry(
+    run_id: str,
+    parameters: tuple[str, ...],
+    from_failure: bool,
+    again: tuple[str, ...],
+    plan: bool,
+    watched: bool,
+    output: str,
+) -> None:
+    """Retry a run that has ended, with its parameters and those given here."""
+    client = connect()
+    if plan:
+        _print_plan(client.get(f"/flow-runs/{run_id}/retry", again=",".join(again) or None), output)
+        return
+    edits = read_parameters(parameters)
+    body = {"from_failure": from_failure, "parameters": edits, "again": list(again), "idempotency_key": str(uuid7())}
+    new = client.post(f"/flow-runs/{run_id}/retry", body, again=True)
+    if watched:
+        raise SystemExit(watch_run(client, new["id"], output))
+    if output == "json":
+        print_json(new)
+    else:
+        click.echo(f"{new['name']} is {state_of(new)}: {new['url']}")
+
+
+def _print_plan(told: dict[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(told)
+        return
+    if told["why_not"]:
+        click.echo(told["why_not"])
+    heads = ("TASK OR SUBFLOW", "REUSED", "RUNS AGAIN", "NEVER BEGUN", "WHY")
+    rows = [
+        (
+            line["task"],
+            line["reused"],
+            line["runs"],
+            line["waits"],
+            ", ".join(f"{number} {reason}" for reason, number in line["reasons"].items()),
+        )
+        for line in told["tasks"]
+    ]
+    print_table(heads, [*rows, ("all", told["reused"], told["runs"], told["waits"], "")])
+    click.echo("With other parameters, calls whose inputs become others run again as well.")

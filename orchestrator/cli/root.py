@@ -18,7 +18,7 @@ _COMMANDS = {
     "config": ("login", "Show which API is used, and why."),
     "deploy": ("deploy", "Make a flow known to the server."),
     "deployment": ("deployments", "List, run, pause and resume deployments."),
-    "flow-run": ("flow_runs", "List, watch and cancel runs, read their logs."),
+    "flow-run": ("flow_runs", "List, watch, cancel and retry runs, read their logs."),
     "journal": ("journal", "Journals that are still on this machine."),
     "login": ("login", "Keep an API key in a profile."),
     "variable": ("variables", "Read and write variables."),

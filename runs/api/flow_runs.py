@@ -173,6 +173,9 @@ def describe(run: FlowRun, portal: str) -> dict[str, Any]:
         "root": run.root_id,
         "error": run.error or None,
         "result": run.result,
+        "retry_of": run.retry_of,
+        "replays_from": run.replays_from,
+        "replay_root": run.replay_root,
         "url": f"{portal}/runs/{run.id}",
     }
 

@@ -15,6 +15,7 @@ from runs.api import (
     journal,
     pools,
     results,
+    retries,
     slots,
 )
 
@@ -36,6 +37,8 @@ urlpatterns = [
     path("background-runs", background.BackgroundRuns.as_view(), name="api-background-runs"),
     path("flow-runs/<uuid:id>", flow_runs.OneFlowRun.as_view(), name="api-flow-run"),
     path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),
+    path("flow-runs/<uuid:id>/retry", retries.Retry.as_view(), name="api-flow-run-retry"),
+    path("flow-runs/<uuid:id>/retry/calls", retries.Calls.as_view(), name="api-flow-run-retry-calls"),
     path("flow-runs/<uuid:id>/logs", flow_runs.Logs.as_view(), name="api-flow-run-logs"),
     path("flow-runs/<uuid:id>/task-runs", flow_runs.TaskRuns.as_view(), name="api-flow-run-tasks"),
     path("artifacts", artifacts.Artifacts.as_view(), name="api-artifacts"),

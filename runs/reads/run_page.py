@@ -75,14 +75,12 @@ def subflows(run: FlowRun) -> list[FlowRun]:
     return list(rows.select_related("flow").order_by("created_at", "id")[:MAX_SUBFLOWS])
 
 
-def relatives(run: FlowRun, by: Actor) -> dict[str, FlowRun]:
-    """The run that called it, and the one that it retries, where there are such and the actor may see them."""
-    ids = {name: id for name, id in (("parent", run.parent_id), ("retry_of", run.retry_of)) if id}
-    if not ids:
-        return {}
+def caller(run: FlowRun, by: Actor) -> FlowRun | None:
+    """The run that called it, where there is one and the actor may see it."""
+    if run.parent_id is None:
+        return None
     seen = FlowRun.objects.filter(workspace_id=run.workspace_id).without(hidden_deployments(by))
-    found = seen.select_related("flow").in_bulk(ids.values())
-    return {name: found[id] for name, id in ids.items() if id in found}
+    return seen.select_related("flow").filter(id=run.parent_id).first()
 
 
 def count_tasks(run: FlowRun) -> dict[str, int]:

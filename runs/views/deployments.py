@@ -61,7 +61,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "schedule": row.schedule,
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
-        "form": forms.form(row.deployment, {}, _context(request)),
+        "form": forms.form(row.deployment, {}, form_context(request)),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
         "may_pause": can(request.actor, "schedules.edit", row.deployment),
@@ -84,7 +84,7 @@ def run(request: HttpRequest, id: UUID) -> HttpResponse:
     if request.method == "POST":
         return _trigger(request, row)
     former = _former(request, row.deployment, request.GET)
-    form = forms.form(row.deployment, former.values if former else {}, _context(request))
+    form = forms.form(row.deployment, former.values if former else {}, form_context(request))
     typed = {**forms.options(request.GET), "from": request.GET.get("from", "")}
     if former:
         typed["tags"] = typed["tags"] or ", ".join(tag for tag in former.run.tags if tag not in row.deployment.tags)
@@ -92,7 +92,8 @@ def run(request: HttpRequest, id: UUID) -> HttpResponse:
     return _form(request, row, form, typed, former=former)
 
 
-def _context(request: Any) -> Context:
+def form_context(request: Any) -> Context:
+    """What forms of parameters know of the workspace, and of the person who fills them."""
     new_block = reverse("block-new", args=[request.organization.slug, request.workspace.slug])
     return forms.context(request.actor, new_block if can(request.actor, "blocks.edit") else "")
 
@@ -107,7 +108,7 @@ def _former(request: Any, deployment: Deployment, told: Any) -> forms.Former | N
 
 
 def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
-    form = forms.posted(row.deployment, request.POST, _context(request))
+    form = forms.posted(row.deployment, request.POST, form_context(request))
     typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
     if form.rearranged:
         return _form(request, row, form, typed)

@@ -18,6 +18,7 @@ from runs import trigger
 from runs.hidden import check_run, find_run, hidden_deployments
 from runs.models import Deployment, Flow, FlowRun
 from runs.reads import deployment_list, quarantine, run_list, run_page
+from runs.reads.retries import chain
 from tenants.access import workspace_page
 from tenants.messages import packed
 
@@ -81,7 +82,8 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "story": run_page.story(run),
         "attempts": run_page.attempts(run),
         "subflows": run_page.subflows(run),
-        "relatives": run_page.relatives(run, request.actor),
+        "parent": run_page.caller(run, request.actor),
+        "chain": chain(run, request.actor),
         "refused": quarantine.counted(workspace_id=request.workspace.id, root_id=run.root_id),
         "task_counts": counts,
         "task_total": sum(counts.values()),
@@ -150,8 +152,9 @@ def again(request: HttpRequest, id: UUID) -> HttpResponse:
     if request.method != "POST" or run.deployment is None:
         return _with_changes(request, run)
     asked = trigger.RunRequest(
-        deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None
-    )
+        deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None,
+        call=run.call, retries=run.retries if run.call else None,
+    )  # fmt: skip
     new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.RETRY)
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
 

@@ -71,8 +71,8 @@ def test_both_show_the_same_fields(world: World) -> None:
     assert sorted(deployment["schedules"][0]) == ["active", "cron", "day_or", "next", "timezone"]
     assert sorted(run) == [
         "attempt", "created_at", "created_by", "deployment", "due_at", "duration", "ended_at", "error", "flow", "id",
-        "name", "origin", "parameters", "parent", "result", "root", "run_count", "scheduled_at", "started_at", "state",
-        "tags", "tasks", "url",
+        "name", "origin", "parameters", "parent", "replay_root", "replays_from", "result", "retry_of", "root",
+        "run_count", "scheduled_at", "started_at", "state", "tags", "tasks", "url",
     ]  # fmt: skip
     assert sorted(run["state"]) == ["message", "name", "timestamp", "type"]
     assert sorted(task) == [

@@ -87,6 +87,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "api-cache-invalidate": {"key": "acme-cached"},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
+    "api-flow-run-retry": {"parameters": {}},
     "api-slots": {"session": "0192f0c1-2d3e-7f40-8a5b-6c7d8e9f0a1b"},
     "api-work-pool": {"description": "told"},
     "api-work-pools": {"name": "told"},

@@ -61,10 +61,11 @@ def furnish(company: Company, api: Api) -> dict[str, dict[str, Thing]]:
 def work(company: Company, api: Api) -> Table:
     """A deployment, an agent, a run that it has claimed, and what that run told."""
     deployment = deploy(company, "acme-nightly", flow="acme-etl")
-    trigger(company, deployment, 2)
+    trigger(company, deployment, 3)
     by = agent(company, "acme-agent")
-    claimed = claim(company, by, 1)[0]
-    journal = start(claimed)
+    claimed, ended = claim(company, by, 2)
+    journal, over = start(claimed), start(ended)
+    over.send(over.task(), over.state("FAILED"))
     task, line = journal.task(), journal.log("what acme logs")
     made = artifact(journal, "link", {"link": "https://acme.example/secret-plan"}, key="acme-report")
     happened = event(journal, "acme.paid", "acme-order")
@@ -79,6 +80,7 @@ def work(company: Company, api: Api) -> Table:
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "organization-admin-page": {"rest": Thing(*pages)},
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
+        "(api-flow-)?run-retry(-calls)?": {"id": Thing(ended.run, uuid7())},
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
         "(api-)?asset(-.*)?": {"id": Thing(asset_of(api, "s3://acme-lake/flights"), uuid7())},
         "(api-)?cache-entry(-now)?": {"id": Thing(entry_of(api, "acme-cached")["id"], uuid7())},

@@ -187,6 +187,7 @@ class Run:
     error: dict[str, str] | None = None
     result: dict[str, Any] | None = None
     retry_of: UUID | None = None
+    replays_from: UUID | None = None
     replay_root: UUID | None = None
     again: dict[str, list[UUID]] = field(default_factory=dict)
     parent_id: UUID | None = None

@@ -61,6 +61,9 @@ def show_run(run: Run) -> dict[str, Any]:
         "root": run.root_id,
         "error": run.error or None,
         "result": run.result,
+        "retry_of": run.retry_of,
+        "replays_from": run.replays_from,
+        "replay_root": run.replay_root,
         "url": f"{PORTAL}/runs/{run.id}",
     }
 
