@@ -134,7 +134,7 @@ class _Walk:
         if kind.__name__ == "DataFrame":
             facts.append(list(map(str, value.columns)))  # type: ignore[arg-type]
         try:
-            hashed: Any = hash_pandas_object(value)
+            hashed: Any = hash_pandas_object(value)  # pyright: ignore[reportCallIssue]
             rows = self.of(hashed.to_numpy())
         except TypeError:  # Lists and the like in its cells.
             rows = self.of(value.reset_index().to_dict("list") if kind.__name__ == "DataFrame" else value.tolist())

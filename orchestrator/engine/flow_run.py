@@ -75,6 +75,7 @@ class FlowRun(Run):
         "parent_task",
         "replays",
         "stopping_state",
+        "stores",
     )
 
     definition: Flow[..., Any]
@@ -115,6 +116,7 @@ class FlowRun(Run):
         if execution is not None:
             self._adopt(execution)
         self._look_upstream(wait_for)
+        self.stores: dict[Any, Any] = {}  # Of the root: what was found out about where values are stored.
         self.keeps = self._whether_kept(flow.keeps)  # Also for what is called here, unless that says otherwise.
         if self.keeps and not (self.is_alone or flow.is_generator):
             from orchestrator.engine.keeping import Keeping

@@ -57,9 +57,15 @@ class Keeping:
             ValueError: It says nothing that is one.
         """
         if self._store is None:
-            from orchestrator.results import get_result_store
+            options = self.option("result_storage"), self.option("result_serializer")
+            known = self.run.root.stores.get((id(options[0]), id(options[1])))
+            if known is None:
+                from orchestrator.results import get_result_store
 
-            self._store = get_result_store(self.option("result_storage"), self.option("result_serializer"))
+                # The options are held, so that nothing else is given their ids.
+                known = options, get_result_store(*options)
+                self.run.root.stores[id(options[0]), id(options[1])] = known
+            self._store = known[1]
         return self._store
 
     def option(self, name: str) -> Any:

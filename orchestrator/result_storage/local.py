@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
-from orchestrator.blocks.paths import below
+from orchestrator.blocks.paths import key_below
 from orchestrator.result_storage.base import Listed, ResultStorage
 
 _UNFINISHED = ".unfinished"
@@ -31,18 +32,24 @@ class LocalDirectory(ResultStorage):
     """
 
     def __init__(self, base: str | Path) -> None:
-        self.base = Path(os.path.abspath(os.path.expanduser(base)))
+        self._base = os.path.abspath(os.path.expanduser(base))
+
+    @property
+    def base(self) -> Path:
+        """The directory."""
+        return Path(self._base)
 
     def url(self, path: str) -> str:
-        return below(self.base, path).as_uri()
+        return f"file://{quote(self._at(path))}"
 
     @contextmanager
     def writing(self, path: str) -> Generator[BinaryIO]:
-        target = below(self.base, path)
+        target = self._at(path)
+        directory, name = os.path.split(target)
         # A name of its own for each writer: two executions of one call may meet here.
-        unfinished = target.parent / f"{target.name[:150]}.{os.getpid()}-{os.urandom(4).hex()}{_UNFINISHED}"
-        if not target.parent.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        unfinished = f"{directory}/{name[:150]}.{os.getpid()}-{os.urandom(4).hex()}{_UNFINISHED}"
+        if not os.path.isdir(directory):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
         try:
             with open(unfinished, "x+b", opener=_private) as file:
                 yield file
@@ -54,18 +61,18 @@ class LocalDirectory(ResultStorage):
 
     @contextmanager
     def reading(self, path: str) -> Generator[BinaryIO]:
-        with open(below(self.base, path), "rb") as file:
+        with open(self._at(path), "rb") as file:
             yield file
 
     def delete(self, path: str) -> bool:
         try:
-            os.unlink(below(self.base, path))
+            os.unlink(self._at(path))
         except FileNotFoundError:
             return False
         return True
 
     def list(self, folder: str = "") -> Iterator[Listed]:
-        for directory, inner, names in os.walk(below(self.base, folder)):
+        for directory, inner, names in os.walk(self._at(folder)):
             inner.sort()
             for name in sorted(names):
                 if name.endswith(_UNFINISHED):
@@ -73,7 +80,11 @@ class LocalDirectory(ResultStorage):
                 found = os.path.join(directory, name)
                 with suppress(FileNotFoundError):
                     facts = os.stat(found)
-                    yield Listed(os.path.relpath(found, self.base), facts.st_size, facts.st_mtime)
+                    yield Listed(os.path.relpath(found, self._base), facts.st_size, facts.st_mtime)
+
+    def _at(self, path: str) -> str:
+        key = key_below("", path)
+        return f"{self._base}/{key}" if key else self._base
 
 
 def _private(path: str, flags: int) -> int:
