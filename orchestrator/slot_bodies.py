@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from orchestrator.bodies import MAX_LIMIT
 from orchestrator.wire import MAX_NAME
@@ -12,6 +13,9 @@ from orchestrator.wire import MAX_NAME
 MAX_ASKS = 1_000  # of one exchange, and slots given back by one
 MAX_NAMES = 100  # that are asked for at once
 MAX_SECONDS = 366 * 86_400
+MAX_RATE = 1_000_000.0  # slots a second
+MIN_RATE = 1e-6
+TAG = "tag:"  # + a tag: the name of the limit of the task runs that carry it
 
 
 class AskInput(msgspec.Struct, omit_defaults=True):
@@ -81,6 +85,37 @@ class WaitAnswer(msgspec.Struct):
     since: str
     granted: list[UUID] = []
     lost: list[UUID] = []
+
+
+class LimitInput(msgspec.Struct, forbid_unknown_fields=True):
+    """What a limit is to be; what is left out stays, or is what it is by default. `rate` gives slots back by itself, so
+    many a second; 0: none. One that is not `active` limits nothing.
+    """
+
+    slots: int | UnsetType = UNSET
+    rate: float | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class TakeAwayInput(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose slots are taken away; of all holders where none is named."""
+
+    id: UUID | None = None
+
+
+def wrong_of_limit(name: str, told: LimitInput, *, is_new: bool) -> dict[str, str]:
+    """What of a limit can't be taken, by field."""
+    fields: dict[str, str] = {}
+    if not 0 < len(name) <= MAX_NAME or name != name.strip() or name == TAG:
+        fields["name"] = f"1 to {MAX_NAME} characters, without spaces around them."
+    if told.slots is UNSET:
+        if is_new:
+            fields["slots"] = "How many at once?"
+    elif not 0 <= told.slots <= MAX_LIMIT:
+        fields["slots"] = f"0 to {MAX_LIMIT:,}; 0 lets nobody pass."
+    if told.rate is not UNSET and told.rate != 0 and not MIN_RATE <= told.rate <= MAX_RATE:
+        fields["rate"] = f"0 for none, or up to {MAX_RATE:,.0f} a second."
+    return fields
 
 
 def wrong_of_ask(ask: AskInput) -> dict[str, str]:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "deployment": ("deployments", "List, run, pause and resume deployments."),
     "flow-run": ("flow_runs", "List, watch, cancel and retry runs, read their logs."),
     "journal": ("journal", "Journals that are still on this machine."),
+    "limit": ("limits", "List, make and change limits that code names."),
     "login": ("login", "Keep an API key in a profile."),
     "variable": ("variables", "Read and write variables."),
     "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),

@@ -6,9 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
+from orchestrator.slot_bodies import TAG
 from runs.models.definitions import InWorkspace
-
-TAG = "tag:"  # + a tag: the limit of the task runs that carry it
 
 
 class NamedLimit(InWorkspace):
@@ -31,6 +30,11 @@ class NamedLimit(InWorkspace):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def tag(self) -> str:
+        """The tag whose task runs it limits; empty where code names it."""
+        return self.name.removeprefix(TAG) if self.name.startswith(TAG) else ""
 
 
 class Slot(InWorkspace):
@@ -81,3 +85,8 @@ class Slot(InWorkspace):
             models.Index(fields=["organization", "run_id"], condition=Q(run_id__isnull=False), name="slot_of_run"),
             models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="slot_expiry"),
         ]  # fmt: skip
+
+    @property
+    def is_held(self) -> bool:
+        """False while it waits."""
+        return self.held_at is not None

@@ -13,6 +13,7 @@ from django.utils.timezone import now
 from orchestrator.ids import uuid7
 from orchestrator.slot_bodies import MAX_ASKS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
 from orchestrator.wire import clean_text
+from runs import live
 from runs.models import Slot
 from runs.slots import rates, words
 from runs.slots.queue import Key, Queues, Waiter, lock, slot_time
@@ -135,6 +136,8 @@ def _take(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor,
     _queue(queues, queued, told, by)
     granted = queues.grant()
     _tell_others(queues.workspace_id, granted, told.session)
+    if any(kind == Slot.Kind.LIMIT for kind, _ in queues.names):
+        live.changed(workspace_id=queues.workspace_id, what="limits")
     own = {waiter.ask for waiter in granted if waiter.session_id == told.session}
     new = {ask.id for ask, _ in queued}
     answer.granted = sorted(own - new)

@@ -23,6 +23,7 @@ from tests.contract.test_cache import cached, entry_of
 from tests.contract.test_events import event
 from tests.runs.automating import automate
 from tests.runs.work import agent, deploy
+from tests.server.things_of_acme import limit_of
 from tests.tenants.sso.setup import arrive, connect, owner_of
 
 # Relative to the workspace; `../` leads to pages of the organization.
@@ -46,6 +47,8 @@ EMPTY_PAGES = [
     "events?event=none",
     "assets",
     "cache",
+    "limits",
+    "limits/new",
     "../audit",
     "../audit?actor=nobody",
     "automations",
@@ -172,6 +175,8 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}",
         "cache",
         f"cache/{entry_of(served_api, 'flights')['id']}",
+        "limits",
+        f"limits/{limit_of(acme, served_api)}",
         "deployments",
         "pools",
         f"agents/{by.id}",

@@ -244,7 +244,7 @@ class RealWorld(World):
         from django.db.models import F
 
         from runs import claims, scheduling, tasks
-        from runs.models import Attempt, FlowRun, Lease, Schedule, Slot
+        from runs.models import Attempt, FlowRun, Lease, NamedLimit, Schedule, Slot
         from runs.slots import queue
         from tenants.authentication import forget_secrets
 
@@ -252,6 +252,7 @@ class RealWorld(World):
         with self._committed(execute=True), self.company.scope():
             Lease.objects.update(expires_at=F("expires_at") - by)
             Slot.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
+            NamedLimit.objects.filter(reserved_until__isnull=False).update(reserved_until=F("reserved_until") - by)
             FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by)
             Attempt.objects.update(
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by

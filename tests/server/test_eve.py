@@ -29,6 +29,7 @@ SECRETS = [
     "acme-agent", "what acme logs", "what acme computed", "acme-vault",
     "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
     "acme-report", "acme.paid", "acme-order", "acme-lake",
+    "acme-limit", "acme-holder",
     "acme-cached",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -53,7 +54,7 @@ ACCOUNT = re.compile(
 OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
     "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets", "api-slots",
-    "api-cache-entries", "api-cache-invalidate", "api-background-runs", "api-flow-runs-wait",
+    "api-cache-entries", "api-cache-invalidate", "api-background-runs", "api-flow-runs-wait", "api-limits",
 }  # fmt: skip
 
 

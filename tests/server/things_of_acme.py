@@ -14,6 +14,7 @@ from uuid import UUID
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
+from runs.models import NamedLimit
 from tenants.access import workspace_actor
 from tenants.invitations import invite
 from tenants.keys import create_key
@@ -110,13 +111,24 @@ def settings(company: Company, api: Api) -> Table:
     assert api.put("/variables/secret-plan", {"value": "sesame"}).status_code == 201
     assert api.put("/blocks/secret/acme-vault", {"data": {"value": "open sesame"}}).status_code == 201
     assert api.put("/block-types/acme-crm", {"name": "Acme's CRM", "schema": {}}).status_code == 201
+    limit = limit_of(company, api)
     alarm = automate(company, "acme-alarm")
     block = {"type": Thing("secret", "secret"), "name": Thing("acme-vault", "no-vault")}
     return {
         "(api-)?variable(-.*)?": {"name": Thing("secret-plan", "no-plan")},
         "(api-)?block(-.*)?": {**block, "slug": Thing("acme-crm", "no-crm")},
+        "(api-)?limit(-.*)?": {"id": Thing(limit, uuid7()), "name": Thing("acme-limit", "no-limit")},
         "(api-)?automation(-.*)?": {"id": Thing(alarm.id, uuid7()), "name": Thing("acme-alarm", "no-alarm")},
     }
+
+
+def limit_of(company: Company, api: Api) -> UUID:
+    """A limit with a holder and a waiter."""
+    assert api.put("/limits/acme-limit", {"slots": 1}).status_code == 201
+    asks = [{"id": str(uuid7()), "names": ["acme-limit"], "label": f"acme-holder {number}"} for number in range(2)]
+    assert api.post("/slots", {"session": str(uuid7()), "asks": asks}).status_code == 200
+    with company.scope():
+        return NamedLimit.objects.get(name="acme-limit").id
 
 
 def people(company: Company) -> Table:

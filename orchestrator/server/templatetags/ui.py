@@ -137,6 +137,7 @@ _MENU = [
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("assets", "Assets", "Assets", "database", "g s", "runs_view"),
     ("cache", "Cache", "Cache", "cache", "g c", "runs_view"),
+    ("limits", "Limits", "Limits", "limit", "g l", "limits_view"),
     ("events", "Events", "Events", "bolt", "g e", "runs_view"),
     ("blocks", "Blocks", "Blocks", "block", "g b", "blocks_view"),
     ("variables", "Variables", "Variables", "var", "g v", "variables_view"),

@@ -10,6 +10,7 @@
     claims.py       claims, leases, heartbeats, and what happens when nobody is heard of
     deployments.py  deployments, bundles
     pools.py        pools and their queues
+    limits.py       limits that code names
     slots.py        slots of limits and locks: who holds them, who waits
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
