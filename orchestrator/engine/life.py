@@ -10,6 +10,7 @@ from orchestrator.engine.drivers import drive_async
 from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep
 
 if TYPE_CHECKING:
+    from orchestrator.concurrency.tags import Held
     from orchestrator.engine.drivers import Effect
     from orchestrator.engine.run import Run
     from orchestrator.task_runners.base import End
@@ -49,8 +50,17 @@ def perform_elsewhere(run: Run) -> None:
 
 def _executions(run: Run) -> Generator[Effect, Any, None]:
     while True:
+        try:
+            slots = (yield from _slots(run)) if run.tags else None
+        except BaseException as error:
+            run.fail(error)
+            return
         run.begin()
-        yield from _execution(run)
+        try:
+            yield from _execution(run)
+        finally:
+            if slots is not None:
+                slots.give_back()
         if not run.failed:
             return
         delay = yield from retries.next_delay(run)
@@ -63,6 +73,15 @@ def _executions(run: Run) -> Generator[Effect, Any, None]:
             except BaseException as error:
                 run.fail(error)
                 return
+
+
+def _slots(run: Run) -> Generator[Effect, Any, Held | None]:
+    """Wait for slots of the tags that are limited, where there is a server that knows of limits."""
+    if run.stream is None:
+        return None
+    from orchestrator.concurrency.tags import taken
+
+    return (yield from taken(run))
 
 
 def _execution(run: Run) -> Generator[Effect, Any, None]:

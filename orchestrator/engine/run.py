@@ -198,6 +198,12 @@ class Run:
         if delay:
             self.announce()
 
+    def await_slot(self, message: str) -> None:
+        """Enter the wait for a slot of a limit, before an execution."""
+        state = _RUNNING if self.run_count else StateType.SCHEDULED
+        self._enter_state(state, "AwaitingSlot", message)
+        self.announce()
+
     def tell_left_behind(self, threads: int) -> None:
         """Say at the end that some threads still run what can't be interrupted."""
         text = f"{threads} threads were left behind." if threads > 1 else "1 thread was left behind."

@@ -85,10 +85,11 @@ class Stream:
         due: list[TaskSnapshot] = []
         limit = clock.now() - ANNOUNCE_AFTER
         for run in list(self.open):
-            if run.announced or run.started is None:
+            if run.announced or run.state_type is None:
                 continue
-            if run.started > limit:
-                return due, run.started + ANNOUNCE_AFTER
+            began = run.started or run.t  # It may still wait for a slot.
+            if began > limit:
+                return due, began + ANNOUNCE_AFTER
             run.announced = True
             due.append(TaskSnapshot(run))
         return due, None

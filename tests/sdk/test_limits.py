@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
 
-from orchestrator import clock, flow, task, testing
+from orchestrator import clock, flow, journal, task, testing
 from orchestrator.cli.root import cli
 from orchestrator.client import Client
 from orchestrator.concurrency import asyncio as coroutines
@@ -17,7 +18,7 @@ from orchestrator.concurrency import desk as desks
 from orchestrator.concurrency import holding
 from orchestrator.concurrency.sync import concurrency, rate_limit
 from orchestrator.context import current_flow_run
-from orchestrator.exceptions import NotConfigured, SlotError, SlotTimeout, Unreachable
+from orchestrator.exceptions import NotConfigured, RunCancelled, SlotError, SlotTimeout, Unreachable
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +107,7 @@ def test_a_holder_knows_its_run(limits):
         return load()
 
     label, run = main()
+    journal.flush(10)
     assert label == "load-0"
     assert run in server.memory.store.runs
     with concurrency("database"):
@@ -178,8 +180,12 @@ def test_a_run_that_is_stopped_waits_no_more(limits, until):
         with concurrency("database"):
             raise AssertionError("held")
 
+    def stopped():
+        with pytest.raises(RunCancelled):
+            main()
+
     with concurrency("database"):
-        thread = threading.Thread(target=lambda: main(return_state=True))
+        thread = threading.Thread(target=stopped)
         thread.start()
         until(lambda: len(server.memory.store.asks) == 2)
         runs[0].stopping_state.signalled("cancel")
@@ -219,6 +225,119 @@ def test_a_limit_without_a_rate(limits):
     limits("api")
     with pytest.raises(SlotError, match="gives no slots back by itself"):
         rate_limit("api")
+
+
+# ── tags ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_task_runs_with_a_limited_tag_wait_for_each_other(limits, until):
+    """1.18: tags' limits: never more at once than there are slots, in any run."""
+    server = limits("tag:gpu", 2)
+    inside, most = [], []
+
+    @task(tags={"gpu", "other"})
+    def work(n):
+        inside.append(n)
+        most.append(occupied(server, "tag:gpu"))
+        assert len(inside) <= 2
+        inside.remove(n)
+        return n
+
+    @flow
+    def main():
+        return work.map(range(8)).result()
+
+    assert main() == list(range(8))
+    assert 1 <= min(most) <= max(most) <= 2
+    until(lambda: not server.memory.store.asks)
+
+
+def test_who_waits_is_shown(limits, until):
+    """1.18: AwaitingSlot on the page and in the timeline."""
+    server = limits("tag:gpu")
+
+    @task(tags={"gpu"})
+    def work():
+        return 1
+
+    @flow
+    def main():
+        return work()
+
+    with concurrency("tag:gpu"), ThreadPoolExecutor() as pool:
+        done = pool.submit(main)
+        [waiting] = until(lambda: [each for run in server.runs() for each in run.tasks.values()])
+        assert (waiting.state_type, waiting.state_name) == ("SCHEDULED", "AwaitingSlot")
+        assert waiting.message == "Waits for a slot of tag:gpu."
+        assert waiting.started_at is None
+        with Client() as client:
+            client.delete("/limits/tag:gpu")
+        assert done.result(10) == 1
+    journal.flush(10)
+    [done] = [each for run in server.runs() for each in run.tasks.values()]
+    assert done.state_type == "COMPLETED"
+    assert [state for _, state, *_ in done.history] == ["SCHEDULED", "RUNNING"]
+
+
+def test_what_a_task_run_calls_shares_its_slot(limits):
+    limits("tag:gpu")
+
+    @task(tags={"gpu"})
+    def inner():
+        return 1
+
+    @task(tags={"gpu"})
+    def outer():
+        return inner() + inner.submit().result()
+
+    @flow
+    def main():
+        return outer() + outer()
+
+    assert main() == 4
+
+
+def test_coroutines_and_retries(limits, until):
+    server = limits("tag:gpu")
+    tried = []
+
+    @task(tags={"gpu"}, retries=1)
+    async def work():
+        tried.append(occupied(server, "tag:gpu"))
+        await asyncio.sleep(0)
+        if len(tried) == 1:
+            raise ValueError("once")
+
+    @flow
+    async def main():
+        await asyncio.gather(work(), work())
+
+    asyncio.run(main())
+    assert tried == [1, 1, 1]
+    until(lambda: not server.memory.store.asks)
+
+
+def test_tags_without_a_limit_cost_one_look(limits):
+    server = limits("database")
+    asked = []
+    answer = server.memory.request
+
+    def request(method, path, *rest):
+        asked.append(path)
+        return answer(method, path, *rest)
+
+    server.memory.request = request
+
+    @task(tags={"gpu"})
+    def work():
+        return 1
+
+    @flow
+    def main():
+        return sum(work() for _ in range(20))
+
+    assert main() == 20
+    assert [path for path in asked if path != "/journal"] == ["/limits"]
 
 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────
