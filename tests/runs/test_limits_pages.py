@@ -135,5 +135,5 @@ def test_budget(
         api.post("/slots", {"session": str(uuid7()), "asks": asks})
     for path in ("limits", f"limits/{limit}"):
         page(acme, browser, path)
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(32):
             page(acme, browser, path)
