@@ -7,8 +7,8 @@
 >>> with testing.server() as server:
 ...     future = double.delay(21)
 ...     _ = server.work()
-...     future.final_state().name
-'Completed'
+...     future.result()
+42
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ __all__ = ["BackgroundFuture", "get_background_task"]
 R = TypeVar("R")
 
 
-def get_background_task(run_id: str | UUID) -> BackgroundFuture[Any]:
+def get_background_task(run_id: str | UUID, *, result_storage: Any = None) -> BackgroundFuture[Any]:
     """The future of a call that was queued, by this process or another one, now or long ago.
 
     Args:
         run_id: What `future.run_id` was.
+        result_storage: Where the task keeps its values, if that isn't where ORCHESTRATOR_RESULTS_STORAGE says.
 
     Raises:
         NotConfigured: No API is known.
         NotFound: There is no such run.
     """
-    future: BackgroundFuture[Any] = BackgroundFuture(run_id)
+    future: BackgroundFuture[Any] = BackgroundFuture(run_id, result_storage=result_storage)
     future.refresh()
     return future
 
@@ -107,17 +108,26 @@ class BackgroundFuture(Future[R], Generic[R]):
 
     Args:
         run_id: The run's id.
+        task: The task, where it is known: it says where its values are.
+        result_storage: Where they are, if neither the task nor ORCHESTRATOR_RESULTS_STORAGE says so.
     """
 
-    __slots__ = ("_api", "_task")
+    __slots__ = ("_api", "_storage", "_task")
 
     def __init__(
-        self, run_id: str | UUID, *, name: str = "", api: Api | None = None, task: Task[..., R] | None = None
+        self,
+        run_id: str | UUID,
+        *,
+        name: str = "",
+        api: Api | None = None,
+        task: Task[..., R] | None = None,
+        result_storage: Any = None,
     ) -> None:
         id = run_id if isinstance(run_id, UUID) else UUID(str(run_id))
         super().__init__(_Elsewhere(id, name or str(id)))  # pyright: ignore[reportArgumentType]
         self._api = api or require_api()
         self._task = task
+        self._storage = result_storage
 
     @property
     def run_id(self) -> str:
@@ -197,6 +207,33 @@ class BackgroundFuture(Future[R], Generic[R]):
         from orchestrator.awaiting import watcher_of
 
         watcher_of(self._api).expect(self)
+
+    def _result_now(self, timeout: float | None, raise_on_failure: bool) -> R:
+        if self._done:
+            self._find_value()
+        return super()._result_now(timeout, raise_on_failure)
+
+    async def result_async(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+        """Return the value as `result` does, without blocking the event loop."""
+        import asyncio
+
+        await self.wait_async(timeout)
+        return await asyncio.to_thread(self._result_now, timeout, raise_on_failure)
+
+    def _find_value(self) -> None:
+        """Let the state lead to the value, which is read when it is asked for."""
+        from orchestrator import references
+        from orchestrator.exceptions import MissingResult
+
+        elsewhere: Any = self._run
+        state: State = elsewhere.state
+        if not state.is_completed() or state.data is not None:
+            return
+        if elsewhere.result is None:
+            raise MissingResult(
+                f"Nobody has stored the value of {self.run_id}: its task says persist_result=False, or its log says why not."
+            )
+        state.data = references.value_at(references.store_of(self._task, self._storage), elsewhere.result)
 
     async def aresult(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """Return the value as `result` does, without blocking the event loop."""

@@ -27,13 +27,17 @@ class Delayable(Deployable):
     def delay(self, *args: Any, **kwargs: Any) -> BackgroundFuture[Any]:
         """Queue a call on the server, and return a future at once. Whoever serves the task executes it.
 
+        Arguments that are JSON go to the server; others, and large ones, by the task's result storage, of which the
+        server knows only where they are.
+
         When this returns, the server has the call: it survives the end of this process, of the server and of those
         that execute it.
 
         Raises:
             NotConfigured: No API is known.
             ParameterBindError: The arguments don't fit the signature.
-            TypeError: An argument can't be sent to another process.
+            ResultNotStored: An argument that is no JSON can't be stored for the other process.
+            TypeError: An option of `with_options` can't go along.
             QueueFull: As many calls wait as may.
             ApiError: The API refused.
 

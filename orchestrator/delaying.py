@@ -124,7 +124,8 @@ def call_of(
 
     Raises:
         ParameterBindError: The arguments don't fit the signature.
-        TypeError: An argument can't be sent, or an option of `with_options` can't.
+        ResultNotStored: An argument is no JSON, and can't be stored.
+        TypeError: An option of `with_options` can't go along.
         ValueError: Two times are given.
         UnfinishedRun: An argument is the future of a background task that has not ended.
         UpstreamTaskError: A future among them failed.
@@ -133,11 +134,11 @@ def call_of(
 
     task._refuse_generator("delay")
     args, kwargs = _settled(args, kwargs, wait_for)
-    parameters = _bound(task, args, kwargs)
+    parameters, stored = _sent(task, _bound(task, args, kwargs))
     options = carried(task)
     return {
-        "parameters": {name: _sent(name, value) for name, value in parameters.items()},
-        "call": {"options": options} if options else {},
+        "parameters": parameters,
+        "call": {**({"options": options} if options else {}), **({"stored": stored} if stored else {})},
         "tags": sorted({*task.tags, *tags, *tags_here.get()}),
         # A lost answer must not queue twice: without a key of the caller's we make one.
         "idempotency_key": idempotency_key or f"delay-{os.urandom(16).hex()}",
@@ -185,13 +186,22 @@ def _bound(task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) ->
     return {name: list(value) if name == variadic else value for name, value in bound.arguments.items()}
 
 
-def _sent(name: str, value: Any) -> Any:
-    if not is_json(value):
-        raise TypeError(
-            f"The argument {name!r} is {type(value).__name__}, which has no form in JSON. Pass where the value is, or"
-            " what it can be made of."
-        )
-    return value
+def _sent(task: Task[..., Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments as JSON, as far as they are, and where the others were stored: in their places stands for people
+    what they are.
+    """
+    others = {name: value for name, value in given.items() if not is_json(value) or _is_large(value)}
+    if not others:
+        return given, {}
+    from orchestrator import references
+
+    stored = references.put(task, others)
+    shown = {name: f"{type(value).__name__}, {stored[name]['size']:,} bytes, stored" for name, value in others.items()}
+    return {**given, **shown}, stored
+
+
+def _is_large(value: Any) -> bool:
+    return isinstance(value, str | list | dict) and len(json.dumps(value)) > INLINE
 
 
 def is_json(value: Any, depth: int = 0) -> bool:

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.context import adopt_strays
 from orchestrator.engine.drivers import drive, drive_async
+from orchestrator.engine.keeping import Keeping
 from orchestrator.engine.life import live
 from orchestrator.engine.task_run import TaskRun
+from orchestrator.exceptions import ResultNotStored
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from orchestrator.engine.drivers import Effect
     from orchestrator.engine.flow_run import Execution, FlowRun
     from orchestrator.tasks import Task
 
@@ -33,6 +38,8 @@ class DelayedRun(TaskRun):
         super().__init__(_as_called(task, execution), (), {}, None, execution)
         self._execution = execution
         self.tags = self.tags | execution.tags
+        if task.keeps is not False:
+            self.keeping = _Kept(self, is_asked=bool(task.keeps))
 
     @property
     def own_root(self) -> FlowRun:
@@ -47,11 +54,36 @@ class DelayedRun(TaskRun):
     def _parameters(self) -> dict[str, Any]:
         """What the task was called with; checked where it came from a form or another program, by its types."""
         task, execution = self.definition, self._execution
+        given = {**task.defaults(), **execution.parameters}
         if execution.call is not None:
-            return execution.parameters
+            stored = execution.call.get("stored")
+            if stored:
+                from orchestrator import references
+
+                given |= references.get(task, stored)
+            return given
         from orchestrator.parameters import coerce
 
-        return coerce(task.fn, {**task.defaults(), **execution.parameters}, task.signature)
+        return coerce(task.fn, given, task.signature)
+
+
+class _Kept(Keeping):
+    """How the value of such a call is kept, for those who wait for it elsewhere: always, unless the task says no."""
+
+    __slots__ = ("_is_asked",)
+
+    def __init__(self, run: DelayedRun, *, is_asked: bool) -> None:
+        super().__init__(run)
+        self._is_asked = is_asked
+        self.by_place = None  # It is the only call of its run, so its place tells all.
+
+    def keep(self, value: Any) -> Generator[Effect, Any, None]:
+        try:
+            yield from super().keep(value)
+        except ResultNotStored as error:
+            if self._is_asked:
+                raise
+            self.run.log.warning("Nobody can have the value of this call: %s", error)
 
 
 def _as_called(task: Task[..., Any], execution: Execution) -> Task[..., Any]:
