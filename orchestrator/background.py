@@ -231,7 +231,7 @@ class BackgroundFuture(Future[R], Generic[R]):
             return
         if elsewhere.result is None:
             raise MissingResult(
-                f"Nobody has stored the value of {self.run_id}: its task says persist_result=False, or its log says why not."
+                f"Nobody stored the value of {self.run_id}: its task says persist_result=False, or its log says why."
             )
         state.data = references.value_at(references.store_of(self._task, self._storage), elsewhere.result)
 
