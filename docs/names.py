@@ -28,7 +28,8 @@ KNOWN: dict[str, str] = {
     " MicrosoftTeamsWebhook OpsgenieWebhook PagerDutyWebHook SendgridEmail SlackWebhook TwilioSMS",
     "blocks.system": "Secret",
     "blocks.webhook": "Webhook",
-    "cache_policies": "",
+    "cache_policies": "CacheKeyFnPolicy CachePolicy CompoundCachePolicy DEFAULT FLOW_PARAMETERS INPUTS Inputs NONE"
+    " NO_CACHE RUN_ID RunId TASK_SOURCE TaskSource",
     "concurrency.asyncio": "AcquireConcurrencySlotTimeoutError ConcurrencySlotAcquisitionError concurrency rate_limit",
     "concurrency.sync": "AcquireConcurrencySlotTimeoutError ConcurrencySlotAcquisitionError concurrency rate_limit",
     "context": "FlowRunContext TaskRunContext get_run_context tags",
@@ -60,7 +61,7 @@ KNOWN: dict[str, str] = {
     "task_worker": "TaskWorker serve",
     "tasks": "Task exponential_backoff task task_input_hash",
     "testing": "prefect_test_harness",
-    "transactions": "",
+    "transactions": "CommitMode IsolationLevel Transaction TransactionState atransaction get_transaction transaction",
     "utilities.annotations": "",
     "variables": "Variable",
     "workers": "",
@@ -72,6 +73,13 @@ _CONCURRENCY = (
 )
 
 DIFFERENT = {
+    (
+        "cache_policies",
+        "DEFAULT",
+    ): "it is asked for: without a policy nothing is cached, and persist_result alone replays",
+    ("cache_policies", "RUN_ID"): "the next attempts of a run, and retries of it, count as the same run",
+    ("transactions", "transaction"): "waits at its end for what was submitted inside; an error in a commit is raised;"
+    " what a crash left is undone by the next attempt; see docs/transactions.md",
     ("concurrency.asyncio", "concurrency"): _CONCURRENCY,
     ("concurrency.sync", "concurrency"): _CONCURRENCY,
     ("deployments", "deploy"): "takes what Flow.to_deployment returns; the code goes along as a bundle",
@@ -140,17 +148,14 @@ def row(there: str, here: str, remark: str) -> str:
 
 
 def options() -> Iterator[str]:
-    """What `@flow` and `@task` take, and what they refuse."""
-    from orchestrator.engine.definition import LATER
+    """What `@flow` and `@task` take."""
     from orchestrator.flows import Flow
     from orchestrator.tasks import Task
 
     for what, kind in (("flow", Flow), ("task", Task)):
         taken = [name for name in inspect.signature(kind.__init__).parameters if name not in {"self", "fn", "others"}]
         yield f"\n`@{what}` takes {', '.join(f'`{name}`' for name in taken)}, and the hooks.\n"
-    yield "\nRefused with a `TypeError`, never ignored: " + ", ".join(
-        f"`{name}` ({why})" for name, why in LATER.items()
-    )
+    yield "\nOther options are refused with a `TypeError`, never ignored"
 
 
 def text() -> str:

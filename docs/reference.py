@@ -18,6 +18,8 @@ MODULES = (
     "orchestrator",
     "orchestrator.flows",
     "orchestrator.tasks",
+    "orchestrator.cache_policies",
+    "orchestrator.transactions",
     "orchestrator.futures",
     "orchestrator.results",
     "orchestrator.serializers",

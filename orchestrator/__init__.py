@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.serving import serve
     from orchestrator.states import State
     from orchestrator.tasks import Task, task
+    from orchestrator.transactions import Transaction
     from orchestrator.variables import Variable
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Flow",
     "State",
     "Task",
+    "Transaction",
     "Variable",
     "__version__",
     "allow_failure",
@@ -53,6 +55,7 @@ _HOME = {
     "Flow": "flows",
     "State": "states",
     "Task": "tasks",
+    "Transaction": "transactions",
     "Variable": "variables",
     "allow_failure": "annotations",
     "deploy": "deployments",

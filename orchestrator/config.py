@@ -10,6 +10,7 @@
 | ORCHESTRATOR_JOURNAL_BYTES | how large the journal file of one execution may grow; 1 GiB |
 | ORCHESTRATOR_RESULTS_PERSIST | whether values are stored where no decorator says so; false |
 | ORCHESTRATOR_RESULTS_STORAGE | where: a directory, an address, `type/name` of a block; by default `results` in HOME |
+| ORCHESTRATOR_REFRESH_CACHE | whether tasks compute what is cached anew where nothing else says so; false |
 | ORCHESTRATOR_RESULTS_SERIALIZER | by what: `pickle`, `json`, `compressed/pickle`, `compressed/json`; `pickle` |
 """
 
@@ -72,6 +73,14 @@ def setting(name: str, default: str = "") -> str:
 def persists_by_default() -> bool:
     """Whether the values of flows and tasks that don't say so are stored."""
     return setting("RESULTS_PERSIST").strip().lower() in ("1", "true", "yes", "on")
+
+
+def workspace_of(api: Api) -> str | None:
+    """The organization and workspace of a key, `acme/main`, if its profile says it."""
+    for profile in profiles().values():
+        if profile.get("api_key") == api.key and profile.get("organization") and profile.get("workspace"):
+            return f"{profile['organization']}/{profile['workspace']}"
+    return None
 
 
 def require_api() -> Api:

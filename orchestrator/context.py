@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.task_run import TaskRun
+    from orchestrator.transactions import Transaction
 
 flow_run_here: ContextVar[FlowRun | None] = ContextVar("flow_run_here", default=None)
 task_run_here: ContextVar[TaskRun | None] = ContextVar("task_run_here", default=None)
 replay_here: ContextVar[UUID | None] = ContextVar("replay_here", default=None)
+transaction_here: ContextVar[Transaction | None] = ContextVar("transaction_here", default=None)
+refreshes_cache_here: ContextVar[bool | None] = ContextVar("refreshes_cache_here", default=None)
 tags_here: ContextVar[frozenset[str]] = ContextVar("tags_here", default=frozenset())
 
 _adopter: FlowRun | None = None

@@ -11,8 +11,6 @@ from typing import NoReturn
 
 _LATER = "not available in this version"
 _INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
-_CACHING = f"Caching is {_LATER}: look yourself whether the work was done, and return Completed(name='Skipped')."
-_TRANSACTIONS = f"Transactions are {_LATER}: undo in an on_failure hook."
 _BACKGROUND = "Call .delay of a task: whoever serves it executes the call."
 _DISTRIBUTED = "Use orchestrator.background.BackgroundFuture."
 _AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
@@ -22,14 +20,12 @@ _API = "Use the REST API, docs/api.md."
 
 MODULES = {
     "automations": _AUTOMATIONS,
-    "cache_policies": _CACHING,
     "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
     "flow_runs": _INPUT,
     "input": _INPUT,
-    "locking": _CACHING,
+    "locking": "Locks are those of orchestrator.concurrency.locks; a policy takes others: .configure(lock_manager=…).",
     "runner": "Use Flow.serve, or `orchestrator agent start`.",
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
-    "transactions": _TRANSACTIONS,
     "utilities": "Use orchestrator.annotations for allow_failure, quote and unmapped.",
     "utilities.annotations": "Use orchestrator.annotations.",
     "workers": "Agents do the work of workers: `orchestrator agent start`.",
@@ -38,7 +34,6 @@ MODULES = {
 
 NAMES = {
     "": {
-        "Transaction": _TRANSACTIONS,
         "apause_flow_run": _INPUT,
         "aresume_flow_run": _INPUT,
         "asuspend_flow_run": _INPUT,
@@ -61,6 +56,9 @@ NAMES = {
         _APPRISE,
     )
     | {"CustomWebhookNotificationBlock": "Use orchestrator.blocks.Webhook."},
+    "cache_policies": {
+        "NONE": "Use NO_CACHE.",
+    },
     "context": dict.fromkeys(("FlowRunContext", "TaskRunContext", "get_run_context"), _RUNTIME),
     "events": dict.fromkeys(("Automation", "DeploymentEventTrigger", "EventTrigger"), _AUTOMATIONS)
     | dict.fromkeys(("RelatedResource", "Resource"), "Pass dictionaries of labels: orchestrator.events.emit_event."),
@@ -109,9 +107,6 @@ NAMES = {
     },
     "task_runners": {
         "PrefectTaskRunner": _BACKGROUND,
-    },
-    "tasks": {
-        "task_input_hash": _CACHING,
     },
     "testing": {
         "prefect_test_harness": "Use orchestrator.testing.server.",

@@ -36,14 +36,15 @@ class Header:
     """What is said of a stored value beside it.
 
     Times are µs UTC. `call` is the path of the call whose value it is, `of` the name of its task or flow, `run` the
-    root run that stored it; `state` is the name and message of a state that the function returned. `at` leads on to
-    where the value is.
+    root run that stored it, `by` the task run, of what is cached; `state` is the name and message of a state that the
+    function returned. `at` leads on to where the value is.
     """
 
     serializer: str = ""
     python: str = ""
     created: int = 0
     expires: int | None = None
+    by: str = ""
     call: str = ""
     of: str = ""
     run: str = ""

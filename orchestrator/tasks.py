@@ -10,17 +10,19 @@ from orchestrator.counterparts import missing
 from orchestrator.delayable import Delayable
 from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
-from orchestrator.engine.hooks import NAMES
+from orchestrator.engine.hooks import NAMES, gather
 from orchestrator.engine.life import live, perform_elsewhere
 from orchestrator.engine.retries import Delays, exponential_backoff
 from orchestrator.engine.task_run import TaskRun
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import timedelta
     from pathlib import Path
 
     from orchestrator.assets import Asset
     from orchestrator.blocks import Block
+    from orchestrator.cache_policies import CacheContext, CachePolicy
     from orchestrator.engine.flow_run import Execution, FlowRun
     from orchestrator.flows import Flow
     from orchestrator.futures import Future, FutureList
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.serializers import Serializer
     from orchestrator.states import State
     from orchestrator.task_runners.base import TaskRunner
+    from orchestrator.transactions import Transaction
 
 __all__ = ["Task", "exponential_backoff", "task"]
 
@@ -35,6 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 Q = ParamSpec("Q")
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Task(Delayable, Definition[P, R], Generic[P, R]):
@@ -64,12 +68,28 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
         result_serializer: Any = None,
         result_storage_key: str | None = None,
         cache_result_in_memory: bool = True,
+        cache_policy: CachePolicy | None = None,
+        cache_key_fn: Callable[[CacheContext, dict[str, Any]], str | None] | None = None,
+        cache_expiration: timedelta | float | None = None,
+        refresh_cache: bool | None = None,
         asset_deps: Iterable[Any] | None = None,
         **others: Any,
     ) -> None:
         hooks = {name: others.pop(name, None) for name in NAMES}
+        own = {name: others.pop(name, None) for name in ("on_commit", "on_rollback")}
         refuse("task", others)
+        gathered = gather(own)
+        self.on_commit_hooks: list[Callable[[Transaction], Any]] = gathered.get("on_commit", [])
+        self.on_rollback_hooks: list[Callable[[Transaction], Any]] = gathered.get("on_rollback", [])
         self.result_storage_key = result_storage_key
+        self.cache_policy: CachePolicy | None = None
+        self.cache_key_fn, self.cache_expiration, self.refresh_cache = cache_key_fn, cache_expiration, refresh_cache
+        if any(each is not None for each in (cache_policy, cache_key_fn, cache_expiration, refresh_cache)):
+            from orchestrator.engine.cache_options import read
+
+            self.cache_policy, self.cache_expiration = read(
+                cache_policy, cache_key_fn, cache_expiration, refresh_cache, persist_result, result_storage_key
+            )
         super().__init__(
             fn,
             name=name,
@@ -99,7 +119,7 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
         self.given: dict[str, Any] = {}  # What `with_options` changed.
 
     def _options_of_results(self) -> tuple[Any, ...]:
-        return *super()._options_of_results(), self.result_storage_key
+        return *super()._options_of_results(), self.result_storage_key, self.cache_policy
 
     # As a method it is called without its first argument.
     @overload
@@ -186,6 +206,8 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
         self._refuse_generator("submit")
         run = TaskRun(self, args, kwargs, wait_for)
         future = self._runner_here().submit(run, perform_elsewhere)
+        if run.transaction is not None and run.transaction.parent is not None:
+            run.transaction.parent.wait_for(future)
         return future.final_state() if return_state else future
 
     @overload
@@ -231,6 +253,16 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
             futures.append(self.submit(*call.args, wait_for=wait_for, **call.kwargs))
         return futures
 
+    def on_commit(self, fn: H) -> H:
+        """Call `fn(transaction)` when the transaction around a run commits. Use it as a decorator."""
+        self.on_commit_hooks.append(fn)
+        return fn
+
+    def on_rollback(self, fn: H) -> H:
+        """Call `fn(transaction)` when a run has finished and its transaction is rolled back. Use it as a decorator."""
+        self.on_rollback_hooks.append(fn)
+        return fn
+
     def _runner_here(self) -> TaskRunner:
         """Where `.submit` runs what is called here."""
         flow_run = current_flow_run()
@@ -269,11 +301,20 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
             "result_serializer": self.result_serializer,
             "result_storage_key": self.result_storage_key,
             "cache_result_in_memory": self.cache_result_in_memory,
+            "cache_policy": None if self.cache_key_fn is not None else self.cache_policy,
+            "cache_key_fn": self.cache_key_fn,
+            "cache_expiration": self.cache_expiration,
+            "refresh_cache": self.refresh_cache,
             "asset_deps": self.asset_deps,
+            "on_commit": self.on_commit_hooks,
+            "on_rollback": self.on_rollback_hooks,
         }
-        other = self._copied_with({**present, **hooks, **options})
-        other.given = {**self.given, **options}
-        return other
+        for given, other in (("cache_policy", "cache_key_fn"), ("cache_key_fn", "cache_policy")):
+            if options.get(given) is not None:
+                present[other] = None
+        copy = self._copied_with({**present, **hooks, **options})
+        copy.given = {**self.given, **options}
+        return copy
 
     # For agents.
 
@@ -325,12 +366,18 @@ def task(
     result_serializer: str | Serializer | None = None,
     result_storage_key: str | None = None,
     cache_result_in_memory: bool = True,
+    cache_policy: CachePolicy | None = None,
+    cache_key_fn: Callable[[CacheContext, dict[str, Any]], str | None] | None = None,
+    cache_expiration: timedelta | float | None = None,
+    refresh_cache: bool | None = None,
     asset_deps: Iterable[str | Asset] | None = None,
     on_running: list[Callable[..., Any]] | None = None,
     on_completion: list[Callable[..., Any]] | None = None,
     on_failure: list[Callable[..., Any]] | None = None,
     on_cancellation: list[Callable[..., Any]] | None = None,
     on_crashed: list[Callable[..., Any]] | None = None,
+    on_commit: list[Callable[[Transaction], Any]] | None = None,
+    on_rollback: list[Callable[[Transaction], Any]] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -354,9 +401,16 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         result_serializer: By what: `pickle`, `json`, `compressed/pickle`, `compressed/json`, a `Serializer`.
         result_storage_key: Under which path, a template: `"{flow_run.name}/{parameters[day]}.json"`.
         cache_result_in_memory: False: what was submitted doesn't hold its value, but reads it when it is asked for.
+        cache_policy: When two calls are the same, so that the second one takes the value of the first:
+            `orchestrator.cache_policies`. By default no two are.
+        cache_key_fn: `fn(context, parameters)` makes the key of a call, or None; in place of a policy.
+        cache_expiration: For how long a value is used: a timedelta, or seconds; for ever by default.
+        refresh_cache: True: compute in any case, and cache that; False: don't, whatever `refresh_cache()` around the
+            call and ORCHESTRATOR_REFRESH_CACHE say.
         asset_deps: Assets that it uses, by key or as `orchestrator.assets.Asset`.
         on_running, on_completion, on_failure, on_cancellation, on_crashed: Lists of functions, each called with
             (task, task_run, state).
+        on_commit, on_rollback: Lists of functions, each called with the transaction: `orchestrator.transactions`.
 
     >>> from orchestrator import task
     >>> @task(retries=3, retry_delay_seconds=[1, 5, 25], retry_on=(ConnectionError,))
@@ -369,4 +423,9 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return Task(fn, **options)
 
 
-__getattr__ = missing(__name__)
+def __getattr__(name: str) -> Any:
+    if name == "task_input_hash":
+        from orchestrator.cache_policies import task_input_hash
+
+        return task_input_hash
+    return missing(__name__)(name)

@@ -15,26 +15,14 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 H = TypeVar("H", bound=Callable[..., Any])
 
-LATER = {
-    "cache_policy": "caching",
-    "cache_key_fn": "caching",
-    "cache_expiration": "caching",
-    "refresh_cache": "caching",
-    "on_commit": "transactions",
-    "on_rollback": "transactions",
-}
-"""Options that users may know from elsewhere and that this version does not have: refused, never ignored."""
-
 
 def refuse(what: str, options: Iterable[str]) -> None:
-    """Raise for options that nobody takes, and say why.
+    """Raise for options that nobody takes: they are refused, never ignored.
 
     Raises:
         TypeError: Always, if there are any.
     """
     for option in options:
-        if option in LATER:
-            raise TypeError(f"@{what}({option}=…): {LATER[option]} are not available in this version. Leave it out.")
         raise TypeError(f"@{what} takes no option {option!r}.")
 
 
@@ -266,4 +254,4 @@ def _checked_tags(tags: Iterable[str] | None) -> Iterable[str]:
     return tags or ()
 
 
-__all__ = ["LATER", "NAMES", "Definition", "refuse"]
+__all__ = ["NAMES", "Definition", "refuse"]

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.config import persists_by_default
-from orchestrator.context import current_flow_run, flow_run_here, replay_here, tags_here, task_run_here
+from orchestrator.context import (
+    current_flow_run,
+    flow_run_here,
+    replay_here,
+    tags_here,
+    task_run_here,
+    transaction_here,
+)
 from orchestrator.engine import upstream
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.lineage import Lineage
@@ -76,6 +83,7 @@ class FlowRun(Run):
         "replays",
         "stopping_state",
         "stores",
+        "takes_over",
     )
 
     definition: Flow[..., Any]
@@ -117,8 +125,10 @@ class FlowRun(Run):
             self._adopt(execution)
         self._look_upstream(wait_for)
         self.stores: dict[Any, Any] = {}  # Of the root: what was found out about where values are stored.
+        self.takes_over = execution is not None and (execution.attempt > 1 or execution.replays is not None)
         self.keeps = self._whether_kept(flow.keeps)  # Also for what is called here, unless that says otherwise.
-        if self.keeps and not (self.is_alone or flow.is_generator):
+        around = transaction_here.get()  # Its tasks count with that: until then it isn't finished.
+        if self.keeps and not (self.is_alone or flow.is_generator or (around is not None and around.is_active())):
             from orchestrator.engine.keeping import Keeping
 
             self.keeping = Keeping(self)

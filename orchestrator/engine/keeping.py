@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.results import Header, ResultStore, Stored, StoredValue
 
 REPLAYED = "Replayed"
+CACHE = "cache/"  # How the paths of values begin that other calls may use.
 
 
 class Keeping:
@@ -79,8 +80,10 @@ class Keeping:
 
     def counts(self, header: Header, place: str) -> bool:
         """Whether what is stored is this call's value, and is to be replayed."""
-        if header.call != self.path or header.expired:
-            return False
+        return header.call == self.path and not header.expired and self.is_not_again(header, place)
+
+    def is_not_again(self, header: Header, place: str) -> bool:
+        """Whether a value may be used, though some are to be made again."""
         by = self.run.root.not_replayed
         stored_by = by.get(self.run.definition.name) or by.get(place)
         return stored_by is None or header.run in stored_by
@@ -93,6 +96,12 @@ class Keeping:
         from orchestrator.engine.storage_keys import filled
 
         return filled(template, self.run)
+
+    def header(self) -> Header:
+        """What is said of the value beside it."""
+        from orchestrator.results import Header
+
+        return Header(call=self.path, of=self.run.definition.name, run=str(self.run.root.id))
 
     def stored_value(self) -> StoredValue:
         """What stands for the value where that is not held."""
@@ -117,6 +126,10 @@ class Keeping:
                 return True
         return False
 
+    def let_go(self) -> Generator[Effect, Any, None]:
+        """Give back what was held for the call's sake, whatever became of it."""
+        yield from ()
+
     def keep(self, value: Any) -> Generator[Effect, Any, None]:
         """Store what the function returned, if the run completes by it.
 
@@ -124,9 +137,27 @@ class Keeping:
             ResultNotStored: It can't be.
         """
         manual, kept = judge(value)
-        if manual is None or manual.is_completed():
-            self.run.stop_clock()
+        if manual is not None and not manual.is_completed():
+            return
+        self.run.stop_clock()
+        around = self.run.transaction
+        if around is not None and around.keeps_back:
+            around.keep_back(self, kept, manual)
+        else:
             yield _Keep(self, kept, manual)
+
+    def write(self, value: Any, manual: State | None) -> None:
+        """Store a value now."""
+        path, place, header = self.path, self.place(), self.header()
+        if manual is not None and (manual.name != default_name(manual.type) or manual.message):
+            header.state = (manual.name, manual.message)
+        self.stored = self.store.write(place, value, header)
+        if place != path:
+            self.store.lead(path, place, call=path)
+
+    def places(self) -> list[str]:
+        """The paths at which storing the value writes."""
+        return list(dict.fromkeys((self.place(), self.path)))
 
 
 def _may_be_stored(run: Run) -> bool:
@@ -179,7 +210,7 @@ class _Recall:
             return None
         value, header, place = found
         keeping.stored = keeping.store.stored(place, header)
-        return _as_returned(value, header)
+        return as_returned(value, header)
 
     async def arun(self) -> Any:
         import asyncio
@@ -187,7 +218,7 @@ class _Recall:
         return await asyncio.to_thread(self.run)
 
 
-def _as_returned(value: Any, header: Header) -> Any:
+def as_returned(value: Any, header: Header) -> Any:
     """What the function had returned: a value in a tuple, or a state of its own."""
     if header.state is None:
         return (value,)
@@ -206,16 +237,7 @@ class _Keep:
         self._manual = manual
 
     def run(self) -> None:
-        from orchestrator.results import Header
-
-        keeping, manual = self._keeping, self._manual
-        path, place = keeping.path, keeping.place()
-        header = Header(call=path, of=keeping.run.definition.name, run=str(keeping.run.root.id))
-        if manual is not None and (manual.name != default_name(manual.type) or manual.message):
-            header.state = (manual.name, manual.message)
-        keeping.stored = keeping.store.write(place, self._value, header)
-        if place != path:
-            keeping.store.lead(path, place, call=path)
+        self._keeping.write(self._value, self._manual)
 
     async def arun(self) -> None:
         import asyncio

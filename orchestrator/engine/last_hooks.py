@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import journal
-from orchestrator.engine import hooks
+from orchestrator.engine import hooks, undo
 from orchestrator.engine.drivers import drive
 from orchestrator.engine.flow_run import Execution, FlowRun
 from orchestrator.states import StateType
@@ -44,7 +44,7 @@ def call(
     execution.writer = random.randrange(1, 2**31)  # noqa: S311 - writer 0 is the process that is gone
     run = flow.run_for(execution)
     run.take_end(StateType(state["type"]), state["name"], state["message"], state["t"])
-    if why_not is None and not hooks.hang_on(run):
+    if why_not is None and not hooks.hang_on(run) and not undo.any_left(run):
         return
     if within is not None:
         _end_in(within, run)
@@ -60,6 +60,7 @@ def _calling(run: FlowRun, why_not: Exception | None) -> Life:
             run.log.error("Hooks can't be called, since the code can't be loaded: %s", why_not)
         else:
             run.log.info("The process of this run is gone: hooks of its end are called in a new one.")
+            undo.leftovers(run)  # No attempt follows that would.
             yield from hooks.after(run)
     finally:
         run.leave()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import handover, hooks, retries
 from orchestrator.engine.drivers import drive_async
-from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep
+from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep, UndoLeftovers
 
 if TYPE_CHECKING:
     from orchestrator.concurrency.tags import Held
@@ -30,11 +30,26 @@ def live(run: Run) -> Generator[Effect, Any, None]:
             run.fail(error)
         else:
             if not is_known:
+                if run.takes_over:
+                    yield UndoLeftovers(run)
                 yield from _executions(run)
+        if run.keeping is not None:
+            yield from run.keeping.let_go()
+        if run.transaction is not None:
+            yield from _settle(run)
         if run.end() and run.definition.has_hooks:
             yield from hooks.after(run)
     finally:
         run.leave()
+
+
+def _settle(run: Run) -> Generator[Effect, Any, None]:
+    """Let a task count, or wait for the transaction around it, or have undone what it called."""
+    assert run.transaction is not None
+    try:
+        yield from run.transaction.settle()
+    except BaseException as error:
+        run.fail(error)
 
 
 def perform_elsewhere(run: Run) -> None:
@@ -66,6 +81,8 @@ def _executions(run: Run) -> Generator[Effect, Any, None]:
         delay = yield from retries.next_delay(run)
         if delay is None or run.hand_back(delay):
             return
+        if run.transaction is not None:
+            yield from run.transaction.afresh()
         run.await_retry(delay)
         if delay:
             try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.call_keys import Calls
     from orchestrator.engine.definition import Definition
     from orchestrator.engine.keeping import Keeping
+    from orchestrator.engine.task_transaction import TaskTransaction
     from orchestrator.futures import Future
     from orchestrator.journal.stream import Stream
     from orchestrator.results import Stored
@@ -38,6 +39,8 @@ class Run:
 
     Hooks and conditions are given this object: `id`, `name`, `tags`, `run_count`, `state` and `error` are for them.
     """
+
+    takes_over = False  # True where former attempts may have left something half done.
 
     __slots__ = (
         "_clock",
@@ -67,6 +70,7 @@ class Run:
         "t",
         "tags",
         "told",
+        "transaction",
         "upstream",
         "value",
         "wait_for",
@@ -100,6 +104,7 @@ class Run:
         self.stream: Stream | None = None
         self.runner: TaskRunner | None = None  # Of the tasks that were submitted here.
         self.flow_runner: TaskRunner | None = None  # Of the flows.
+        self.transaction: TaskTransaction | None = None  # Its own, where there is one around it, or hooks for one.
         self._manual: State | None = None
         self._clock = 0
 
@@ -170,6 +175,12 @@ class Run:
         """Take a value that was there already: in a tuple, or in the state that the function had returned."""
         self._manual, self.value = (found, found.data) if isinstance(found, State) else (None, found[0])
         self._finish(_COMPLETED, name, None)
+
+    def take_back(self, message: str) -> None:
+        """It had completed, and was undone."""
+        ended = self.ended
+        self._finish(_COMPLETED, "RolledBack", message)
+        self.ended = ended
 
     def fail(self, error: BaseException) -> None:
         """Take what the function raised, or what kept it from being called."""

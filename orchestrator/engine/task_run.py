@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orchestrator.context import current_flow_run, flow_run_here, tags_here, task_run_here
+from orchestrator.context import current_flow_run, flow_run_here, tags_here, task_run_here, transaction_here
 from orchestrator.engine import upstream
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.run import Run
 from orchestrator.engine.upstream import ATOMS
 from orchestrator.logging import capture_prints
+from orchestrator.states import StateType
 
 if TYPE_CHECKING:
     from orchestrator.engine.alone import LoneRoot
     from orchestrator.engine.flow_run import Execution, FlowRun
+    from orchestrator.engine.keeping import Keeping
     from orchestrator.futures import Future
     from orchestrator.tasks import Task
 
@@ -57,11 +59,23 @@ class TaskRun(Run):
         self.number = flow_run.count(task.name)
         self.name = f"{task.name}-{self.number}"
         self._look_upstream(wait_for)
+        around = transaction_here.get()
+        if around is not None or task.on_commit_hooks or task.on_rollback_hooks:
+            from orchestrator.engine.task_transaction import TaskTransaction
+
+            self.transaction = TaskTransaction(self, around if around is not None and around.is_active() else None)
         keeps = task.keeps
         if flow_run.keeps if keeps is None else keeps:
-            from orchestrator.engine.keeping import Keeping
+            self.keeping = self._how_it_is_kept()
 
-            self.keeping = Keeping(self)
+    def _how_it_is_kept(self) -> Keeping:
+        if self.definition.cache_policy is not None:
+            from orchestrator.engine.caching import Caching
+
+            return Caching(self)
+        from orchestrator.engine.keeping import Keeping
+
+        return Keeping(self)
 
     def _look_upstream(self, wait_for: Iterable[Any] | None) -> None:
         """Find the futures in the arguments, and which task runs the arguments come from."""
@@ -90,12 +104,16 @@ class TaskRun(Run):
             self.alone.enter()
             self.stream = self.alone.stream
         self._token = task_run_here.set(self)
+        if self.transaction is not None:
+            transaction_here.set(self.transaction)
         if flow_run_here.get() is None:
             flow_run_here.set(self.flow_run)
 
     def leave(self) -> None:
         # What the arguments hold may be large, and futures live as long as their list.
         self.args, self.kwargs, self.upstream, self.wait_for = (), {}, (), ()
+        if self.transaction is not None:
+            transaction_here.set(self.transaction.parent)
         try:
             task_run_here.reset(self._token)
         except ValueError:
@@ -125,6 +143,12 @@ class TaskRun(Run):
             self.alone.begin()
         if self.stream is not None:
             self.stream.opened(self)
+
+    def await_value(self, name: str, message: str) -> None:
+        """Show that it waits for what another run computes."""
+        self._enter_state(StateType.PENDING, name, message)
+        self.announced = True
+        self.announce()
 
     def end(self) -> bool:
         if self.stream is not None:

@@ -55,9 +55,15 @@ class EntryOfKey(TenantView):
 
 
 class Invalidate(TenantView):
-    """POST: let no call use these values any more: those of a `key`, of a `prefix` of keys, of a `task`, or `all`."""
+    """POST: let no call use these values any more: those of a `key`, of a `prefix` of keys, of a `task`, or `all`.
 
-    verbs = {"POST": "cache.edit"}
+    GET: when that was done last, of any value.
+    """
+
+    verbs = {"GET": "runs.view", "POST": "cache.edit"}
+
+    def get(self, request: Request) -> HttpResponse:
+        return answer({"last": reads.last_invalidation(self.actor)})
 
     def post(self, request: Request) -> HttpResponse:
         done, more = invalidate(wanted=read(request, InvalidateInput), by=self.actor)

@@ -41,6 +41,11 @@ class CacheEntry(InWorkspace):
             models.Index(fields=["organization", "workspace", "task", "-made_at", "-id"], name="cache_entry_by_task"),
             models.Index(fields=["expires_at"], name="cache_entry_age", condition=Q(expires_at__isnull=False)),
             models.Index(fields=["made_at"], name="cache_entry_made"),
+            models.Index(
+                fields=["organization", "workspace", "-invalidated_at"],
+                name="cache_entry_invalidated",
+                condition=Q(invalidated_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -96,6 +96,12 @@ def find(by: Actor, *, id: UUID | None = None, key: str = "") -> CacheEntry:
     return found
 
 
+def last_invalidation(by: Actor) -> datetime | None:
+    """When an entry of the workspace was invalidated last."""
+    rows = CacheEntry.objects.filter(workspace_id=by.workspace_id, invalidated_at__isnull=False)
+    return rows.order_by("-invalidated_at").values_list("invalidated_at", flat=True).first()
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A run that used an entry's value."""

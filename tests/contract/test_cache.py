@@ -164,6 +164,14 @@ def test_what_was_invalidated_lives_again_when_it_was_made_anew(world: World, jo
     assert entry_of(world.api, "flights")["state"] == "live"
 
 
+def test_it_is_said_when_anything_was_invalidated_last(world: World, journal: Journal) -> None:
+    journal.send(journal.begin(), cached(journal, "flights"))
+    assert world.api.get("/cache-entries/invalidate").json() == {"last": None}
+    invalidate(world, all=True)
+    told = entry_of(world.api, "flights")["invalidated_at"]
+    assert world.api.get("/cache-entries/invalidate").json() == {"last": told}
+
+
 @pytest.mark.parametrize("which", [{}, {"key": "a", "all": True}, {"key": 5}, {"run": "x"}])
 def test_what_is_to_be_invalidated_is_named_once(world: World, which: dict[str, Any]) -> None:
     assert world.api.post("/cache-entries/invalidate", which).status_code == 400

@@ -139,7 +139,10 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/cache-entries": {"GET": ("runs.view", cache.page)},
     f"/cache-entries/{_ID}": {"GET": ("runs.view", cache.one)},
     "/cache-entries/by-key/(?P<key>[^/]+)": {"GET": ("runs.view", cache.of_key)},
-    "/cache-entries/invalidate": {"POST": ("cache.edit", cache.invalidate)},
+    "/cache-entries/invalidate": {
+        "GET": ("runs.view", cache.last_invalidation),
+        "POST": ("cache.edit", cache.invalidate),
+    },
     "/events": {"GET": ("runs.view", events.page), "POST": ("events.write", events.emit)},
     f"/events/{_ID}": {"GET": ("runs.view", events.one)},
     "/limits": {"GET": ("limits.view", limits.page)},

@@ -73,6 +73,11 @@ def invalidate(store: Store, asked: Asked) -> dict[str, Any]:
     return {"invalidated": done, "more": False}
 
 
+def last_invalidation(store: Store, asked: Asked) -> dict[str, Any]:
+    """When anything was invalidated last."""
+    return {"last": time_of(max((e.invalidated_at for e in store.cache.values() if e.invalidated_at), default=None))}
+
+
 def _known(entry: CacheEntry | None) -> CacheEntry:
     if entry is None:
         raise Refusal("not_found", "There is no such entry in the cache.")
