@@ -7,7 +7,7 @@ WORKERS := 3
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench soak chaos screenshots catalogue docs lock clean
+.PHONY: help install demo serve test lint types model bench soak chaos resume screenshots catalogue docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ chaos: install ## Break everything at random for 10 minutes, then prove that not
 
 screenshots: install ## Make the screenshots of the README
 	$(PYTHON) -m docs.screenshots $(ARGS)
+
+resume: install ## Kill a run of 200 steps fifty times at random, and account for each side effect
+	RESUME_KILLS=50 $(PYTHON) -m pytest -q tests/chaos/test_resume.py
 
 catalogue: install ## Write down the block types of the SDK for the server
 	$(PYTHON) -m orchestrator.blocks.catalogue blocks/catalogue.json

@@ -80,6 +80,8 @@ def blocks() -> list[tuple[str, str]]:
         "hooks",
         "limits",
         "logging",
+        "results",
+        "resume",
         "runners",
         "sdk",
         "states",

@@ -14,6 +14,9 @@ import psutil
 import psycopg
 import pytest
 
+from orchestrator import Flow
+from orchestrator.config import Api, use_api
+from tests.chaos.flows import gated
 from tests.whole_stack import WholeStack
 
 LEASE = 3
@@ -48,20 +51,17 @@ class Platform:
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url=f"{self.whole.url}/api/v1", headers=headers, timeout=10)
 
-    def deploy(self, **options: Any) -> str:
-        """Deploy the gated flow; its id."""
-        from orchestrator.config import Api, use_api
-        from tests.chaos.flows import gated
-
+    def deploy(self, a_flow: Flow[..., Any] = gated, **options: Any) -> str:
+        """Deploy a flow; its id."""
         use_api(Api(f"{self.whole.url}/api/v1", self.key))
         try:
-            return str(gated.deploy(**options))
+            return str(a_flow.deploy(**options))
         finally:
             use_api(None)
 
-    def trigger(self, deployment: str, gate: Path) -> str:
+    def trigger(self, deployment: str, gate: Path | None = None, **parameters: Any) -> str:
         with self.api as api:
-            asked = {"deployment": deployment, "parameters": {"gate": str(gate)}}
+            asked = {"deployment": deployment, "parameters": {"gate": str(gate)} if gate else parameters}
             return api.post("/flow-runs", json=asked).raise_for_status().json()["id"]
 
     def run(self, id: str) -> dict[str, Any]:

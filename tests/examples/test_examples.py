@@ -20,11 +20,13 @@ from examples import (
     freshness,
     grid_search,
     long_backup,
+    nightly,
     sql_models,
     validation,
 )
 from examples.local_services import Readings, Received, serving
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
+from orchestrator.results import replaying
 from orchestrator.testing import recorded, time_control
 
 
@@ -213,3 +215,20 @@ def test_a_backup_that_is_cancelled_leaves_nothing_half_done(tmp_path: Path, mon
         long_backup.back_up(tmp_path / "source", tmp_path / "target")
     assert told.states("back_up")[-1] == "CANCELLED"
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_the_night_goes_on_where_it_was_killed(tmp_path, monkeypatch):
+    """1.16: files that were read are not read again, unless they have changed."""
+    for number in range(4):
+        (tmp_path / f"{number}.csv").write_text(f"a,{number}\nb,1.5\n")
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+    (tmp_path / "2.csv").write_text("cut,")
+    with recorded() as first, pytest.raises(ValueError, match="could not convert"):
+        nightly.nightly(tmp_path)
+    (tmp_path / "2.csv").write_text("a,2\nb,1.5\n")
+    utime(tmp_path / "0.csv", (1, 1))
+    [failed] = {entry.run for entry in first.run_states()}
+    with recorded() as second, replaying(failed):
+        written = nightly.nightly(tmp_path)
+    assert written.read_text() == "0.csv 1.50\n1.csv 2.50\n2.csv 3.50\n3.csv 4.50\n"
+    assert [run.name for run in second.tasks("sum_of")] == [None, "Replayed", None, None]
