@@ -18,6 +18,7 @@ from orchestrator.cleaned import MAX_ASSET_KEY
 from orchestrator.context import current_task_run
 from orchestrator.exceptions import MissingContext
 from orchestrator.ids import uuid7
+from orchestrator.states import REUSED
 from orchestrator.tasks import Task
 from orchestrator.wire import MAX_LABELS, MAX_PAYLOAD, clean_text, encode, json_value
 
@@ -196,8 +197,8 @@ def note(run: TaskRun) -> None:
         return
     known[run.id] = tuple(asset.key for asset in task.assets)
     metadata = _metadata.pop(run.id, {})
-    if run.state_type is None or run.stream is None:
-        return
+    if run.state_type is None or run.stream is None or run.state_name in REUSED:
+        return  # What is only looked up was made, and told of, before.
     for asset in task.assets:
         upstream = [key for key in used if key != asset.key]
         _tell(run, task, asset, upstream, metadata.get(asset.key, {}))

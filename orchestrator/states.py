@@ -28,6 +28,7 @@ class StateType(StrEnum):
 
 TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 ALIVE = frozenset(StateType) - TERMINAL
+REUSED = frozenset({"Cached", "Replayed"})  # Names of COMPLETED where the work was done before, by another execution.
 HELD = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})  # A lease stands behind these.
 
 

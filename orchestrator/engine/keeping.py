@@ -58,16 +58,20 @@ class Keeping:
             ValueError: It says nothing that is one.
         """
         if self._store is None:
-            options = self.option("result_storage"), self.option("result_serializer")
-            known = self.run.root.stores.get((id(options[0]), id(options[1])))
-            if known is None:
-                from orchestrator.results import get_result_store
-
-                # The options are held, so that nothing else is given their ids.
-                known = options, get_result_store(*options)
-                self.run.root.stores[id(options[0]), id(options[1])] = known
-            self._store = known[1]
+            self._store = self._shared_store(self.option("result_storage"), self.option("result_serializer"))
         return self._store
+
+    def _shared_store(self, storage: Any, serializer: Any) -> ResultStore:
+        """The same for all calls of an execution that say the same."""
+        shared: dict[tuple[int, int], tuple[Any, Any, ResultStore]] = self.run.root.stores
+        known = shared.get((id(storage), id(serializer)))
+        if known is None:
+            from orchestrator.results import get_result_store
+
+            # What was given is held, so that nothing else comes by its id.
+            known = storage, serializer, get_result_store(storage, serializer)
+            shared[id(storage), id(serializer)] = known
+        return known[2]
 
     def option(self, name: str) -> Any:
         """What the definition says, or the nearest flow around it."""

@@ -44,6 +44,7 @@ def storage_of(given: Any = None) -> ResultStorage:
 
 def is_at_hand(given: Any) -> bool:
     """True when the storage can be had without asking the API."""
+    given = given or setting("RESULTS_STORAGE")
     return not isinstance(given, str) or _BLOCK.fullmatch(given) is None
 
 

@@ -119,7 +119,7 @@ class Platform:
         assert metered == counted <= recorded
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def platform(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     home = tmp_path_factory.mktemp("home")
     variables = {"LEASE_SECONDS": str(LEASE), "TICK_SECONDS": "0.5", "ORCHESTRATOR_HOME": str(home)}

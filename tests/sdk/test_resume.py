@@ -6,12 +6,14 @@ import os
 import pytest
 
 from orchestrator import allow_failure, flow, journal, quote, runtime, task
+from orchestrator.assets import materialize
 from orchestrator.engine.flow_run import Execution
 from orchestrator.futures import as_completed
 from orchestrator.ids import uuid7
 from orchestrator.results import get_result_store, replaying
 from orchestrator.states import Completed
 from orchestrator.task_runners import ProcessPoolTaskRunner
+from orchestrator.testing import recorded
 
 
 class Steps:
@@ -499,3 +501,53 @@ def test_a_future_that_is_passed_on_as_it_is_is_known_by_its_place(steps):
 
     assert program() == 101
     assert steps.take() == ["failed", "forgetful 1", "forgetful 1", "waits"]
+
+
+def test_what_the_claim_names_is_executed_again_once(steps):
+    """2.10: a ticked task, and a call by where its value is."""
+
+    @flow
+    def program():
+        return [double(1), double.with_options(name="other")(2)]
+
+    first, second = str(uuid7()), str(uuid7())
+    attempt(program, 1, first)
+    steps.take()
+    told = {"replay_root": first, "again": {"double": [second]}}
+    attempt(program, 1, second, **told)
+    assert steps.take() == ["double 1"]
+    attempt(program, 2, second, **told)
+    assert steps.take() == []
+    [other] = [each.path for each in get_result_store().storage.list() if of(each.path) == "other"]
+    attempt(program, 1, uuid7(), replay_root=first, again={other: [second]})
+    assert steps.take() == ["double 2"]
+
+
+def of(path):
+    return get_result_store().header(path).of
+
+
+def test_assets_that_are_looked_up_are_not_made_again(steps):
+    """1.21: and what is made of them knows where it comes from."""
+
+    @materialize("s3://lake/raw", persist_result=True)
+    def raw():
+        return {"rows": 3}
+
+    @materialize("s3://lake/clean")
+    def clean(rows):
+        did("clean")
+        return rows
+
+    @flow(retries=1)
+    def program():
+        clean(raw())
+        if steps.take() == ["clean"] and not failed:
+            failed.append(1)
+            raise Broken
+
+    failed = []
+    with recorded() as told:
+        program()
+    made = [(event.resource["id"], [each["id"] for each in event.related]) for event in told.events()]
+    assert made == [("s3://lake/raw", []), *[("s3://lake/clean", ["s3://lake/raw"])] * 2]
