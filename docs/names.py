@@ -41,7 +41,7 @@ KNOWN: dict[str, str] = {
     " ObjectLimitReached ObjectNotFound ParameterBindError ParameterTypeError PausedRun PrefectException"
     " PrefectHTTPStatusError ScriptError TerminationSignal UnfinishedRun UpstreamTaskError",
     "filesystems": "LocalFileSystem RemoteFileSystem",
-    "flow_runs": "",
+    "flow_runs": "apause_flow_run aresume_flow_run asuspend_flow_run pause_flow_run resume_flow_run suspend_flow_run",
     "flows": "Flow aserve flow load_flow_from_entrypoint serve",
     "futures": "DoneAndNotDoneFutures PrefectDistributedFuture PrefectFlowRunFuture PrefectFuture PrefectFutureList"
     " PrefectTaskRunFuture as_completed resolve_futures_to_results resolve_futures_to_states wait",

@@ -17,6 +17,7 @@ TABLE = Path(__file__).parent / "reference.md"
 MODULES = (
     "orchestrator",
     "orchestrator.flows",
+    "orchestrator.flow_runs",
     "orchestrator.tasks",
     "orchestrator.cache_policies",
     "orchestrator.transactions",

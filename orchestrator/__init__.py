@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from orchestrator.context import tags
     from orchestrator.deployments import Deployment, deploy, run_deployment
     from orchestrator.engine.retries import exponential_backoff
+    from orchestrator.flow_runs import (
+        apause_flow_run,
+        aresume_flow_run,
+        asuspend_flow_run,
+        pause_flow_run,
+        resume_flow_run,
+        suspend_flow_run,
+    )
     from orchestrator.flows import Flow, flow
     from orchestrator.logging import get_run_logger
     from orchestrator.serving import serve
@@ -36,15 +44,21 @@ __all__ = [
     "Variable",
     "__version__",
     "allow_failure",
+    "apause_flow_run",
+    "aresume_flow_run",
+    "asuspend_flow_run",
     "deploy",
     "exponential_backoff",
     "flatten",
     "flow",
     "get_run_logger",
+    "pause_flow_run",
     "quote",
+    "resume_flow_run",
     "run_deployment",
     "runtime",
     "serve",
+    "suspend_flow_run",
     "tags",
     "task",
     "unmapped",
@@ -58,15 +72,21 @@ _HOME = {
     "Transaction": "transactions",
     "Variable": "variables",
     "allow_failure": "annotations",
+    "apause_flow_run": "flow_runs",
+    "aresume_flow_run": "flow_runs",
+    "asuspend_flow_run": "flow_runs",
     "deploy": "deployments",
     "exponential_backoff": "engine.retries",
     "flatten": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
+    "pause_flow_run": "flow_runs",
     "quote": "annotations",
+    "resume_flow_run": "flow_runs",
     "run_deployment": "deployments",
     "runtime": "",
     "serve": "serving",
+    "suspend_flow_run": "flow_runs",
     "tags": "context",
     "task": "tasks",
     "unmapped": "annotations",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -181,6 +181,23 @@ class RetryInput(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
     again: list[str] = []
     idempotency_key: str | None = None
+
+
+class AnswerInput(msgspec.Struct, forbid_unknown_fields=True):
+    """What somebody says to a run that waits. `key` names the place, where it waits for several things at once."""
+
+    verdict: Literal["answer", "approve", "reject"] = "answer"
+    value: dict[str, Any] | None = None
+    comment: str = ""
+    key: str | None = None
+
+
+class MessageInput(msgspec.Struct, forbid_unknown_fields=True):
+    """A message to a run, of a kind that its receiver asks for by `key`."""
+
+    key: str
+    value: Any = None
+    sender: str = ""
 
 
 class PoolInput(msgspec.Struct, forbid_unknown_fields=True):

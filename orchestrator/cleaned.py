@@ -11,14 +11,20 @@ from uuid import UUID
 import msgspec
 
 from orchestrator.wire import (
+    MAX_ANSWERERS,
+    MAX_DESCRIPTION,
+    MAX_INPUT,
+    MAX_KEY,
     MAX_NAME,
     MAX_PARAMETERS,
+    MAX_QUORUM,
     MAX_TAG,
     MAX_TAGS,
     MAX_TRACEBACK,
     About,
     Error,
     Event,
+    InputRequest,
     ResultRef,
     TaskState,
     clean_text,
@@ -149,6 +155,42 @@ def made_of(event: Event) -> Made | None:
         url=_word(told.get("url"), 2_000),
         owners=[_word(each, 254) for each in owners[:50]] if isinstance(owners, list) else [],
     )  # fmt: skip
+
+
+def asked_of(entry: InputRequest) -> dict[str, Any] | None:
+    """What a run asks of people; None, if it asks for more than can be asked."""
+    schema, initial = _object(entry.schema), _object(entry.initial)
+    if (
+        schema is None
+        or initial is None
+        or entry.pause not in {"pause", "suspend"}
+        or not 0 < len(entry.key) <= MAX_KEY
+    ):
+        return None
+    return {
+        "key": clean_text(entry.key),
+        "pause": entry.pause,
+        "title": clean_text(entry.title, MAX_NAME)[:200],
+        "description": clean_text(entry.description, MAX_DESCRIPTION),
+        "schema": schema or None,
+        "initial": initial,
+        "quorum": min(max(entry.quorum, 0), MAX_QUORUM),
+        "roles": [clean_text(role, 100) for role in entry.roles[:MAX_ANSWERERS]],
+        "teams": [clean_text(team, 200) for team in entry.teams[:MAX_ANSWERERS]],
+        "link": "anyone" if entry.link == "anyone" and not (entry.quorum or entry.roles or entry.teams) else "login",
+    }
+
+
+def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """A JSON object of bounded size; None, if it is none."""
+    body = bytes(raw)
+    if body in {b"", b"null"}:
+        return {}
+    try:
+        value = json_value(msgspec.json.decode(body)) if len(body) <= MAX_INPUT else None
+    except RecursionError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _word(value: Any, most: int) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NoReturn
 
 _LATER = "not available in this version"
-_INPUT = f"Pausing and input are {_LATER}: end the flow, and trigger the next one when the answer is there."
 _BACKGROUND = "Call .delay of a task: whoever serves it executes the call."
 _DISTRIBUTED = "Use orchestrator.background.BackgroundFuture."
 _AUTOMATIONS = "Automations are made in the portal: a workspace's page Automations."
@@ -21,8 +20,7 @@ _API = "Use the REST API, docs/api.md."
 MODULES = {
     "automations": _AUTOMATIONS,
     "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
-    "flow_runs": _INPUT,
-    "input": _INPUT,
+    "input": f"Input is {_LATER}: pause the run, and put the answer into a Variable.",
     "locking": "Locks are those of orchestrator.concurrency.locks; a policy takes others: .configure(lock_manager=…).",
     "runner": "Use Flow.serve, or `orchestrator agent start`.",
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
@@ -34,13 +32,7 @@ MODULES = {
 
 NAMES = {
     "": {
-        "apause_flow_run": _INPUT,
-        "aresume_flow_run": _INPUT,
-        "asuspend_flow_run": _INPUT,
         "get_client": _API,
-        "pause_flow_run": _INPUT,
-        "resume_flow_run": _INPUT,
-        "suspend_flow_run": _INPUT,
     },
     "blocks.notifications": dict.fromkeys(
         (
@@ -63,17 +55,16 @@ NAMES = {
     "events": dict.fromkeys(("Automation", "DeploymentEventTrigger", "EventTrigger"), _AUTOMATIONS)
     | dict.fromkeys(("RelatedResource", "Resource"), "Pass dictionaries of labels: orchestrator.events.emit_event."),
     "exceptions": {
-        "FlowPauseTimeout": _INPUT,
         "FlowRunWaitTimeout": "Use orchestrator.exceptions.TimedOut.",
         "MappingLengthMismatch": "Use orchestrator.exceptions.MappingError.",
         "MappingMissingIterable": "Use orchestrator.exceptions.MappingError.",
         "MissingContextError": "Use orchestrator.exceptions.MissingContext.",
         "MissingFlowError": "Use orchestrator.exceptions.LoadError.",
-        "NotPausedError": _INPUT,
+        "NotPausedError": "Use orchestrator.exceptions.NotPaused.",
         "ObjectAlreadyExists": "Use orchestrator.exceptions.Conflict.",
         "ObjectLimitReached": "Use orchestrator.exceptions.LimitReached.",
         "ObjectNotFound": "Use orchestrator.exceptions.NotFound.",
-        "PausedRun": _INPUT,
+        "PausedRun": "Use orchestrator.exceptions.RunSuspended.",
         "PrefectException": "Use orchestrator.exceptions.OrchestratorError.",
         "PrefectHTTPStatusError": "Use orchestrator.exceptions.ApiError.",
         "ScriptError": "Use orchestrator.exceptions.LoadError.",

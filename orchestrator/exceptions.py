@@ -19,7 +19,12 @@
         ├── ResultNotStored              a value can't be serialized, or its storage doesn't take it
         ├── NotPicklable (a TypeError)   a value can't go to another process, or come from there
         ├── ForeignError                 stands for an exception of another process that can't come from there
+        ├── NotPaused                    the run does not wait for anything
+        ├── PauseRefused (a RuntimeError) a run can't be paused or suspended here
+        ├── InputRefused (a ValueError)  what was answered does not fit, however often it was asked for
+        ├── ApprovalRejected             somebody who was asked said no
         ├── TimedOut (a TimeoutError)
+        │   ├── FlowPauseTimeout         nobody answered in time
         │   ├── FlowRunTimeout
         │   ├── TaskRunTimeout
         │   └── SlotTimeout          no slot of a limit, or no lock, was free in time
@@ -46,6 +51,7 @@
     BaseException
     └── RunStopped                       not an Exception: `except Exception` in user code must not swallow it
         ├── RunCancelled                 somebody asked this run to stop
+        ├── RunSuspended                 the run goes on in its next attempt
         ├── RunSuperseded                another attempt holds this run now
         └── RunTerminated                the process was told to end
 
@@ -143,8 +149,28 @@ class ForeignError(OrchestratorError):
     """An exception was raised in another process, and can't be sent from there."""
 
 
+class NotPaused(OrchestratorError):
+    """The run does not wait for an answer."""
+
+
+class PauseRefused(OrchestratorError, RuntimeError):
+    """The run can't be paused here. Call pause_flow_run in a flow, outside of its tasks."""
+
+
+class InputRefused(OrchestratorError, ValueError):
+    """What was answered does not fit the type that the flow waits for."""
+
+
+class ApprovalRejected(OrchestratorError):
+    """Somebody who was asked for an approval rejected it."""
+
+
 class TimedOut(OrchestratorError, TimeoutError):
     """It took longer than it was allowed to."""
+
+
+class FlowPauseTimeout(TimedOut):
+    """Nobody answered before the pause's timeout was over."""
 
 
 class FlowRunTimeout(TimedOut):
@@ -319,6 +345,12 @@ class RunStopped(BaseException):
 
 class RunCancelled(RunStopped):
     """The run was cancelled."""
+
+
+class RunSuspended(RunStopped):
+    """The run is suspended: its process ends, and its next attempt goes on once somebody resumes it."""
+
+    asked: object = None  # What it waits for.
 
 
 class RunSuperseded(RunStopped):

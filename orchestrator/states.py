@@ -30,6 +30,17 @@ TERMINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, 
 ALIVE = frozenset(StateType) - TERMINAL
 REUSED = frozenset({"Cached", "Replayed"})  # Names of COMPLETED where the work was done before, by another execution.
 HELD = frozenset({StateType.PENDING, StateType.RUNNING, StateType.CANCELLING})  # A lease stands behind these.
+WISHES = {"Pausing": "pause", "Suspending": "suspend"}  # Names of a RUNNING whose holder is asked to, at its next call.
+SUSPENDED = "Suspended"  # The name of the one PAUSED behind which no process waits.
+
+
+def is_held(type: str, name: str) -> bool:
+    """Say whether a holder, with its lease, stands behind a state: a paused process waits, a suspended run has none.
+
+    >>> is_held("PAUSED", "Paused"), is_held("PAUSED", "Suspended")
+    (True, False)
+    """
+    return type in HELD or (type == StateType.PAUSED and name != SUSPENDED)
 
 
 class By(StrEnum):
@@ -56,13 +67,14 @@ TRANSITIONS: dict[tuple[StateType, StateType], frozenset[By]] = {
     (_T.RUNNING, _T.RUNNING): _ANY,  # Holder: Retrying. Server: Unreachable, and back.
     (_T.RUNNING, _T.SCHEDULED): _ANY,  # AwaitingRetry: the attempt ended, the run goes on.
     (_T.RUNNING, _T.PAUSED): _H,
+    (_T.PAUSED, _T.PAUSED): _S,  # Unreachable, and back.
     (_T.RUNNING, _T.COMPLETED): _H,
     (_T.RUNNING, _T.FAILED): _H,
     (_T.RUNNING, _T.CRASHED): _ANY,
     (_T.RUNNING, _T.CANCELLING): _S,
     (_T.RUNNING, _T.CANCELLED): _ANY,
     (_T.PAUSED, _T.RUNNING): _H,
-    (_T.PAUSED, _T.SCHEDULED): _S,  # Resuming.
+    (_T.PAUSED, _T.SCHEDULED): _S,  # Resuming; or AwaitingRetry, when its process was lost.
     (_T.PAUSED, _T.FAILED): _ANY,  # Nobody answered in time.
     (_T.PAUSED, _T.CRASHED): _S,
     (_T.PAUSED, _T.CANCELLING): _S,

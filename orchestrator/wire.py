@@ -39,6 +39,10 @@ MAX_PAYLOAD = 64 << 10  # bytes of an event's payload as JSON
 MAX_STORED = 512 << 10  # bytes of a value that the server keeps
 MAX_LABELS = 50  # labels of a resource, and resources related to an event
 MAX_LABEL = 1_000  # characters
+MAX_KEY = 200  # characters of the key of a request for input, or of a message between runs
+MAX_INPUT = 64 << 10  # bytes of a message between runs, of an answer, of a form's values and schema, each as JSON
+MAX_QUORUM = 100  # people
+MAX_ANSWERERS = 50  # roles, and teams, of whom the answer may come
 
 # How the events of the platform itself begin. Those of code are called otherwise, so that nobody mistakes them.
 OWN_EVENTS = (
@@ -195,6 +199,29 @@ class Result(Entry, tag="result", kw_only=True, omit_defaults=True):
     serializer: str | None = None
 
 
+class InputRequest(Entry, tag="input.request", kw_only=True, omit_defaults=True):
+    """A run waits for people: to be resumed, for input, or for approvals. Told before its PAUSED.
+
+    `key` names the place in the flow, so that a later attempt finds the answer. `pause` is "pause" (its process waits)
+    or "suspend" (it ends). `expires` is µs UTC. `schema` describes an object that is asked for; without one there is
+    nothing but to go on. With a `quorum` so many people must approve, of `roles` and `teams` if any are named, and one
+    can reject. `link`: "login" or "anyone", for whom the link to the form works.
+    """
+
+    id: UUID
+    key: str
+    pause: str = "pause"
+    expires: int | None = None
+    schema: msgspec.Raw = msgspec.Raw()
+    initial: msgspec.Raw = msgspec.Raw()
+    title: str = ""
+    description: str = ""
+    quorum: int = 0
+    roles: list[str] = []
+    teams: list[str] = []
+    link: str = "login"
+
+
 class Usage(Entry, tag="usage", kw_only=True, omit_defaults=True):
     """What the process used since its last report: CPU microseconds, and its peak memory in bytes."""
 
@@ -210,7 +237,7 @@ class Dropped(Entry, tag="dropped", kw_only=True, omit_defaults=True):
     count: dict[str, int] = {}
 
 
-AnyEntry = RunState | TaskState | Log | Artifact | Event | Result | Usage | Dropped
+AnyEntry = RunState | TaskState | Log | Artifact | Event | Result | InputRequest | Usage | Dropped
 
 
 class Batch(Struct, tag_field="kind", tag="batch", kw_only=True):
@@ -262,7 +289,7 @@ REJECTIONS = {
 
 
 class Signal(Struct):
-    """What the server asks a holder to do: `cancel`, `superseded` or `over`."""
+    """What the server asks a holder to do: `cancel`, `pause`, `suspend`, `superseded` or `over`."""
 
     run: UUID
     signal: str
@@ -289,7 +316,7 @@ class ClaimedRun(Struct, kw_only=True):
     """One run that an agent may now execute.
 
     `token` authenticates its journal and everything its process may ask for; it dies with the lease.
-    `scheduled_at` (µs UTC) is when it was meant to start.
+    `scheduled_at` (µs UTC) is when it was meant to start. `suspensions` of its executions used no retry.
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
     `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
     memory; others are the launcher's business. `call` is what `.delay` has to say besides parameters: the options of
@@ -315,6 +342,7 @@ class ClaimedRun(Struct, kw_only=True):
     lease_seconds: float
     flow_version: str = ""
     scheduled_at: int | None = None
+    suspensions: int = 0
     process: str = "warm"
     job_variables: dict[str, Any] = {}
     replay_root: UUID | None = None

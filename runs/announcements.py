@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts to connect
-LIVE, WAKE, SLOTS = "live:", "wake", "slots"
+LIVE, WAKE, SLOTS, BELL = "live:", "wake", "slots", "bell"
 CONNECTIONS = 16  # to Redis, the subscriber's own among them
 TURN_SECONDS = 20.0
 
@@ -42,6 +42,7 @@ class Announcements:
         self.wake: Callable[[str | None], None] = lambda pool: None
         self.slots: Callable[[str | None], None] = lambda log: None
         self.over: Callable[[str | None], None] = lambda run: None  # A run has ended; None: some may have, unheard.
+        self.bell: Callable[[str | None], None] = lambda root: None
         self._task: asyncio.Task | None = None
 
     def listen(self) -> None:
@@ -54,7 +55,7 @@ class Announcements:
         while True:
             try:
                 async with self.client.pubsub() as subscriber:
-                    await subscriber.psubscribe(f"{LIVE}*", WAKE, SLOTS)
+                    await subscriber.psubscribe(f"{LIVE}*", WAKE, SLOTS, BELL)
                     pause = FIRST_PAUSE
                     async for message in subscriber.listen():
                         await self._hand_on(message)
@@ -68,11 +69,15 @@ class Announcements:
             self.wake(None)
             self.slots(None)
             self.over(None)
+            self.bell(None)
         if message["type"] != "pmessage":
             return
         if message["channel"] in (WAKE, SLOTS):
             hear = self.wake if message["channel"] == WAKE else self.slots
             hear(message["data"])
+            return
+        if message["channel"] == BELL:
+            self.bell(message["data"])
             return
         layer = get_channel_layer()
         for told in json.loads(message["data"]):

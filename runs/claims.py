@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
-from orchestrator.states import HELD, By, StateType
+from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import SERVED, ClaimedRun, LeaseRef, Signal
 from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
@@ -30,6 +30,7 @@ MAX_CLAIM = 100  # runs at once
 MAX_LEASES = 10_000  # of one heartbeat
 MAX_ATTEMPT = 2**31 - 1  # what the column holds
 CLAIMS_TO_LOSE = 3
+_PATIENT = {StateType.RUNNING, StateType.PAUSED}  # in which a lost holder may come back
 START_AGAIN_AFTER = timedelta(seconds=5)
 
 
@@ -189,7 +190,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, call=call, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
-                scheduled_at=None if scheduled_at is None else micros(scheduled_at),
+                scheduled_at=None if scheduled_at is None else micros(scheduled_at), suspensions=row.suspensions,
                 replay_root=replay_root,
                 again={name: [UUID(id) for id in runs] for name, runs in (again or {}).items()},
             )
@@ -229,7 +230,8 @@ _RENEW = """
 # The last one: whether it has a slot that ran out.
 _STATES = """
     SELECT id, state_type, state_name, deployment_id IS NOT NULL AND (state_type = 'PENDING' OR (
-        state_type = 'RUNNING' AND (run_count <= retries OR crashes < coalesce(crash_retries, 0)))),
+        state_type IN ('RUNNING', 'PAUSED')
+        AND (run_count - suspensions <= retries OR crashes < coalesce(crash_retries, 0)))),
         EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id AND l.limit_id IS NOT NULL AND l.expires_at <= %s)
     FROM flow_run r WHERE id = ANY(%s)
 """
@@ -285,9 +287,15 @@ def heartbeat(agent: Agent, leases: Sequence[LeaseRef]) -> Beat:
         take_slots_again(late, until=at + lease_time())
     return Beat(
         lost=[ref for ref in told if (ref.run, ref.attempt) not in still_held],
-        signals=[Signal(id, "cancel") for id, type, *_ in states if type == StateType.CANCELLING],
+        signals=[Signal(id, word) for id, type, name, *_ in states if (word := _signal(type, name))],
         replaceable=[id for id, _, _, replaceable, _ in states if replaceable],
     )
+
+
+def _signal(type: str, name: str) -> str | None:
+    if type == StateType.CANCELLING:
+        return "cancel"
+    return WISHES.get(name) if type == StateType.RUNNING else None
 
 
 def take_slots_again(run_ids: Collection[UUID] | None, *, until: datetime) -> None:
@@ -305,9 +313,14 @@ def _welcome_back(ids: list[UUID]) -> None:
     """Runs that somebody works on are left for the next heartbeat: their lease rows are ours, we may not wait."""
     rows = lock_runs(ids, skip_locked=True) if ids else {}
     for row in rows.values():
-        if row.state_type == StateType.RUNNING and row.state_name == "Unreachable":
-            move(row, StateType.RUNNING, by=By.SERVER, message="The agent was heard of again.")
+        welcome_back(row, "The agent was heard of again.", now())
     save(rows.values())
+
+
+def welcome_back(row: RunRow, message: str, at: datetime) -> bool:
+    """A holder that was thought lost is heard of: its run is in the state in which it was. False if it was not lost."""
+    lost = row.state_name == "Unreachable" and row.state_type in _PATIENT
+    return lost and move(row, StateType(row.state_type), by=By.SERVER, message=message, at=at)
 
 
 # ── the end of an attempt that did not tell its own ──────────────────────────────────────────────
@@ -328,7 +341,7 @@ def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, mess
         raise NotFound("This agent never held that attempt.")
     rows = lock_runs([run_id])
     row = rows[run_id]
-    was_held = row.attempt == attempt and row.state_type in HELD
+    was_held = row.attempt == attempt and row.is_held
     if was_held:
         if row.state_type == StateType.PENDING and not started:
             _give_back(row, message)
@@ -357,7 +370,7 @@ def may_go_on(row: RunRow) -> bool:
     """Say whether another attempt may follow a crash: the flow's retries, or what the deployment grants for crashes."""
     if row.is_local or row.deployment_id is None:  # Nothing can be started from a deployment that was deleted.
         return False
-    return row.run_count <= row.retries or row.crashes < (row.crash_retries or 0)
+    return row.run_count - row.suspensions <= row.retries or row.crashes < (row.crash_retries or 0)
 
 
 def _give_back(row: RunRow, message: str) -> None:
@@ -405,11 +418,12 @@ def end_patience(run_ids: Collection[UUID]) -> None:
 
 def _judge(row: RunRow, at: datetime) -> None:
     silent = "Nothing was heard of its holder for the time of a lease."
-    if row.state_type not in HELD:
+    state = StateType(row.state_type)
+    if not row.is_held:
         Lease.objects.filter(run_id=row.id).delete()
-    elif row.state_type == StateType.RUNNING and row.state_name != "Unreachable" and not may_go_on(row):
+    elif state in _PATIENT and row.state_name != "Unreachable" and not may_go_on(row):
         seconds = settings.LOST_AFTER_LOCAL_SECONDS if row.is_local else settings.LOST_AFTER_AGENT_SECONDS
         Lease.objects.filter(run_id=row.id, limit=None).update(expires_at=at + timedelta(seconds=seconds))
-        move(row, StateType.RUNNING, by=By.SERVER, name="Unreachable", message=silent, at=at)
+        move(row, state, by=By.SERVER, name="Unreachable", message=silent, at=at)
     else:
         _attempt_is_lost(row, silent)

@@ -37,7 +37,10 @@ MAX_MESSAGE = 500  # characters of a state's message that its event repeats
 
 # States that have an event of their own; all others are known by their type: `flow-run.failed`.
 OWN_EVENTS = {"Late": "late", "AwaitingRetry": "awaiting-retry", "Unreachable": "unreachable"}
-RUN_EVENTS = tuple(f"flow-run.{word}" for word in [*(type.value.lower() for type in StateType), *OWN_EVENTS.values()])
+RUN_EVENTS = tuple(
+    f"flow-run.{word}"
+    for word in [*(type.value.lower() for type in StateType), *OWN_EVENTS.values(), "waiting", "answered"]
+)
 OTHER_EVENTS = ("agent.gone", "agent.back", "deployment.created", "deployment.updated", "schedule.refused")
 KNOWN_EVENTS = RUN_EVENTS + OTHER_EVENTS
 # Changes by people and keys that are events, too: what the trail of these kinds of things tells.
@@ -140,6 +143,15 @@ def event_of(type: str, name: str) -> str:
     ('flow-run.failed', 'flow-run.late')
     """
     return f"flow-run.{OWN_EVENTS.get(name, type.lower())}"
+
+
+def of_input(
+    event: str, *, workspace_id: UUID, run_id: UUID, place: Place, at: datetime, payload: dict[str, Any]
+) -> Row:
+    """The event that a run waits for people, or was answered: `flow-run.waiting`, `flow-run.answered`."""
+    resource = json.dumps({"flow-run": str(run_id)})
+    head = (uuid7(), workspace_id, run_id, *place, at, event)
+    return (*head, resource, f"flow-run.{run_id}", None, json.dumps(payload), True)
 
 
 def tell(*, workspace_id: UUID, event: str, organization_id: UUID, resources: Iterable[dict[str, str]]) -> None:

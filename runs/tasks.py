@@ -18,6 +18,7 @@ from django.utils.timezone import now
 from orchestrator.states import By, StateType
 from runs import agents, claims, keeping, outages, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
+from runs.inputs import requests
 from runs.models import LATE_AFTER
 from runs.slots import queue
 from runs.transitions import lock_runs, move, save
@@ -48,6 +49,14 @@ def hand_on_slots() -> None:
     with system_scope():
         found = queue.dead(limit=AT_ONCE)
     _by_tenant(found, lambda _, names: queue.clear(names))
+
+
+@shared_task
+def expire_inputs() -> None:
+    """End what runs have waited for in vain, and the runs with it that no process waits in."""
+    with system_scope():
+        found = requests.late(limit=AT_ONCE)
+    _by_tenant(found, lambda _, roots: requests.expire(roots))
 
 
 @shared_task

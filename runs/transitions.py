@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
-from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
+from orchestrator.states import TERMINAL, By, StateType, default_name, is_held, may_move
 from runs import events, live, waiting
 from runs.models import Attempt
 from runs.slots import queue
@@ -67,6 +67,7 @@ class RunRow:
     memory: int
     counted: list[int] | None
     called_in: int
+    suspensions: int
     error: Any = None
     result: dict[str, Any] | None = None
     new_states: list[list] = field(default_factory=list)
@@ -82,6 +83,11 @@ class RunRow:
     def is_root(self) -> bool:
         """True for a run with a lease of its own."""
         return self.id == self.root_id
+
+    @property
+    def is_held(self) -> bool:
+        """True while somebody holds the run, with a lease."""
+        return is_held(self.state_type, self.state_name)
 
     @property
     def is_local(self) -> bool:
@@ -137,7 +143,7 @@ def move(
     if not may_move(StateType(row.state_type), to, by):
         return False
     at = at or now()
-    was_held = row.state_type in HELD | {StateType.PAUSED}
+    was_held = row.is_held
     begins = row.state_type == StateType.PENDING and to is StateType.RUNNING
     row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
     row.state_at = at
@@ -149,12 +155,14 @@ def move(
         row.started_at = at
     if to is StateType.SCHEDULED:
         row.due_at = due_at or row.due_at
+    if was_held and to is StateType.PAUSED and not row.is_held:
+        row.suspensions += 1
     if to in TERMINAL:
         row.ended_at = max(at, row.started_at) if row.started_at else at
     if error is not None or to is StateType.COMPLETED:
         row.error = error or {}
     row.result = result or row.result
-    if to in HELD:
+    if row.is_held:
         row.let_go = None
     elif was_held:
         row.let_go = to.value
@@ -214,7 +222,7 @@ _WRITE = f"""
         name = n.name, state_type = n.state_type, state_name = n.state_name, state_message = n.state_message,
         state_at = n.state_at, attempt = n.attempt, run_count = n.run_count, crashes = n.crashes,
         claims_lost = n.claims_lost, due_at = n.due_at, started_at = n.started_at, ended_at = n.ended_at,
-        duration = n.duration, result = coalesce(n.result, r.result),
+        duration = n.duration, suspensions = n.suspensions, result = coalesce(n.result, r.result),
         error = CASE WHEN n.error = '{{}}'::jsonb THEN NULL ELSE coalesce(n.error, r.error) END,
         history = CASE WHEN jsonb_array_length(r.history) + jsonb_array_length(n.new_states) <= {MAX_HISTORY}
             THEN r.history || n.new_states
@@ -222,15 +230,15 @@ _WRITE = f"""
                 || jsonb_path_query_array(r.history || n.new_states, '$[last - {MAX_HISTORY // 2 - 1} to last]') END
     FROM unnest(
         %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[], %s::int[],
-        %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::jsonb[],
-        %s::jsonb[], %s::jsonb[]
+        %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::smallint[],
+        %s::jsonb[], %s::jsonb[], %s::jsonb[]
     ) n (id, name, state_type, state_name, state_message, state_at, attempt, run_count, crashes, claims_lost,
-         due_at, started_at, ended_at, duration, error, result, new_states)
+         due_at, started_at, ended_at, duration, suspensions, error, result, new_states)
     WHERE r.id = n.id
 """
 _WRITTEN = (
     "id", "name", "state_type", "state_name", "state_message", "state_at", "attempt", "run_count", "crashes",
-    "claims_lost", "due_at", "started_at", "ended_at", "duration",
+    "claims_lost", "due_at", "started_at", "ended_at", "duration", "suspensions",
 )  # fmt: skip
 
 
@@ -275,7 +283,7 @@ _END_TASKS = """
 def _let_go(roots: list[RunRow]) -> None:
     """End the attempt of roots whose holder's part is over: its leases and slots, its subflows, its open task runs."""
     ids = [row.id for row in roots]
-    types = ["CANCELLED" if row.let_go == "CANCELLED" else "CRASHED" for row in roots]
+    types = ["CANCELLED" if row.let_go in {"CANCELLED", "PAUSED"} else "CRASHED" for row in roots]
     messages = [_reason(row) for row in roots]
     times = [row.state_at for row in roots]
     attempts = [row.attempt for row in roots]
@@ -302,7 +310,7 @@ def end_late(root: RunRow, attempt: int) -> None:
     """End what a journal left open that came after the end of its attempt: nobody else ever would."""
     row = Attempt.objects.filter(run_id=root.id, number=attempt).values_list("ended_at", flat=True)
     at = row.first() or root.state_at
-    type = "CANCELLED" if root.state_type == "CANCELLED" and attempt == root.attempt else "CRASHED"
+    type = "CANCELLED" if root.state_type in {"CANCELLED", "PAUSED"} and attempt == root.attempt else "CRASHED"
     ends = [[root.id], [type], ["Its attempt had ended before this was told."], [at]]
     with connection.cursor() as cursor:
         if attempt == root.attempt:
@@ -314,6 +322,8 @@ def end_late(root: RunRow, attempt: int) -> None:
 def _reason(row: RunRow) -> str:
     if row.let_go == "CANCELLED":
         return "The run was cancelled."
+    if row.let_go == "PAUSED":
+        return "The run was suspended before this had ended. The next attempt calls it again."
     return f"Its run ended ({row.state_name}) before it did."
 
 

@@ -327,7 +327,7 @@ def cancel_runs(ids: Collection[UUID], *, by: Actor) -> list[UUID]:
     message = f"Cancelled by {by.label}."
     claims.end_patience([row.id for row in rows.values() if row.state_name == "Unreachable"])
     for row in rows.values():
-        to = StateType.CANCELLED if row.state_type in {"SCHEDULED", "PAUSED"} else StateType.CANCELLING
+        to = StateType.CANCELLING if row.is_held else StateType.CANCELLED
         move(row, to, by=By.SERVER, message=message)
     asked = save(rows.values())
     if asked:

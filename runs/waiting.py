@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -88,32 +88,44 @@ def take_seen(*, limit: int) -> list[tuple[UUID, UUID, float]]:
 # ── the asynchronous side ────────────────────────────────────────────────────────────────────────
 
 
+Wait = Callable[[str, str, int], Awaitable[dict[str, Any]]]
+"""Waits for what comes after a counter: given a secret, an id, and the counter."""
+
+
 async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """`GET /api/v1/agents/{id}/wait?since=n` as an ASGI application.
 
     Answers `{"since": n, "due": bool}`: the counter now, and whether it makes sense to claim.
     """
-    status, body = await _answer(scope)
+    await serve_wait(scope, send, _wait_of_agent)
+
+
+async def serve_wait(scope: dict[str, Any], send: Any, wait: Wait) -> None:
+    """Serve an address that ends in `…/{id}/wait?since=n`."""
+    status, body = await _answer(scope, wait)
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-async def _answer(scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+async def _answer(scope: dict[str, Any], wait: Wait) -> tuple[int, dict[str, Any]]:
     if scope["method"] != "GET":
         return 405, error_body("method_not_allowed", "Ask by GET.")
     secret = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
-    agent_id = scope["path"].rstrip("/").split("/")[-2]
+    id = scope["path"].rstrip("/").split("/")[-2]
     since = parse_qs(scope["query_string"].decode("latin-1")).get("since", ["-1"])[0]
     if not SINCE.fullmatch(since):
         return 400, error_body("invalid", "since is a whole number.", {"since": "A whole number."})
     try:
-        agent = await database_sync_to_async(_agent_of)(secret, agent_id)
-        return 200, await _wait(agent, int(since))
+        return 200, await wait(secret, id, int(since))
     except Problem as problem:
         return problem.status, error_body(problem.code, problem.message)
     except (RedisError, OSError, DatabaseError):
         return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
+
+
+async def _wait_of_agent(secret: str, agent_id: str, since: int) -> dict[str, Any]:
+    return await _wait(await database_sync_to_async(_agent_of)(secret, agent_id), since)
 
 
 async def _wait(agent: _Known, since: int) -> dict[str, Any]:

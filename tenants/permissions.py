@@ -37,7 +37,7 @@ ORGANIZATION_VERBS: dict[str, frozenset[str]] = {
 _VIEW = frozenset({
     "runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "automations.view", "limits.view",
 })  # fmt: skip
-_RUN = _VIEW | {"runs.trigger", "runs.cancel"}
+_RUN = _VIEW | {"runs.trigger", "runs.cancel", "runs.pause", "runs.answer"}
 _AGENT = frozenset(
     {
         "agents.work",
@@ -86,6 +86,8 @@ WORKSPACE_VERBS: dict[str, frozenset[str]] = {
             "blocks.use",
             "runs.view",
             "runs.trigger",
+            "runs.pause",
+            "runs.answer",
             "deployments.view",
             "bundles.read",
             "results.read",

@@ -80,6 +80,7 @@ def blocks() -> list[tuple[str, str]]:
         "hooks",
         "limits",
         "logging",
+        "pausing",
         "results",
         "resume",
         "runners",

@@ -93,6 +93,57 @@ def cancel(run_id: str) -> None:
 
 @flow_run.command()
 @click.argument("run_id")
+def pause(run_id: str) -> None:
+    """Ask a run to wait, in its process, at its next call of a task or a flow."""
+    _ask(run_id, "pause")
+
+
+@flow_run.command()
+@click.argument("run_id")
+def suspend(run_id: str) -> None:
+    """Ask a run to end its process at its next call, until it is resumed."""
+    _ask(run_id, "suspend")
+
+
+def _ask(run_id: str, verb: str) -> None:
+    told = connect().post(f"/flow-runs/{run_id}/{verb}")
+    click.echo(f"{told['name']} is {state_of(told)}.")
+
+
+@flow_run.command()
+@click.argument("run_id")
+@click.option("--param", "-p", "given", multiple=True, help="A value it asks for, as name=value; may be repeated.")
+@click.option("--approve", "verdict", flag_value="approve", help="Say yes, where an approval is asked for.")
+@click.option("--reject", "verdict", flag_value="reject", help="Say no.")
+@click.option("--comment", default="", help="A word on it, which stays with the answer.")
+@click.option("--key", help="Which of several things it waits for is meant.")
+def resume(run_id: str, given: tuple[str, ...], verdict: str | None, comment: str, key: str | None) -> None:
+    """Let a run go on that waits, with an answer if it asks for one."""
+    told: dict[str, Any] = {"verdict": verdict or "answer", "comment": comment, "key": key}
+    told |= {"value": read_parameters(given)} if given else {}
+    run = connect().post(f"/flow-runs/{run_id}/resume", told)
+    click.echo(f"{run['name']} is {state_of(run)}.")
+
+
+@flow_run.command()
+@click.argument("run_id", required=False)
+@limit_option
+@output_option
+def inputs(run_id: str | None, limit: int, output: str) -> None:
+    """List what a run has asked people, or what all runs wait for."""
+    items = connect().pages(f"/flow-runs/{run_id}/inputs" if run_id else "/inputs", limit)
+    heads = ("RUN", "FLOW", "KEY", "ASKS", "STATE", "ASKED", "ID")
+    print_items(items, output, heads, _input_row)
+
+
+def _input_row(asked: dict[str, Any]) -> tuple[str, ...]:
+    what = "approval" if asked["quorum"] else "input" if asked["schema"] else "to go on"
+    told = (asked["run_name"], asked["flow"], asked["key"], asked["title"] or what, asked["state"])
+    return (*told, short_time(asked["created_at"]), asked["id"])
+
+
+@flow_run.command()
+@click.argument("run_id")
 @output_option
 def watch(run_id: str, output: str) -> None:
     """Follow a run to its end; exit code 3 if it ends otherwise than COMPLETED."""

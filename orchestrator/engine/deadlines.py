@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -40,6 +41,20 @@ class Deadline:
         """Begin to watch."""
         raise NotImplementedError
 
+    def hold(self) -> None:
+        """Let its time stand still."""
+        self._left = self.at - time.monotonic()
+        self.at = math.inf
+
+    def release(self) -> None:
+        """Let its time go on."""
+        self.at = time.monotonic() + self._left
+        if not self.over:
+            self._watch_again()
+
+    def _watch_again(self) -> None:
+        watch.watch.add(self)
+
     def end(self) -> None:
         """Watch no more."""
         raise NotImplementedError
@@ -68,9 +83,16 @@ class AlarmDeadline(Deadline):
         if not self._stack:
             signal.signal(signal.SIGALRM, AlarmDeadline._former)
 
+    def hold(self) -> None:
+        super().hold()
+        self._set_timer()
+
+    def _watch_again(self) -> None:
+        self._set_timer()
+
     @classmethod
     def _set_timer(cls) -> None:
-        ahead = [deadline.at for deadline in cls._stack if not deadline.fired]
+        ahead = [deadline.at for deadline in cls._stack if not deadline.fired and deadline.at < math.inf]
         signal.setitimer(signal.ITIMER_REAL, max(1e-6, min(ahead) - time.monotonic()) if ahead else 0)
 
     @classmethod
@@ -115,7 +137,7 @@ class ThreadDeadline(Deadline):
 
     def fire(self) -> None:
         with self._state:
-            if self.over:
+            if self.over or self.at > time.monotonic():  # It is held, or it was, and is watched anew.
                 return
             if self.fired:
                 self.over = self._life is not None and self._life.leave_behind(self._left())
@@ -164,7 +186,7 @@ class CoroutineDeadline(Deadline):
 
     def fire(self) -> None:
         with self._state:
-            if self.over:
+            if self.over or self.at > time.monotonic():
                 return
             if self.fired and self._is_blocked():
                 self._raised = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import clock
 
 if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.run import Run
     from orchestrator.futures import Future
     from orchestrator.task_runners.base import End, TaskRunner
@@ -87,6 +88,27 @@ class Sleep:
 
     async def arun(self) -> None:
         await clock.sleep_async(self._seconds)
+
+
+class Gate:
+    """Before a call begins: pause, or suspend the run, since somebody outside has asked for it."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: FlowRun) -> None:
+        self._root = root
+
+    def run(self) -> None:
+        from orchestrator.engine import pausing
+
+        if (asked := pausing.wished(self._root)) is not None:
+            pausing.ask(self._root, asked)
+
+    async def arun(self) -> None:
+        from orchestrator.engine import pausing
+
+        if (asked := pausing.wished(self._root)) is not None:
+            await pausing.ask_async(self._root, asked)
 
 
 class Settle:

@@ -6,8 +6,17 @@ import os
 import traceback
 from typing import NamedTuple
 
-from orchestrator.exceptions import CrashedRun, RunCancelled, RunStopped, TimedOut, UpstreamTaskError
-from orchestrator.states import StateType
+from orchestrator.exceptions import (
+    ApprovalRejected,
+    CrashedRun,
+    FlowPauseTimeout,
+    RunCancelled,
+    RunStopped,
+    RunSuspended,
+    TimedOut,
+    UpstreamTaskError,
+)
+from orchestrator.states import SUSPENDED, StateType
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _OURS = tuple(os.path.join(_PACKAGE, name) + os.sep for name in ("engine", "elsewhere", "task_runners"))
@@ -79,6 +88,10 @@ def state_of(error: BaseException, own: bool) -> tuple[StateType, str]:
     """
     if isinstance(error, UpstreamTaskError):
         return StateType.FAILED, "NotReady"
+    if isinstance(error, FlowPauseTimeout | ApprovalRejected):
+        return StateType.FAILED, "PauseTimedOut" if isinstance(error, FlowPauseTimeout) else "Rejected"
+    if isinstance(error, RunSuspended):
+        return StateType.CANCELLED, SUSPENDED
     if own and isinstance(error, TimedOut):
         return StateType.FAILED, "TimedOut"
     if own and isinstance(error, CrashedRun):

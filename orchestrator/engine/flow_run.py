@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,12 +22,13 @@ from orchestrator.engine.failures import is_silent
 from orchestrator.engine.lineage import Lineage
 from orchestrator.engine.run import Run
 from orchestrator.engine.stopping import Stopping
-from orchestrator.exceptions import MissingContext
+from orchestrator.exceptions import MissingContext, RunSuspended
 from orchestrator.logging import capture_prints
 from orchestrator.names import run_name
 from orchestrator.states import StateType
 
 if TYPE_CHECKING:
+    from orchestrator.engine.deadlines import Deadline
     from orchestrator.flows import Flow
     from orchestrator.futures import Future
     from orchestrator.task_runners.base import TaskRunner
@@ -51,6 +53,7 @@ class Execution:
         self.deployment_id = claim.get("deployment_id")
         self.flow_version = str(claim.get("flow_version") or "")
         self.scheduled_at: int | None = claim.get("scheduled_at")  # µs UTC
+        self.suspensions = int(claim.get("suspensions") or 0)
         self.job_variables: dict[str, Any] = claim.get("job_variables") or {}
         self.parameters: dict[str, Any] = claim.get("parameters") or {}
         replays = claim.get("replay_root")
@@ -74,16 +77,19 @@ class FlowRun(Run):
         "_tags_token",
         "_task_token",
         "attempt",
+        "deadline",
         "execution",
         "keeps",
         "lineage",
         "parameters",
         "parent",
         "parent_task",
+        "place",
         "replays",
         "stopping_state",
         "stores",
         "takes_over",
+        "waits",
     )
 
     definition: Flow[..., Any]
@@ -113,7 +119,11 @@ class FlowRun(Run):
         self.attempt = parent.attempt if parent is not None else 1
         self._counters: dict[str, itertools.count[int]] = {}
         self._known_as: str | None = None  # The name by which the server knows it; none: not at all.
+        self.waits = 0  # How many of its calls, and of its subflows', wait for people.
+        self.place = ""  # Of its calls that wait, from one attempt to the next.
+        self.deadline: Deadline | None = None
         if parent is not None:
+            self.place = f"{parent.place}{flow.name}-{FlowRun.count(parent, f'{flow.name}()')}/"
             self.stopping_state = parent.stopping_state
             self.stream = parent.stream
         else:
@@ -252,11 +262,47 @@ class FlowRun(Run):
     def announce(self) -> None:
         self._report()
 
+    def pause(self, message: str) -> None:
+        """Enter PAUSED: somebody in here waits for people. Until it goes on is no time in user code."""
+        self._enter_state(StateType.PAUSED, None, message)
+        if self.deadline is not None:
+            self.deadline.hold()
+        self._clock -= perf_counter_ns()
+        self._report()
+
+    def go_on(self) -> None:
+        """Enter RUNNING again; but not if the execution was told to stop, which is told by its end."""
+        self._clock += perf_counter_ns()
+        if self.deadline is not None:
+            self.deadline.release()
+        if self.root.stopping_state.reason is None:
+            self._enter_state(StateType.RUNNING, None, None)
+            self._report()
+
+    def fail(self, error: BaseException) -> None:
+        super().fail(error)
+        if isinstance(error, RunSuspended) and self.is_suspendable:
+            self.state_type, self.message, self.told = StateType.PAUSED, str(error), None
+
+    @property
+    def tries(self) -> int:
+        return self.run_count - (self.execution.suspensions if self.execution is not None else 0)
+
+    @property
+    def is_suspendable(self) -> bool:
+        """True for a root that an agent can start again."""
+        return self.root is self and self.execution is not None
+
     def end(self) -> bool:
         stopping: Stopping = self.root.stopping_state
         if stopping.muted:
             return not stopping.superseded
         if self.execution is not None and (self.execution.handed_back or self._is_lost()):
+            return False
+        if isinstance(self.error, RunSuspended) and self.is_suspendable:
+            from orchestrator.engine.pausing import tell_suspended
+
+            tell_suspended(self, self.error)
             return False
         self._log_end()
         self._report(final=True)
@@ -297,6 +343,10 @@ class FlowRun(Run):
             report = RunReport(self, at=self.t + int(delay * 1_000_000), told=told, message=message)
             self.stream.put(report)
         return True
+
+    def report_end(self) -> None:
+        """Tell the state in which this execution ended, whatever is to come of the run."""
+        self._report(final=True)
 
     def _report(self, final: bool = False) -> None:
         stream = self.stream

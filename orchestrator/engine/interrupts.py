@@ -14,7 +14,9 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _BOOKS = tuple(_PACKAGE + name for name in ("engine", "journal", "logging.py", "elsewhere"))
 _RUNNERS = os.path.join(_PACKAGE, "task_runners", "")
 _COUNTS = frozenset({"_take", "_ensure_thread"})
-_CALLS = tuple(f"{_PACKAGE}engine/{name}" for name in ("effects.py", "timeouts.py", "definition.py", "retries.py"))
+_CALLS = tuple(
+    f"{_PACKAGE}engine/{name}" for name in ("effects.py", "waiting.py", "timeouts.py", "definition.py", "retries.py")
+)
 
 
 def raise_in_thread(ident: int, kind: type[BaseException]) -> bool:

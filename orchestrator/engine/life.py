@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import handover, hooks, retries
 from orchestrator.engine.drivers import drive_async
-from orchestrator.engine.effects import Body, CloseRunner, Settle, Sleep, UndoLeftovers
+from orchestrator.engine.effects import Body, CloseRunner, Gate, Settle, Sleep, UndoLeftovers
 
 if TYPE_CHECKING:
     from orchestrator.concurrency.tags import Held
@@ -22,6 +22,8 @@ def live(run: Run) -> Generator[Effect, Any, None]:
     try:
         try:
             run.check_stop()
+            if run.root.stopping_state.wish is not None:
+                yield Gate(run.root)
             if run.upstream:
                 yield Settle(run.upstream)
             run.prepare()

@@ -45,13 +45,13 @@ def fixed_delays(delay: Delays | None, retries: int) -> float | list[float]:
 def next_delay(run: Run) -> Generator[Effect, Any, float | None]:
     """The seconds until the run's next execution, or None when there is to be none."""
     definition = run.definition
-    if run.run_count > definition.retries:
+    if run.tries > definition.retries:
         return None
     if (definition.retry_on or definition.retry_condition_fn is not None) and not (yield from _wanted(run)):
         return None
     delays = definition.retry_delays
     if isinstance(delays, list):
-        delay = delays[min(run.run_count, len(delays)) - 1] if delays else 0.0
+        delay = delays[min(run.tries, len(delays)) - 1] if delays else 0.0
     else:
         delay = delays
     if definition.retry_jitter_factor:

@@ -12,7 +12,7 @@ from orchestrator.engine import failures
 from orchestrator.engine.drivers import Abandoned, Exited
 from orchestrator.engine.outcomes import futures_in, judge
 from orchestrator.engine.upstream import ATOMS
-from orchestrator.exceptions import CrashedRun
+from orchestrator.exceptions import CrashedRun, RunSuspended
 from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, Pending, State, StateType, default_name
 
@@ -149,7 +149,7 @@ class Run:
         self.run_count += 1
         if self.calls is not None:
             self.calls = self.calls.once_more()
-        self._enter_state(_RUNNING, "Retrying" if self.run_count > 1 else None, None)
+        self._enter_state(_RUNNING, "Retrying" if self.tries > 1 else None, None)
         if self.started is None:
             self.started = self.t
         self._clock = perf_counter_ns()
@@ -199,7 +199,7 @@ class Run:
         """Enter the pause between two executions."""
         self.log.warning(
             "Execution %d of %d failed: %s. The next one starts in %.3g s.",
-            self.run_count,
+            self.tries,
             self.definition.retries + 1,
             self.message,
             delay,
@@ -256,6 +256,11 @@ class Run:
     # What others ask.
 
     @property
+    def tries(self) -> int:
+        """How many of its executions count against its retries."""
+        return self.run_count
+
+    @property
     def failed(self) -> bool:
         """True when the last execution ended FAILED, or its process was lost while the run's life was not."""
         return self.state_type is StateType.FAILED or (
@@ -264,8 +269,8 @@ class Run:
 
     @property
     def went_wrong_by_itself(self) -> bool:
-        """True when user code raised, False when it was ended from outside or by its timeout."""
-        return isinstance(self.error, Exception) and self.state_name != "TimedOut"
+        """True when user code raised or was suspended, False when it was ended from outside or by its timeout."""
+        return isinstance(self.error, Exception | RunSuspended) and self.state_name != "TimedOut"
 
     @property
     def state(self) -> State:

@@ -24,6 +24,7 @@ from orchestrator.exceptions import RunCancelled, RunStopped, RunSuperseded, Run
 if TYPE_CHECKING:
     from types import FrameType
 
+    from orchestrator.engine.doorbell import Doorbell
     from orchestrator.engine.flow_run import FlowRun
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -32,6 +33,7 @@ _INTERRUPTIBLE = tuple(
     _PACKAGE + name
     for name in (
         "engine/effects.py",
+        "engine/waiting.py",
         "engine/timeouts.py",
         "clock.py",
         "concurrency",
@@ -52,10 +54,15 @@ class Stopping:
         "_root",
         "_task",
         "_thread",
+        "bell",
         "event",
         "muted",
+        "places",
         "reason",
         "superseded",
+        "waiters",
+        "wish",
+        "wishes",
     )
 
     def __init__(self, root: FlowRun) -> None:
@@ -63,6 +70,11 @@ class Stopping:
         self.event = threading.Event()
         self.muted = False  # True once the server no longer wants to hear of the run's state.
         self.superseded = False  # True once another attempt holds the run.
+        self.wish: str | None = None  # `pause` or `suspend`: what somebody outside asks for.
+        self.wishes = 0  # How many of them were fulfilled.
+        self.waiters: set[threading.Event] = set()  # Who is to be woken by the end.
+        self.places: set[str] = set()  # Where this execution has asked people.
+        self.bell: Doorbell | None = None
         self._root = root
         self._delivered: set[int] = set()
         self._thread = 0
@@ -92,7 +104,10 @@ class Stopping:
         self._thread, self._loop, self._task = 0, None, None
 
     def signalled(self, word: str) -> None:
-        """Do what the server asks, `cancel`, `superseded` or `over`, or the agent, `unreachable`. From any thread."""
+        """Do what the server asks (`cancel`, `pause`, `suspend`, `superseded`, `over`), or the agent: `unreachable`.
+
+        From any thread.
+        """
         if word == "cancel":
             self.stop(RunCancelled())
         elif word == "superseded":
@@ -101,6 +116,8 @@ class Stopping:
             self.stop(RunTerminated("The server was out of reach for so long that another attempt may begin."))
         elif word == "over":
             self.muted = True
+        elif word in {"pause", "suspend"} and not self._root.waits:
+            self.wish = word
 
     def stop(self, reason: RunStopped) -> None:
         """Stop the execution for this reason. The first reason counts, but being superseded overrides."""
@@ -110,6 +127,8 @@ class Stopping:
             return
         self.reason = reason
         self.event.set()
+        for waiter in list(self.waiters):
+            waiter.set()
         self._wake()
 
     def _wake(self) -> None:
@@ -130,6 +149,11 @@ class Stopping:
             self._loop.call_soon_threadsafe(self._task.cancel)
         elif _interruptible(frame):
             self.deliver()
+
+    @property
+    def is_own_thread(self) -> bool:
+        """True in the thread that runs the flow at the top."""
+        return threading.get_ident() == self._thread
 
     def deliver(self) -> None:
         """Raise the reason, if this thread has not seen it yet: what cleans up afterwards may call tasks."""

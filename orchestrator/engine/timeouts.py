@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import inspect
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator.engine import handover
 from orchestrator.engine.deadlines import AlarmDeadline, CoroutineDeadline, Deadline, Expired, ThreadDeadline
 from orchestrator.exceptions import FlowRunTimeout, TaskRunTimeout, TimedOut
 
 if TYPE_CHECKING:
+    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.run import Run
 
 
@@ -38,6 +39,7 @@ def limited(run: Run) -> Any:
         deadline = AlarmDeadline(seconds)
     else:
         deadline = ThreadDeadline(seconds, handover.of(run), lambda: timed_out(run, _DEAF))
+    _holdable(run, deadline)
     deadline.start()
     try:
         value = run.definition.fn(*run.args, **run.kwargs)
@@ -59,6 +61,7 @@ async def limited_async(run: Run) -> Any:
     seconds = run.definition.timeout_seconds
     assert seconds is not None
     deadline = CoroutineDeadline(seconds)
+    _holdable(run, deadline)
     deadline.start()
     try:
         outcome = run.definition.fn(*run.args, **run.kwargs)
@@ -74,6 +77,12 @@ async def limited_async(run: Run) -> Any:
     if deadline.fired:
         raise timed_out(run, _LATE)
     return value
+
+
+def _holdable(run: Run, deadline: Deadline) -> None:
+    """While a flow waits for people, its time stands still."""
+    if run.definition.kind_of_run == "flow":
+        cast("FlowRun", run).deadline = deadline
 
 
 def timed_out(run: Run, more: str = "") -> TimedOut:

@@ -19,12 +19,13 @@ from orchestrator._version import __version__
 from orchestrator.engine.delayed import DelayedRun
 from orchestrator.engine.failures import Told
 from orchestrator.engine.task_run import TaskRun
-from orchestrator.journal.records import ArtifactTold, EventTold, Line, LogLine, RunReport, TaskSnapshot
+from orchestrator.journal.records import ArtifactTold, EventTold, InputAsked, Line, LogLine, RunReport, TaskSnapshot
 from orchestrator.masking import MASK, mask, mask_json
 from orchestrator.states import StateType
 from orchestrator.wire import (
     MAX_DESCRIPTION,
     MAX_ENTRY,
+    MAX_KEY,
     MAX_MESSAGE,
     MAX_NAME,
     MAX_PARAMETERS,
@@ -38,6 +39,7 @@ from orchestrator.wire import (
     Dropped,
     Error,
     Event,
+    InputRequest,
     Log,
     ResultRef,
     RunState,
@@ -213,6 +215,30 @@ def _event(told: EventTold, seq: int) -> Event:
     return entry
 
 
+def _input_request(told: InputAsked, seq: int) -> InputRequest:
+    asked = told.asked
+    assert asked.key is not None
+    entry = InputRequest(
+        seq=seq,
+        run=told.run,
+        t=told.t,
+        id=asked.id,
+        key=_clean(asked.key, MAX_KEY),
+        pause=asked.pause,
+        expires=asked.expires,
+        title=_clean(asked.title, MAX_NAME),
+        description=_clean(asked.description, MAX_DESCRIPTION),
+        quorum=asked.quorum,
+        roles=asked.roles,
+        teams=asked.teams,
+        link=asked.link,
+    )
+    if asked.schema is not None:
+        entry.schema = msgspec.Raw(encode(mask_json(asked.schema)))
+        entry.initial = msgspec.Raw(encode(mask_json(asked.initial)))
+    return entry
+
+
 def _text(text: str | None, limit: int) -> str | None:
     return None if text is None else clean_text(mask(text), limit)
 
@@ -255,5 +281,12 @@ _MAKERS: dict[type, Callable[[Any, int], Any]] = {
     LogLine: _log,
     ArtifactTold: _artifact,
     EventTold: _event,
+    InputAsked: _input_request,
 }
-_KINDS = {RunReport: "run.state", LogLine: "log", ArtifactTold: "artifact", EventTold: "event"}
+_KINDS = {
+    RunReport: "run.state",
+    LogLine: "log",
+    ArtifactTold: "artifact",
+    EventTold: "event",
+    InputAsked: "input.request",
+}

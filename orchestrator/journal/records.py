@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engine.failures import Told
     from orchestrator.engine.flow_run import FlowRun
+    from orchestrator.engine.pausing import Asked
     from orchestrator.engine.run import Run
     from orchestrator.engine.task_run import TaskRun
 
@@ -152,6 +153,17 @@ class EventTold:
         self.resource = resource
         self.related = related
         self.payload = payload
+        self.t = t
+
+
+class InputAsked:
+    """A run waits for people; what it asks is JSON already."""
+
+    __slots__ = ("asked", "run", "t")
+
+    def __init__(self, run: Run, asked: Asked, t: int) -> None:
+        self.run, _ = _place(run)
+        self.asked = asked
         self.t = t
 
 

@@ -20,13 +20,15 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from orchestrator.server import environment  # noqa: E402
 from orchestrator.server.bridge import Bodies, Message, Receive, Send, WsgiBridge  # noqa: E402
 from runs.endings import endings_app  # noqa: E402
+from runs.inputs import doorbell  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
 from runs.slots import waiting as slot_waiting  # noqa: E402
-from runs.waiting import wait_app  # noqa: E402
+from runs.waiting import serve_wait, wait_app  # noqa: E402
 
 SLOT_WAIT_PATH = re.compile(r"/api/v1/slots/wait/?")
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
 ENDINGS_PATH = re.compile(r"/api/v1/flow-runs/wait/?")
+BELL_PATH = re.compile(r"/api/v1/flow-runs/[^/]+/wait/?")
 NO_SUCH_SOCKET = 4404
 
 
@@ -60,6 +62,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await slot_waiting.wait_app(scope, receive, send)
     elif ENDINGS_PATH.fullmatch(scope["path"]):
         await endings_app(scope, receive, send, bodies)
+    elif BELL_PATH.fullmatch(scope["path"]):
+        await serve_wait(scope, send, doorbell.answer)
     elif scope["path"].startswith("/api/"):
         await api(scope, receive, send)
     else:

@@ -28,6 +28,7 @@ def _tick(task: str, seconds: float) -> dict:
 app.conf.beat_schedule = {
     "expire leases": _tick("runs.tasks.expire_leases", settings.TICK_SECONDS),
     "hand on slots": _tick("runs.tasks.hand_on_slots", settings.TICK_SECONDS),
+    "expire inputs": _tick("runs.tasks.expire_inputs", settings.TICK_SECONDS),
     "create scheduled runs": _tick("runs.tasks.create_scheduled_runs", settings.TICK_SECONDS),
     "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
     "notice agents": _tick("runs.tasks.notice_agents", 10),

@@ -14,7 +14,6 @@ from orchestrator import clock, config, exchange, journal
 from orchestrator.client import Client
 from orchestrator.config import Api
 from orchestrator.exchange import SCHEME
-from orchestrator.states import HELD
 from orchestrator.testing import timing
 from orchestrator.testing.memory.api import Memory
 from orchestrator.testing.memory.asked import Refusal
@@ -187,7 +186,7 @@ class Server:
         store = self.memory.store
         with store.changed:
             for run in self._held_here():
-                if run.lease is not None and run.state_type in HELD and run.state_name != "Unreachable":
+                if run.lease is not None and run.is_held and run.state_name != "Unreachable":
                     run.lease.expires_at = clock.now() + store.lease_time
             self.memory.tick()
 

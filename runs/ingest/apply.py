@@ -14,14 +14,14 @@ from django.db import DataError, transaction
 from django.utils.timezone import now
 
 from orchestrator.cleaned import ASSET_EVENTS
-from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, begins_local_run, may_open, read_kept
-from orchestrator.states import HELD, TERMINAL, StateType
+from orchestrator.states import TERMINAL, WISHES, StateType
 from orchestrator.wire import (
     Answer,
     Artifact,
     Dropped,
     Event,
+    InputRequest,
     Log,
     Rejected,
     Result,
@@ -33,7 +33,7 @@ from orchestrator.wire import (
 )
 from runs import events, live
 from runs.admission import refusal_of
-from runs.ingest import artifacts, assets, cache, reading, run_states, streams, tall
+from runs.ingest import artifacts, assets, cache, inputs, reading, run_states, streams, tall
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
@@ -171,7 +171,7 @@ class _Application:
         self, stream: OpenStream, subflows: dict[UUID, RunRow], executions: dict[UUID, int], tally: tall.Tally
     ) -> dict[str, int]:
         """Tasks, logs, events and artifacts of one stream; answer what they add to the meters."""
-        rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": [], "asset": []}
+        rows: dict[str, list[tuple]] = {"task": [], "log": [], "event": [], "artifact": [], "asset": [], "input": []}
         used: list[Usage] = []
         if stream.superseded:
             executions = {**executions, stream.root.id: stream.execution}
@@ -189,6 +189,7 @@ class _Application:
         self._write(events.write, rows["event"], stream)
         self._write(assets.write, rows["asset"], stream)
         self._write(artifacts.write_artifacts, rows["artifact"], stream)
+        self._write(inputs.write_requests, rows["input"], stream)
         return tally.meters(stream, new_tasks, log_bytes, used)
 
     def _sort_in(
@@ -204,6 +205,8 @@ class _Application:
                 rows["asset"] += assets.rows_of(stream, run_id, entry)
             case Artifact():
                 rows["artifact"].append(artifacts.artifact_row(stream, run_id, entry))
+            case InputRequest():
+                rows["input"] += inputs.rows_of(stream, run_id, entry)
             case Result():
                 rows["event"].append(tall.result_row(stream, run_id, entry))
             case Dropped():
@@ -274,34 +277,13 @@ def _renewal(opened: list[OpenStream], received: datetime, back: set[UUID]) -> l
     held = [
         s.root.id
         for s in opened
-        if s.root.state_type in HELD
+        if s.root.is_held
         and s.leased_until is not None
         and (s.root.id in back or (s.root.is_local and s.part.head.writer == 0))
         and not received + lease * 2 / 3 <= s.leased_until <= received + lease
     ]
     statement = "UPDATE lease SET expires_at = %s WHERE run_id = ANY(%s) AND limit_id IS NULL"
-    renewed = [(statement, [received + lease, held])] if held else []
-    return renewed + [_held_again(s, received + lease) for s in opened if _goes_on_without_lease(s)]
-
-
-def _goes_on_without_lease(stream: OpenStream) -> bool:
-    """A pause gave the lease away. A run that goes on after it is held again, or nobody would ever miss it."""
-    is_holder = stream.part.head.writer == 0 and not stream.superseded
-    return is_holder and stream.root.state_type in HELD and stream.leased_until is None
-
-
-_HELD_AGAIN = """
-    WITH again AS (
-        UPDATE attempt SET ended_at = NULL, outcome = '' WHERE run_id = %s AND number = %s
-        RETURNING organization_id, run_id, number, agent_id
-    )
-    INSERT INTO lease (organization_id, id, run_id, attempt, agent_id, expires_at)
-    SELECT organization_id, %s, run_id, number, agent_id, %s FROM again ON CONFLICT DO NOTHING
-"""
-
-
-def _held_again(stream: OpenStream, expires_at: datetime) -> Statement:
-    return _HELD_AGAIN, [stream.root.id, stream.attempt, uuid7(), expires_at]
+    return [(statement, [received + lease, held])] if held else []
 
 
 def _signals(stream: OpenStream) -> list[Signal]:
@@ -313,6 +295,8 @@ def _signals(stream: OpenStream) -> list[Signal]:
         return [Signal(root.id, "superseded")]
     if root.state_type == StateType.CANCELLING:
         return [Signal(root.id, "cancel")]
+    if root.state_type == StateType.RUNNING and root.state_name in WISHES:
+        return [Signal(root.id, WISHES[root.state_name])]
     if root.state_type in TERMINAL:
         return [Signal(root.id, "over")]
     return []

@@ -21,6 +21,7 @@ from orchestrator.wire import (
     clean_text,
     json_value,
 )
+from runs import claims
 from runs.ingest.reading import Part
 from runs.ingest.streams import OpenStream
 from runs.models import Attempt, FlowRun, Lease
@@ -213,6 +214,8 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
         return False  # No agent would ever take it.
     if entry.state == row.state_type == StateType.PENDING:
         return True  # It says who it is, ahead of its first state.
+    if row.is_root and row.state_type == StateType.PAUSED and not row.is_held:
+        return False  # It was suspended, which ended the attempt.
     at = stream.at(entry.t)
     counted = is_counted(row)
     moved = move(
@@ -251,12 +254,9 @@ def _note_in_attempt(stream: OpenStream, states: list[list[Any]]) -> None:
 
 
 def welcome_back(streams: list[OpenStream], received: datetime) -> list[RunRow]:
-    """A holder that was thought lost speaks with its token: its run is RUNNING again."""
+    """A holder that was thought lost speaks with its token: its run goes on as before."""
     back = []
     for stream in streams:
-        root = stream.root
-        if stream.superseded or root.state_name != "Unreachable" or root.state_type != StateType.RUNNING:
-            continue
-        move(root, StateType.RUNNING, by=By.SERVER, message="The holder was heard of again.", at=received)
-        back.append(root)
+        if not stream.superseded and claims.welcome_back(stream.root, "The holder was heard of again.", received):
+            back.append(stream.root)
     return back

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.db import connection
 
-from orchestrator.states import HELD, StateType
 from orchestrator.wire import AnyEntry, Rejected
 from runs import partitions
 from runs.ingest.reading import Part
@@ -92,7 +91,7 @@ def open_streams(parts: list[Part], roots: dict[UUID, RunRow], sent_at: int, rec
             continue
         stream = OpenStream(part, root, applied, offset, mark is not None, leases.get((head.root, head.attempt)))
         stream.execution = token[2] + 1
-        stream.late = stream.superseded or root.state_type not in HELD | {StateType.PAUSED}
+        stream.late = stream.superseded or not root.is_held
         stream.entries = [entry for entry in part.entries if entry.seq > applied]
         opened.streams.append(stream)
     return opened

@@ -15,6 +15,7 @@ from runs.models.definitions import (
     WorkQueue,
 )
 from runs.models.executions import LATE_AFTER, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
+from runs.models.inputs import InputAnswer, InputRequest, RunMessage
 from runs.models.results import StoredResult
 from runs.models.slots import NamedLimit, Slot
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
@@ -35,6 +36,8 @@ __all__ = [
     "Firing",
     "Flow",
     "FlowRun",
+    "InputAnswer",
+    "InputRequest",
     "JournalQuarantine",
     "JournalStream",
     "Lease",
@@ -43,6 +46,7 @@ __all__ = [
     "Materialization",
     "NamedLimit",
     "Notification",
+    "RunMessage",
     "Schedule",
     "Slot",
     "StoredResult",

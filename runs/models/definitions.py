@@ -171,6 +171,8 @@ class Deployment(Restrictable, InWorkspace):
         "runs.view": Level.VIEW,
         "runs.trigger": Level.USE,
         "runs.cancel": Level.USE,
+        "runs.pause": Level.USE,
+        "runs.answer": Level.USE,
         "schedules.edit": Level.EDIT,
         "deployments.edit": Level.EDIT,
     }

@@ -103,6 +103,7 @@ class FlowRun(InWorkspace):
     retries = models.PositiveIntegerField(default=0)
     retry_delay = models.FloatField(default=0)  # seconds
     crash_retries = models.PositiveIntegerField(null=True)
+    suspensions = models.PositiveSmallIntegerField(default=0)  # They end an execution, and use no retry.
 
     created_at = models.DateTimeField(default=now)
     scheduled_at = models.DateTimeField(null=True)  # When it was meant to start; never changes.

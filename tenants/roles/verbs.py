@@ -17,6 +17,8 @@ THINGS: dict[str, dict[str, str]] = {
         "runs.view": "See runs, their logs, what they make, the dashboard and the feed of events",
         "runs.trigger": "Run deployments, and run again",
         "runs.cancel": "Cancel runs",
+        "runs.pause": "Pause and suspend runs",
+        "runs.answer": "Resume runs, answer what they ask, approve, and send them messages",
         "results.read": "Load values of runs that the server keeps",
         "results.write": "Store values of runs on the server, and remove them",
         "events.write": "Tell of events outside of runs",
@@ -66,6 +68,8 @@ THINGS: dict[str, dict[str, str]] = {
 NEEDS: dict[str, frozenset[str]] = {
     "runs.trigger": frozenset({"runs.view", "deployments.view"}),
     "runs.cancel": frozenset({"runs.view"}),
+    "runs.pause": frozenset({"runs.view"}),
+    "runs.answer": frozenset({"runs.view"}),
     "deployments.edit": frozenset({"deployments.view"}),
     "schedules.edit": frozenset({"deployments.view"}),
     "pools.edit": frozenset({"pools.view"}),

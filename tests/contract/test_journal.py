@@ -98,16 +98,6 @@ def test_what_is_left_open_after_the_end_is_closed(world: World, journal: Journa
     assert task["state"]["message"] == "Its attempt had ended before this was told."
 
 
-def test_a_run_that_goes_on_after_a_pause_is_held_again(world: World, journal: Journal) -> None:
-    """A pause gives the lease away; whoever goes on without one would never be missed."""
-    journal.send(journal.begin(), journal.state("PAUSED", run_count=1))
-    assert not world.is_held(journal.root)
-    journal.send(journal.state("RUNNING", name="Resuming", run_count=1))
-    assert world.is_held(journal.root)
-    world.pass_time(61)
-    assert world.state(journal.root) == ("RUNNING", "Unreachable")
-
-
 # ── everything may happen twice ──────────────────────────────────────────────────────────────────
 
 

@@ -244,7 +244,8 @@ class RealWorld(World):
         from django.db.models import F
 
         from runs import claims, scheduling, tasks
-        from runs.models import Attempt, FlowRun, Lease, NamedLimit, Schedule, Slot
+        from runs.inputs import requests
+        from runs.models import Attempt, FlowRun, InputRequest, Lease, NamedLimit, Schedule, Slot
         from runs.slots import queue
         from tenants.authentication import forget_secrets
 
@@ -258,6 +259,8 @@ class RealWorld(World):
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
             )
             Schedule.objects.filter(next_at__isnull=False).update(next_at=F("next_at") - by)
+            InputRequest.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
+            requests.expire(list(FlowRun.objects.values_list("id", flat=True)))
             claims.expire(list(FlowRun.objects.values_list("id", flat=True)))
             scheduling.create_due_runs(
                 self.company.organization.id, list(Schedule.objects.values_list("id", flat=True))

@@ -14,7 +14,8 @@ from runs.transitions import micros
 
 WORDS = (
     "log", "task begins", "task ends", "RUNNING", "Retrying", "AwaitingRetry", "handed back", "handed back until later",
-    "PAUSED", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "subflow begins", "subflow ends", "subflow's task",
+    "PAUSED", "Suspended", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "subflow begins", "subflow ends",
+    "subflow's task",
 )  # fmt: skip
 
 
@@ -84,6 +85,8 @@ class Holder:
             case "Retrying":
                 self.run_count += 1
                 entry = RunState(**common, state="RUNNING", name="Retrying", run_count=self.run_count)
+            case "Suspended":
+                entry = RunState(**common, state="PAUSED", name="Suspended", run_count=self.run_count)
             case "AwaitingRetry":
                 entry = RunState(**common, state="RUNNING", name="AwaitingRetry", run_count=self.run_count)
             case "handed back":

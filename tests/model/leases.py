@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestrator.states import HELD, TERMINAL, By, StateType, default_name, may_move
+from orchestrator.states import TERMINAL, By, StateType, default_name, is_held, may_move
 from orchestrator.wire import LeaseRef
 
 LEASE = timedelta(seconds=60)
@@ -46,6 +46,7 @@ class Run:
     run_count: int = 0
     crashes: int = 0
     claims_lost: int = 0
+    suspensions: int = 0
     until: datetime | None = None
     slots: dict[UUID, datetime] = field(default_factory=dict)
     attempts: dict[int, Attempt] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class Run:
 
     @property
     def held(self) -> bool:
-        return self.type in HELD
+        return is_held(self.type, self.name)
 
     @property
     def local(self) -> bool:
@@ -63,7 +64,8 @@ class Run:
     @property
     def may_go_on(self) -> bool:
         own = self.deployment
-        return own is not None and (self.run_count <= own.retries or self.crashes < (own.crash_retries or 0))
+        executions = self.run_count - self.suspensions
+        return own is not None and (executions <= own.retries or self.crashes < (own.crash_retries or 0))
 
 
 class Runs:
@@ -82,10 +84,9 @@ class Runs:
         self.runs[id] = Run(id, id, "SCHEDULED", "Scheduled", deployment, due)
 
     def cancel(self, run: Run, at: datetime) -> None:
-        unclaimed = run.type in {"SCHEDULED", "PAUSED"}
         if run.name == "Unreachable" and run.until:
             run.until = min(run.until, at + LEASE)
-        self.move(run, StateType.CANCELLED if unclaimed else StateType.CANCELLING, By.SERVER)
+        self.move(run, StateType.CANCELLING if run.held else StateType.CANCELLED, By.SERVER)
         self.settle(run, at)
 
     def mark_late(self, at: datetime) -> None:
@@ -162,7 +163,7 @@ class Runs:
 
     def expire(self, at: datetime) -> None:
         for run in [run for run in self.runs.values() if run.until and run.until < at]:
-            if run.type == "RUNNING" and run.name != "Unreachable" and not run.may_go_on:
+            if run.type in {"RUNNING", "PAUSED"} and run.name != "Unreachable" and not run.may_go_on:
                 run.name, run.until = "Unreachable", at + LOST_AFTER[run.local]
             else:
                 self._lose(run, at)
@@ -182,7 +183,7 @@ class Runs:
         elif run.type == "PENDING" and not run.local:
             self._give_back(run, at)
         else:
-            goes_on = run.type == "RUNNING" and run.may_go_on
+            goes_on = run.type in {"RUNNING", "PAUSED"} and run.may_go_on
             run.crashes += 1
             if goes_on:
                 due = at + timedelta(seconds=run.deployment.retry_delay)
@@ -205,14 +206,16 @@ class Runs:
         if not may_move(StateType(run.type), to, by):
             return False
         run.run_count = max(run.run_count + (run.type == "PENDING" and to == "RUNNING"), run_count)
+        held = run.held
         run.type, run.name = to.value, name or default_name(to)
+        run.suspensions += held and to == "PAUSED" and not run.held
         run.due = (due or run.due) if to == "SCHEDULED" else run.due
         return True
 
     def come_back(self, run: Run) -> bool:
         """Who was thought lost is heard of again."""
-        lost = (run.type, run.name) == ("RUNNING", "Unreachable")
-        run.name = "Running" if lost else run.name
+        lost = run.type in {"RUNNING", "PAUSED"} and run.name == "Unreachable"
+        run.name = run.type.capitalize() if lost else run.name
         return lost
 
     def settle(self, run: Run, at: datetime) -> None:
@@ -226,7 +229,7 @@ class Runs:
 
     def close(self, run: Run, attempt: int) -> None:
         """What an attempt left open ends when the attempt does; the task's own last word still counts."""
-        type = "CANCELLED" if run.type == "CANCELLED" and attempt == run.attempt else "CRASHED"
+        type = "CANCELLED" if run.type in {"CANCELLED", "PAUSED"} and attempt == run.attempt else "CRASHED"
         for each in [each for each in self.runs.values() if each.root == run.id]:
             if each is not run and each.type not in TERMINAL and attempt == run.attempt:
                 each.type, each.name = type, type.capitalize()

@@ -61,11 +61,9 @@ class Model(Runs):
                 ended = from_micros(entry.t) + offset
         self.settle(run, ended)
         renews = leased and (back or (run.local and head.writer == 0))
-        goes_on = newest and head.writer == 0 and not leased  # after a pause
-        if run.held and (goes_on or (renews and not at + LEASE * 2 / 3 <= run.until <= at + LEASE)):
+        if run.held and renews and not at + LEASE * 2 / 3 <= run.until <= at + LEASE:
             run.until = at + LEASE
-            run.attempts[head.attempt].ended = None if goes_on else run.attempts[head.attempt].ended
-        if not newest or not (run.held or run.type == "PAUSED"):
+        if not newest or not run.held:
             self.close(run, head.attempt)
         run.attempts[head.attempt].marks[head.writer] = (told.acked, offset)
         told.signal = self._signal(run, newest) if head.writer == 0 else None
@@ -86,6 +84,7 @@ class Model(Runs):
             return "superseded"
         due = from_micros(entry.at) + offset if entry.at else None
         mine = of.attempt == head.attempt and not (entry.state == "SCHEDULED" and of.local)
+        mine = mine and not (of is run and of.type == "PAUSED" and not of.held)  # Suspended: its part is over.
         moved = mine and self.move(of, StateType(entry.state), By.HOLDER, entry.name, due, entry.run_count)
         return None if moved else "refused"
 

@@ -7,14 +7,14 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from orchestrator.states import HELD, TERMINAL, TRANSITIONS, StateType
+from orchestrator.states import TERMINAL, TRANSITIONS, StateType, is_held
 from runs.usage.recount import METERS, Bucket, recount
 from tests.model.model import Model
 from tests.sql import ask
 
-FACTS = ("root", "type", "name", "attempt", "run_count", "crashes", "claims_lost")
+FACTS = ("root", "type", "name", "attempt", "run_count", "crashes", "claims_lost", "suspensions")
 RUNS = """
-    SELECT id, root_id, state_type, state_name, attempt, run_count, crashes, claims_lost, due_at,
+    SELECT id, root_id, state_type, state_name, attempt, run_count, crashes, claims_lost, suspensions, due_at,
         retries, crash_retries, pool_id, started_at, history, ended_at, error::text, state_at, state_message
     FROM flow_run
 """
@@ -60,7 +60,7 @@ def _same(is_so: Any, should_be: Any) -> None:
 def judge(found: dict[UUID, dict[str, Any]], leases: list[tuple]) -> None:
     """The laws, whatever the model says."""
     main = [id for id, _, _, target, _ in leases if target is None]
-    held = {id for id, row in found.items() if row["type"] in HELD and id == row["root"]}
+    held = {id for id, row in found.items() if is_held(row["type"], row["name"]) and id == row["root"]}
     assert sorted(main) == sorted(held), "every held run has one lease, and no other run has any"
     for id, attempt, *_ in leases:
         assert id in held
@@ -82,8 +82,9 @@ def _judge_run(row: dict[str, Any], root: dict[str, Any]) -> None:
     if row["type"] == "SCHEDULED":
         assert None not in (row["due"], row["pool"]), "somebody will take it, at a time that is known"
     if row["type"] not in TERMINAL:
-        assert root["type"] in HELD | {"PAUSED", "SCHEDULED"}
-        assert row is root or root["type"] != "SCHEDULED", "no subflow outlives the attempt in which it ran"
+        alive = is_held(root["type"], root["name"])
+        assert alive or root["type"] in {"PAUSED", "SCHEDULED"}
+        assert row is root or alive, "no subflow outlives the attempt in which it ran"
     assert (row["ended"] is not None) == (row["type"] in TERMINAL)
 
 

@@ -85,6 +85,7 @@ def test_what_ran_beside_a_pause_ends_with_the_run(acme: Company, journal: Journ
     journal.send(journal.begin(), journal.state("PAUSED", run_count=1))
     journal.send(journal.subflow(child), journal.task("RUNNING", **OPEN))
     cancel(acme, journal.root)
+    journal.send(journal.state("CANCELLED", run_count=1))
 
     assert {state(acme, id)[0] for id in (journal.root, child)} == {"CANCELLED"}
     assert task_states(acme) == [(1, "CANCELLED")]

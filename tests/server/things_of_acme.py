@@ -25,6 +25,7 @@ from tests.contract.test_artifacts import artifact
 from tests.contract.test_assets import asset_of, materialized
 from tests.contract.test_cache import cached, entry_of
 from tests.contract.test_events import event
+from tests.contract.test_pausing import asks
 from tests.runs.automating import automate
 from tests.runs.work import agent, claim, deploy, start, trigger
 from tests.server.routes import names, parameters_of
@@ -72,6 +73,8 @@ def work(company: Company, api: Api) -> Table:
     happened = event(journal, "acme.paid", "acme-order")
     journal.send(task, line, made, happened, materialized(journal, "s3://acme-lake/flights", ["s3://acme-lake/raw"]))
     journal.send(cached(journal, "acme-cached"))
+    asked = asks(journal, "acme-question", title="what acme asks")
+    journal.send(asked)
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     assert api.put("/results/acme-secret-plan", b"what acme computed").status_code == 201
@@ -85,6 +88,8 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
         "(api-)?asset(-.*)?": {"id": Thing(asset_of(api, "s3://acme-lake/flights"), uuid7())},
         "(api-)?cache-entry(-now)?": {"id": Thing(entry_of(api, "acme-cached")["id"], uuid7())},
+        "api-flow-run-input": {"key": Thing("acme-question", "no-question")},
+        "(api-)?input(-.*)?": {"id": Thing(asked.id, uuid7())},
         "api-cache-entry-of-key": {"key": Thing("acme-cached", "not-cached")},
         "(api-)?event": {"id": Thing(happened.id, uuid7())},
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},

@@ -37,6 +37,8 @@ UNTIED = {
     "asset_materialization": {"run_id", "task_id"},
     "cache_entry": {"run_id", "task_id"},  # it outlives both
     "slot": {"ask", "session_id", "run_id"},  # a slot of a local run may be there before its run is
+    "input_request": {"root_id"},
+    "input_answer": {"actor_id"},  # an answer outlives the key or the membership of who gave it
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},

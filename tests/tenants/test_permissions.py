@@ -34,6 +34,8 @@ MATRIX = """
     limits.view        v r a d o t .
     runs.trigger       . r . d o t .
     runs.cancel        . r . d o . .
+    runs.pause         . r . d o t .
+    runs.answer        . r . d o t .
     agents.work        . . a d o . .
     journal.write      . . a d o t e
     events.write       . . a d o t .

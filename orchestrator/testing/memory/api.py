@@ -20,6 +20,7 @@ from orchestrator.testing.memory import (
     claims,
     deployments,
     events,
+    inputs,
     journal,
     limits,
     pools,
@@ -37,7 +38,7 @@ from orchestrator.wire import WIRE, encode
 Handler = Callable[[Store, Asked], Any]
 
 _VIEW = frozenset({"runs.view", "deployments.view", "pools.view", "variables.view", "blocks.view", "limits.view"})
-_RUN = _VIEW | {"runs.trigger", "runs.cancel"}
+_RUN = _VIEW | {"runs.trigger", "runs.cancel", "runs.pause", "runs.answer"}
 _RESULTS = {"results.read", "results.write"}
 _AGENT = _RESULTS | {
     "agents.work", "journal.write", "events.write", "slots.take", "deployments.view", "pools.view", "limits.view",
@@ -63,6 +64,8 @@ _OWN_RUN = {
     "variables.edit",
     "runs.view",
     "runs.trigger",
+    "runs.pause",
+    "runs.answer",
     "blocks.view",
     "blocks.use",
 }
@@ -122,6 +125,17 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     f"/flow-runs/{_ID}/retry/calls": {"GET": ("runs.view", retries.calls)},
     f"/flow-runs/{_ID}/logs": {"GET": ("runs.view", runs.lines)},
     f"/flow-runs/{_ID}/task-runs": {"GET": ("runs.view", runs.tasks)},
+    f"/flow-runs/{_ID}/pause": {"POST": ("runs.pause", inputs.pause)},
+    f"/flow-runs/{_ID}/suspend": {"POST": ("runs.pause", inputs.suspend)},
+    f"/flow-runs/{_ID}/resume": {"POST": ("runs.answer", inputs.resume)},
+    f"/flow-runs/{_ID}/inputs": {"GET": ("runs.view", inputs.of_run)},
+    f"/flow-runs/{_ID}/inputs/(?P<key>.+)": {"GET": ("runs.view", inputs.of_key)},
+    f"/flow-runs/{_ID}/messages": {
+        "GET": ("runs.view", inputs.messages),
+        "POST": ("runs.answer", inputs.send),
+    },
+    "/inputs": {"GET": ("runs.view", inputs.waiting)},
+    f"/inputs/{_ID}/answer": {"POST": ("runs.answer", inputs.answer)},
     "/work-pools": {"GET": ("pools.view", pools.page), "POST": ("pools.edit", pools.create_pool)},
     _POOL: {"GET": ("pools.view", pools.one), "PATCH": ("pools.edit", pools.change)},
     f"{_POOL}/queues": {"GET": ("pools.view", pools.queues), "POST": ("pools.edit", pools.create_queue)},
@@ -199,6 +213,8 @@ class Memory:
         self._routes.append((re.compile(f"/agents/{_ID}/wait"), {"GET": ("agents.work", wait)}))
         wait_for_slots: Handler = lambda store, asked: slots.wait(store, asked, self.tick)  # noqa: E731
         self._routes.append((re.compile("/slots/wait"), {"GET": ("slots.take", wait_for_slots)}))
+        bell: Handler = lambda store, asked: inputs.wait(store, asked, self.tick)  # noqa: E731
+        self._routes.append((re.compile(f"/flow-runs/{_ID}/wait"), {"GET": ("runs.view", bell)}))
         post: Handler = lambda store, asked: journal.receive(store, asked, clock.now())  # noqa: E731
         self._routes.append((re.compile("/journal"), {"POST": ("journal.write", post)}))
         pools.add_pool(self.store, PoolInput(pools.DEFAULT))
@@ -282,6 +298,7 @@ class Memory:
         with self.store.changed:
             claims.expire(self.store, self.store.roots())
             slots.hand_on(self.store)
+            inputs.expire(self.store)
             runs.make_scheduled(self.store)
             runs.look_at_due(self.store)
 
@@ -289,12 +306,13 @@ class Memory:
         """When (µs UTC) something is to be done next."""
         with self.store.changed:
             leases = [run.lease.expires_at + 1 for run in self.store.runs.values() if run.lease is not None]
+            late = [each.expires_at + 1 for each in self.store.inputs.values() if each.expires_at is not None]
             due = [run.due_at for run in self.store.runs.values() if run.state_type == "SCHEDULED" and run.due_at]
             every = [each.schedule for each in self.store.deployments.values()]
             made = [each.next_at - 60_000_000 for each in every if each is not None and each.next_at is not None]
             silent = [ask.expires_at for ask in self.store.asks.values() if ask.expires_at]
             now = clock.now()
-            return min((at for at in [*leases, *due, *made, *silent] if at > now), default=None)
+            return min((at for at in [*leases, *late, *due, *made, *silent] if at > now), default=None)
 
 
 def _check_wire(spoken: str | None) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from orchestrator import clock
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
-from orchestrator.states import HELD, TERMINAL, By, StateType
+from orchestrator.states import TERMINAL, WISHES, By, StateType
 from orchestrator.testing.memory import pools, slots
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
@@ -35,6 +35,7 @@ CLAIMS_TO_LOSE = 3
 START_AGAIN_AFTER = 5_000_000  # µs
 LOST_AFTER_AGENT = 600_000_000
 LOST_AFTER_LOCAL = 86_400_000_000
+_PATIENT = {StateType.RUNNING, StateType.PAUSED}
 SILENT = "Nothing was heard of its holder for the time of a lease."
 
 
@@ -141,7 +142,7 @@ def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
         source=facts["source"], parameters=run.parameters, call=run.call, tags=run.tags,
         lease_seconds=store.lease_seconds,
         flow_version=facts["version"], process=facts["process"], job_variables=facts["job_variables"],
-        scheduled_at=run.scheduled_at, replay_root=run.replay_root, again=run.again,
+        scheduled_at=run.scheduled_at, suspensions=run.suspensions, replay_root=run.replay_root, again=run.again,
     )  # fmt: skip
 
 
@@ -175,14 +176,21 @@ def heartbeat(store: Store, asked: Asked) -> dict[str, Any]:
     held = list(dict.fromkeys(held))
     return {
         "lost": lost,
-        "signals": [Signal(run.id, "cancel") for run in held if run.state_type == StateType.CANCELLING],
+        "signals": [Signal(run.id, word) for run in held if (word := signal_to(run))],
         "replaceable": [run.id for run in held if _is_replaceable(run)],
     }
 
 
+def signal_to(run: Run) -> str | None:
+    """What the holder is asked to do."""
+    if run.state_type == StateType.CANCELLING:
+        return "cancel"
+    return WISHES.get(run.state_name) if run.state_type == StateType.RUNNING else None
+
+
 def _is_replaceable(run: Run) -> bool:
     """Say whether somebody else would be given the run, were its holder lost."""
-    return run.state_type == StateType.PENDING or (run.state_type == StateType.RUNNING and may_go_on(run))
+    return run.state_type == StateType.PENDING or (run.state_type in _PATIENT and may_go_on(run))
 
 
 def _renewed(store: Store, agent: Agent, ref: LeaseRef) -> bool:
@@ -191,9 +199,14 @@ def _renewed(store: Store, agent: Agent, ref: LeaseRef) -> bool:
     if run is None or lease is None or (lease.attempt, lease.agent) != (ref.attempt, agent.id):
         return False
     lease.expires_at = clock.now() + store.lease_time
-    if (run.state_type, run.state_name) == ("RUNNING", "Unreachable"):
-        move(run, StateType.RUNNING, by=By.SERVER, message="The agent was heard of again.")
+    welcome_back(run, "The agent was heard of again.", clock.now())
     return True
+
+
+def welcome_back(run: Run, message: str, at: int) -> bool:
+    """A holder that was thought lost is heard of: its run is in the state in which it was."""
+    lost = run.state_name == "Unreachable" and run.state_type in _PATIENT
+    return lost and move(run, StateType(run.state_type), by=By.SERVER, message=message, at=at)
 
 
 # The end of an attempt that did not tell its own.
@@ -207,7 +220,7 @@ def end_attempt(store: Store, asked: Asked) -> EndedAnswer:
     if run is None or attempt is None or attempt.agent != agent.id:
         raise Refusal("not_found", "This agent never held that attempt.")
     message = clean_text(told.message, 4_000) or f"The process ended with exit code {told.exit}."
-    if run.attempt == told.attempt and run.state_type in HELD:
+    if run.attempt == told.attempt and run.is_held:
         if run.state_type == StateType.PENDING and told.reason == "never_started":
             _give_back(run, message)
         else:
@@ -243,7 +256,8 @@ def _attempt_is_lost(run: Run, message: str) -> None:
 
 def may_go_on(run: Run) -> bool:
     """Say whether another attempt may follow a crash."""
-    return not run.is_local and (run.run_count <= run.retries or run.crashes < (run.crash_retries or 0))
+    executions = run.run_count - run.suspensions
+    return not run.is_local and (executions <= run.retries or run.crashes < (run.crash_retries or 0))
 
 
 def _give_back(run: Run, message: str) -> None:
@@ -268,10 +282,11 @@ def expire(store: Store, runs: Iterable[Run]) -> None:
 
 
 def _judge(run: Run, lease: Lease, at: int) -> None:
-    if run.state_type not in HELD:
+    state = StateType(run.state_type)
+    if not run.is_held:
         run.lease = None
-    elif run.state_type == StateType.RUNNING and run.state_name != "Unreachable" and not may_go_on(run):
+    elif state in _PATIENT and run.state_name != "Unreachable" and not may_go_on(run):
         lease.expires_at = at + (LOST_AFTER_LOCAL if run.is_local else LOST_AFTER_AGENT)
-        move(run, StateType.RUNNING, by=By.SERVER, name="Unreachable", message=SILENT, at=at)
+        move(run, state, by=By.SERVER, name="Unreachable", message=SILENT, at=at)
     else:
         _attempt_is_lost(run, SILENT)

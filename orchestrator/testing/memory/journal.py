@@ -13,8 +13,8 @@ from orchestrator import reading
 from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of, stored_at
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
-from orchestrator.states import HELD, TERMINAL, By, StateType
-from orchestrator.testing.memory import artifacts, assets, cache, events
+from orchestrator.states import TERMINAL, By, StateType
+from orchestrator.testing.memory import artifacts, assets, cache, claims, events, inputs
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
 from orchestrator.testing.memory.rows import Event as KeptEvent
@@ -29,6 +29,7 @@ from orchestrator.wire import (
     Artifact,
     Dropped,
     Event,
+    InputRequest,
     Log,
     Rejected,
     Result,
@@ -114,11 +115,8 @@ class _Application:
             self._renew(stream, stream.root in back)
 
     def _welcome_back(self, stream: OpenStream) -> bool:
-        root = stream.root
-        if stream.superseded or (root.state_type, root.state_name) != ("RUNNING", "Unreachable"):
-            return False
         message = "The holder was heard of again."
-        return move(root, StateType.RUNNING, by=By.SERVER, message=message, at=self.received)
+        return not stream.superseded and claims.welcome_back(stream.root, message, self.received)
 
     def _begin_subflows(self, stream: OpenStream) -> None:
         if not stream.is_holder or stream.superseded:
@@ -184,10 +182,20 @@ class _Application:
                 id = f"task-run.{entry.task}" if entry.task else f"flow-run.{run.id}"
                 made = {"id": uuid7(), "event": "result.stored", "resource": {"id": id, "task": str(entry.task or "")}}
                 self._note(stream, run, Event(seq=entry.seq, run=run.id, t=entry.t, **made), payload)
+            case InputRequest():
+                self._ask(stream, run, entry)
             case Artifact():
                 artifacts.write(self.store, entry, run=run.id, at=stream.at(entry.t))
             case _:
                 raise AssertionError(entry)
+
+    def _ask(self, stream: OpenStream, run: Run, entry: InputRequest) -> None:
+        if stream.superseded or not stream.is_holder:
+            stream.reject(entry.seq, "superseded" if stream.superseded else "invalid")
+            return
+        times = {"at": stream.at(entry.t), "expires": _corrected(stream, entry.expires)}
+        if not inputs.write(self.store, entry, run=run.id, root=stream.root, **times):
+            stream.reject(entry.seq, "invalid")
 
     def _note(self, stream: OpenStream, run: Run, told: Event, payload: Any) -> None:
         resource, related = json_value(told.resource), json_value(told.related)
@@ -197,13 +205,9 @@ class _Application:
     def _renew(self, stream: OpenStream, back: bool) -> None:
         """A local run's holder renews by speaking; an agent renews for its processes, in its heartbeat."""
         root, until = stream.root, self.received + self.store.lease_time
-        if root.state_type not in HELD or stream.superseded:
+        if not root.is_held or stream.superseded:
             return
-        if root.lease is None and stream.is_holder:  # It goes on after a pause, which gave the lease away.
-            attempt = root.attempts[stream.attempt]
-            attempt.ended_at, attempt.outcome = None, ""
-            root.lease = Lease(stream.attempt, attempt.agent, until)
-        elif root.lease is not None and (back or (root.is_local and stream.is_holder)):
+        if root.lease is not None and (back or (root.is_local and stream.is_holder)):
             root.lease.expires_at = until
 
     def _quarantined(self, opened: list[OpenStream]) -> list[Rejected]:
@@ -226,6 +230,8 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
         return False  # No agent would ever take it.
     if entry.state == run.state_type == StateType.PENDING:
         return True  # It says who it is, ahead of its first state.
+    if run.is_root and run.state_type == StateType.PAUSED and not run.is_held:
+        return False  # It was suspended, which ended the attempt.
     moved = move(
         run,
         StateType(entry.state),
@@ -295,8 +301,8 @@ def _signals(stream: OpenStream) -> list[Signal]:
         return []
     if stream.superseded:
         return [Signal(root.id, "superseded")]
-    if root.state_type == StateType.CANCELLING:
-        return [Signal(root.id, "cancel")]
+    if word := claims.signal_to(root):
+        return [Signal(root.id, word)]
     return [Signal(root.id, "over")] if root.state_type in TERMINAL else []
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.cleaned import CacheWord, Made
-from orchestrator.states import TERMINAL
+from orchestrator.states import TERMINAL, is_held
 
 State = tuple[int, str, str, str | None, int]
 """When (µs UTC), type, name, message, attempt."""
@@ -152,6 +152,53 @@ class Lease:
     expires_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one of those who were asked said."""
+
+    by: str
+    verdict: str
+    comment: str
+    at: int
+
+
+@dataclass(eq=False, slots=True)
+class Input:
+    """A place in a flow that waits for people."""
+
+    id: UUID
+    run: UUID
+    root: UUID
+    attempt: int
+    key: str
+    pause: str
+    title: str
+    description: str
+    schema: dict[str, Any] | None
+    initial: dict[str, Any]
+    quorum: int
+    roles: list[str]
+    teams: list[str]
+    link: str
+    created_at: int
+    expires_at: int | None
+    state: str = "waiting"
+    value: dict[str, Any] | None = None
+    ended_at: int | None = None
+    answers: list[Given] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something that a run was sent."""
+
+    number: int
+    key: str
+    sender: str
+    value: Any
+    sent_at: int
+
+
 @dataclass(eq=False, slots=True)
 class Run:
     """A flow run.
@@ -214,6 +261,8 @@ class Run:
     lines: list[LogLine] = field(default_factory=list)  # of the whole execution, on its root
     let_go: str | None = None
     announced: bool = False  # its pool was told that it is due
+    suspensions: int = 0
+    messages: list[Message] = field(default_factory=list)
 
     @property
     def is_root(self) -> bool:
@@ -229,6 +278,11 @@ class Run:
     def is_final(self) -> bool:
         """True when no state can follow."""
         return self.state_type in TERMINAL
+
+    @property
+    def is_held(self) -> bool:
+        """True while somebody holds the run, with a lease."""
+        return is_held(self.state_type, self.state_name)
 
     @property
     def states(self) -> list[str]:
@@ -439,6 +493,8 @@ class Store:
         self.variables: dict[str, Variable] = {}
         self.block_types: dict[str, dict[str, Any]] = {}  # those that were registered
         self.blocks: dict[tuple[str, str], Block] = {}
+        self.inputs: dict[tuple[UUID, str], Input] = {}  # by root and key
+        self.bells: dict[UUID, int] = {}  # by root
 
     @property
     def lease_time(self) -> int:
@@ -448,6 +504,11 @@ class Store:
     def wake(self, pool: str) -> None:
         """A pool has work."""
         self.wakes[pool] = self.wakes.get(pool, 0) + 1
+        self.changed.notify_all()
+
+    def ring(self, root: UUID) -> None:
+        """Something has come for an execution that may wait for it."""
+        self.bells[root] = self.bells.get(root, 0) + 1
         self.changed.notify_all()
 
     def roots(self) -> list[Run]:

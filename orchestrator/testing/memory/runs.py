@@ -187,7 +187,7 @@ def cancel(store: Store, asked: Asked) -> dict[str, Any]:
     if run.is_final:
         raise Refusal("conflict", f"The run has ended already ({run.state_name}).")
     root = find(store, run.root_id)
-    to = StateType.CANCELLED if root.state_type in ("SCHEDULED", "PAUSED") else StateType.CANCELLING
+    to = StateType.CANCELLING if root.is_held else StateType.CANCELLED
     if root.state_name == "Unreachable" and root.lease is not None:
         root.lease.expires_at = min(root.lease.expires_at, clock.now() + store.lease_time)
     if move(root, to, by=By.SERVER, message=f"Cancelled by {asked.by.label}."):

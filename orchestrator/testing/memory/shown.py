@@ -14,11 +14,14 @@ from orchestrator.testing.memory.rows import (
     CacheEntry,
     Deployment,
     Event,
+    Input,
     LogLine,
     Making,
+    Message,
     Pool,
     Queue,
     Run,
+    Store,
     TaskRun,
     Variable,
 )
@@ -106,6 +109,32 @@ def show_line(line: LogLine) -> dict[str, Any]:
         "run": line.run,
         "extra": line.extra,
     }
+
+
+def show_input(store: Store, each: Input) -> dict[str, Any]:
+    """A request for people, with its answers."""
+    run = store.runs[each.run]
+    names = ("id", "run", "key", "pause", "title", "description", "schema", "initial", "quorum", "roles", "teams")
+    return {
+        **{name: getattr(each, name) for name in names},
+        "run_name": run.name,
+        "flow": run.flow,
+        "state": each.state,
+        "value": each.value,
+        "created_at": time_of(each.created_at),
+        "expires_at": time_of(each.expires_at),
+        "ended_at": time_of(each.ended_at),
+        "answers": [
+            {"actor": given.by, "verdict": given.verdict, "comment": given.comment, "at": time_of(given.at)}
+            for given in each.answers
+        ],
+    }
+
+
+def show_message(message: Message) -> dict[str, Any]:
+    """A message to a run."""
+    told = {"number": message.number, "key": message.key, "sender": message.sender, "value": message.value}
+    return {**told, "sent_at": time_of(message.sent_at)}
 
 
 def show_artifact(artifact: Artifact) -> dict[str, Any]:

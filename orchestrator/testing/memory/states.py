@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator import clock
-from orchestrator.states import HELD, RANK, TERMINAL, By, StateType, default_name, may_move
+from orchestrator.states import RANK, TERMINAL, By, StateType, default_name, may_move
 from orchestrator.testing.memory import slots
 from orchestrator.testing.memory.rows import Run, Store
 
@@ -33,7 +33,7 @@ def move(
     if not may_move(StateType(run.state_type), to, by):
         return False
     at = clock.now() if at is None else at
-    was_held = run.state_type in HELD | {StateType.PAUSED}
+    was_held = run.is_held
     begins = run.state_type == StateType.PENDING and to is StateType.RUNNING
     run.state_type, run.state_name, run.state_message = to.value, name or default_name(to), message or ""
     run.state_at = at
@@ -50,7 +50,9 @@ def move(
     if error is not None or to is StateType.COMPLETED:
         run.error = error or None
     run.result = result or run.result
-    run.let_go = None if to in HELD else to.value if was_held else run.let_go
+    if was_held and to is StateType.PAUSED and not run.is_held:
+        run.suspensions += 1
+    run.let_go = None if run.is_held else to.value if was_held else run.let_go
     return True
 
 
@@ -73,10 +75,17 @@ def somebody_waits(store: Store, pool: str) -> bool:
     )  # fmt: skip
 
 
+def _reason(root: Run) -> str:
+    if root.let_go == StateType.CANCELLED:
+        return "The run was cancelled."
+    if root.let_go == StateType.PAUSED:
+        return "The run was suspended before this had ended. The next attempt calls it again."
+    return f"Its run ended ({root.state_name}) before it did."
+
+
 def _let_go(store: Store, root: Run) -> None:
-    cancelled = root.let_go == StateType.CANCELLED
-    state = StateType.CANCELLED if cancelled else StateType.CRASHED
-    reason = "The run was cancelled." if cancelled else f"Its run ended ({root.state_name}) before it did."
+    state = StateType.CANCELLED if root.let_go in {"CANCELLED", "PAUSED"} else StateType.CRASHED
+    reason = _reason(root)
     root.lease = None
     attempt = root.attempts.get(root.attempt)
     if attempt is not None and attempt.ended_at is None:
@@ -89,7 +98,7 @@ def _let_go(store: Store, root: Run) -> None:
 def end_late(store: Store, root: Run, attempt: int) -> None:
     """End what a journal left open that came after the end of its attempt: nobody else ever would."""
     at = root.attempts[attempt].ended_at or root.state_at
-    cancelled = root.state_type == StateType.CANCELLED and attempt == root.attempt
+    cancelled = root.state_type in {"CANCELLED", "PAUSED"} and attempt == root.attempt
     state, reason = StateType.CANCELLED if cancelled else StateType.CRASHED, LATE
     if attempt == root.attempt:
         _end_subflows(store, root, state, reason, at)

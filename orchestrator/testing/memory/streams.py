@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.reading import Part
-from orchestrator.states import HELD, StateType
 from orchestrator.testing.memory.rows import Mark, Run, Store
 from orchestrator.wire import AnyEntry, Rejected
 
@@ -84,7 +83,7 @@ def open_streams(store: Store, parts: Iterable[Part], sent_at: int, received: in
             continue
         lease = root.lease if root.lease is not None and root.lease.attempt == head.attempt else None
         stream = OpenStream(part, root, mark.applied, mark.offset, lease.expires_at if lease else None)
-        stream.late = stream.superseded or root.state_type not in HELD | {StateType.PAUSED}
+        stream.late = stream.superseded or not root.is_held
         stream.entries = [entry for entry in part.entries if entry.seq > mark.applied]
         opened.streams.append(stream)
     return opened

@@ -1,0 +1,118 @@
+"""A process that waits for an answer or a message hears of it at once: a counter per execution, and a word by Redis.
+
+`GET …/flow-runs/{id}/wait?since=n` answers at once when the counter has moved since n, so that no word is lost; else it
+waits. All who wait for a run are woken: as a rule that is its own process. Served on the async side; the database is
+asked once per connection whose run it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from django.db import transaction
+
+from orchestrator.ids import as_id
+from runs.announcements import BELL, Announcements, announcements
+from runs.hidden import find_run
+from runs.messenger import messenger
+from runs.usage.api_calls import calls
+from runs.waiting import SPREAD, WAIT_SECONDS
+from tenants.authentication import actor_of
+from tenants.errors import NotFound, Unauthorized
+from tenants.permissions import require
+from tenants.scope import tenant_scope
+
+COUNTER = "bell:"  # + root id: how many words there were
+KEEP_SECONDS = 86_400
+
+
+def ring(roots: Iterable[UUID]) -> None:
+    """Tell the processes of these executions that something has come for them, once the transaction is committed."""
+    told = [str(id) for id in roots]
+    if told:
+        transaction.on_commit(lambda: messenger.send(lambda redis: _ring(redis, told)), robust=True)
+
+
+def _ring(redis: Any, roots: list[str]) -> None:
+    for root in roots:
+        redis.incr(COUNTER + root)
+        redis.expire(COUNTER + root, KEEP_SECONDS)
+        redis.publish(BELL, root)
+
+
+class Listeners:
+    """Those who wait in this web process, by the root of their run."""
+
+    def __init__(self, heard: Announcements) -> None:
+        self.redis = heard.client
+        self.heard = heard
+        self.of_root: dict[str, set[asyncio.Event]] = defaultdict(set)
+        heard.bell = self.hear
+
+    async def wait(self, root: str, since: int, seconds: float) -> int:
+        """The counter: at once if it is not `since`, else when the bell rings, or when the time is over."""
+        self.heard.listen()
+        event = asyncio.Event()
+        self.of_root[root].add(event)  # Before the counter is read: a word may come in while that is under way.
+        try:
+            if (number := await self._counter(root)) != since:
+                return number
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), seconds)
+            return await self._counter(root)
+        finally:
+            self.of_root[root].discard(event)
+            if not self.of_root[root]:
+                del self.of_root[root]
+
+    async def _counter(self, root: str) -> int:
+        return int(await self.redis.get(COUNTER + root) or 0)
+
+    def hear(self, root: str | None) -> None:
+        """A word came in; None: something may have been missed."""
+        roots = list(self.of_root) if root is None else [root]
+        for each in roots:
+            for event in self.of_root.get(each, ()):
+                event.set()
+
+
+async def answer(secret: str, run_id: str, since: int) -> dict[str, Any]:
+    """What the door answers: the counter now.
+
+    Raises:
+        Problem: Who asks is unknown, may not, or there is no such run.
+    """
+    root = await database_sync_to_async(_root_of)(secret, run_id)
+    seconds = WAIT_SECONDS * random.uniform(1 - SPREAD, 1)  # noqa: S311
+    return {"since": await _listeners().wait(root, since, seconds)}
+
+
+def _root_of(secret: str, run_id: str) -> str:
+    actor = actor_of(secret)
+    if actor is None:
+        raise Unauthorized("This key is unknown, expired or revoked.")
+    calls.count(actor)
+    require(actor, "runs.view")
+    id = as_id(run_id)
+    if id is None:
+        raise NotFound("There is no such flow run here.")
+    with tenant_scope(actor.organization_id):
+        return str(find_run(actor, id).root_id)
+
+
+_of_loop: dict[int, Listeners] = {}
+
+
+def _listeners() -> Listeners:
+    """The ones of this event loop."""
+    heard = announcements()
+    if id(heard) not in _of_loop:
+        _of_loop[id(heard)] = Listeners(heard)
+    return _of_loop[id(heard)]

@@ -1,0 +1,489 @@
+"""1.17: flows that wait for people, in their process or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from orchestrator import flow, task, testing
+from orchestrator.context import current_flow_run
+from orchestrator.exceptions import (
+    FlowPauseTimeout,
+    MissingContext,
+    NotConfigured,
+    NotPaused,
+    PauseRefused,
+    RunCancelled,
+)
+from orchestrator.flow_runs import (
+    apause_flow_run,
+    aresume_flow_run,
+    pause_flow_run,
+    resume_flow_run,
+    suspend_flow_run,
+)
+from orchestrator.testing import Server
+
+WITHIN = 20.0  # seconds: far beyond what anything here takes
+
+
+def wait_for(what: str, answer: Callable[[], Any]) -> Any:
+    """Ask until the answer is true; answers it."""
+    until = time.monotonic() + WITHIN
+    while not (found := answer()):
+        assert time.monotonic() < until, f"waited {WITHIN} s for {what}"
+        time.sleep(0.005)
+    return found
+
+
+@contextmanager
+def beside(call: Callable[[], Any]) -> Any:
+    """A call in a thread of its own; what it came to is in the list, at the end."""
+    came: list[Any] = []
+
+    def perform() -> None:
+        try:
+            came.append(call())
+        except BaseException as error:
+            came.append(error)
+
+    thread = threading.Thread(target=perform)
+    thread.start()
+    try:
+        yield came
+    finally:
+        thread.join(WITHIN)
+        assert not thread.is_alive()
+
+
+def in_state(server: Server, state: str, flow: str | None = None) -> Any:
+    """The one run, once it is in a state."""
+    return wait_for(
+        state, lambda: next((run for run in server.runs(flow) if state in (run.state_type, run.state_name)), None)
+    )
+
+
+@task
+def step(number: int = 1) -> int:
+    return number
+
+
+@flow
+def waits() -> int:
+    step()
+    pause_flow_run(title="Look at it")
+    return step(2)
+
+
+@pytest.fixture
+def server() -> Any:
+    with testing.server() as given:
+        yield given
+
+
+# ── paused ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_flow_waits_in_its_process_until_it_is_resumed(server: Server) -> None:
+    """1.17: PAUSED, with what it says; that time is no run time."""
+    with beside(waits) as came:
+        run = in_state(server, "PAUSED")
+        assert (run.state_message, run.lease is not None) == ("Look at it", True)
+        resume_flow_run(run.id)
+    assert came == [2]
+    assert server.run(run).states == ["Running", "Paused", "Running", "Completed"]
+    at = [state[0] for state in run.history]
+    assert run.duration <= (at[1] - at[0]) + (at[3] - at[2]) + 50_000
+
+
+def test_several_pauses_of_a_run_are_told_apart(server: Server) -> None:
+    """1.17: counted, or by the key that they are given."""
+
+    @flow
+    def twice() -> None:
+        pause_flow_run()
+        pause_flow_run(key="second look")
+        pause_flow_run(key="second look")
+
+    with beside(twice) as came:
+        for key in ("pause-0", "second look"):
+            wait_for(key, lambda key=key: any(k == key for _, k in server.memory.store.inputs))
+            resume_flow_run(in_state(server, "PAUSED").id, key=key)
+    assert came == [None]
+    assert [key for _, key in server.memory.store.inputs] == ["pause-0", "second look"]
+
+
+def test_an_async_flow_waits_without_holding_up_its_loop(server: Server) -> None:
+    """1.17: what runs beside it goes on."""
+    beats: list[int] = []
+
+    @flow
+    async def waits_softly() -> str:
+        async def beat() -> None:
+            while len(beats) < 3:
+                await asyncio.sleep(0.001)
+                beats.append(1)
+            run = server.runs()[0]
+            await asyncio.to_thread(wait_for, "PAUSED", lambda: run.state_type == "PAUSED")
+            await aresume_flow_run(run.id)
+
+        beating = asyncio.create_task(beat())
+        await pause_flow_run()
+        await beating
+        return "on"
+
+    assert asyncio.run(waits_softly()) == "on"
+    assert server.runs()[0].states == ["Running", "Paused", "Running", "Completed"]
+
+
+def test_a_subflow_pauses_its_root(server: Server) -> None:
+    """1.17: both are PAUSED, and both go on."""
+
+    @flow
+    def part() -> int:
+        pause_flow_run()
+        return 1
+
+    @flow
+    def whole() -> int:
+        return part() + part()
+
+    with beside(whole) as came:
+        for number in range(2):
+            key = f"part-{number}/pause-0"
+            wait_for(key, lambda key=key: any(k == key for _, k in server.memory.store.inputs))
+            root = in_state(server, "PAUSED", "whole")
+            resume_flow_run(root.id, key=key)
+    assert came == [2]
+    assert server.runs("whole")[0].states == ["Running", *["Paused", "Running"] * 2, "Completed"]
+    assert [run.states for run in server.runs("part")] == [["Running", "Paused", "Running", "Completed"]] * 2
+
+
+def test_nobody_resumes_it_in_time(server: Server) -> None:
+    """1.17: FlowPauseTimeout, which the flow may catch; else it has failed, by a name that says why."""
+
+    @flow
+    def impatient() -> None:
+        pause_flow_run(timeout=0.05)
+
+    @flow
+    def provides() -> str:
+        try:
+            pause_flow_run(timeout=0.05)
+        except FlowPauseTimeout:
+            return "went without"
+        return ""
+
+    with pytest.raises(FlowPauseTimeout):
+        ticking(server, impatient)
+    assert ticking(server, provides) == "went without"
+    assert [run.state_name for run in server.runs()] == ["PauseTimedOut", "Completed"]
+
+
+def ticking(server: Server, call: Callable[[], Any]) -> Any:
+    """A call, while the server looks at its clock now and then."""
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(0.01):
+            server.memory.tick()
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        return call()
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_paused_flow_is_cancelled(server: Server) -> None:
+    """1.17: RunCancelled is raised where it waits."""
+    with beside(waits) as came:
+        server.cancel(in_state(server, "PAUSED"))
+        server.run(server.runs()[0]).lines.clear()
+        hurry(server)
+    assert isinstance(came[0], RunCancelled)
+    assert server.runs()[0].states == ["Running", "Paused", "Cancelling", "Cancelled"]
+
+
+def hurry(server: Server) -> None:
+    """Have this process hear now what it would hear within some seconds."""
+    from orchestrator import journal
+
+    for stream in list(journal.hub_of(server.api).streams.values()):
+        if stream.stopping is not None:
+            stream.stopping.signalled("cancel")
+
+
+def test_a_pause_that_was_ended_is_passed_by_the_next_execution(server: Server) -> None:
+    """1.17: nobody is asked twice, though the flow fails after it and is tried again."""
+    tries: list[int] = []
+
+    @flow(retries=1)
+    def second_try() -> int:
+        pause_flow_run()
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError
+        return len(tries)
+
+    with beside(second_try) as came:
+        resume_flow_run(in_state(server, "PAUSED").id)
+    assert came == [2]
+    assert server.runs()[0].states.count("Paused") == 1
+
+
+def test_the_time_of_a_pause_is_none_of_the_flows_timeout(server: Server) -> None:
+    """1.17: its clock stands still."""
+
+    @flow(timeout_seconds=0.3)
+    def quick() -> str:
+        pause_flow_run()
+        return "in time"
+
+    with beside(quick) as came:
+        run = in_state(server, "PAUSED")
+        over = time.monotonic() + 0.4
+        wait_for("its timeout to pass", lambda: time.monotonic() > over)
+        resume_flow_run(run.id)
+    assert came == ["in time"]
+
+
+def test_where_nobody_could_resume_it_it_is_not_paused(server: Server) -> None:
+    """1.17: outside of a flow, in a task, without an API."""
+
+    @task
+    def pausing() -> None:
+        pause_flow_run()
+
+    @flow
+    def by_a_task() -> None:
+        pausing()
+
+    with pytest.raises(MissingContext):
+        pause_flow_run()
+    with pytest.raises(PauseRefused, match="is a task"):
+        by_a_task()
+    with pytest.raises(NotPaused):
+        resume_flow_run(server.runs()[0].id)
+
+
+def test_without_a_server_a_flow_is_not_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.17."""
+    monkeypatch.setattr("orchestrator.journal.current_api", lambda: None)
+    with pytest.raises(NotConfigured, match="orchestrator login"):
+        waits()
+
+
+def test_a_server_that_is_away_is_waited_for(server: Server) -> None:
+    """1.17: the process asks again, and hears the answer then."""
+
+    @flow
+    def patient() -> str:
+        server.refuse("unavailable", times=3)
+        pause_flow_run()
+        return "heard"
+
+    with beside(patient) as came:
+        resume_flow_run(in_state(server, "PAUSED").id)
+    assert came == ["heard"]
+
+
+def test_a_flow_that_somebody_else_pauses_waits_at_its_next_call(server: Server) -> None:
+    """1.17: of a task; what was asked for is done once."""
+
+    @flow
+    def looping() -> int:
+        step()
+        signal("pause")
+        step()
+        return step(3)
+
+    with beside(looping) as came:
+        run = in_state(server, "PAUSED")
+        resume_flow_run(run.id)
+    assert came == [3]
+    assert server.run(run).states == ["Running", "Paused", "Running", "Completed"]
+
+
+def test_an_async_flow_that_somebody_else_pauses_waits_with_all_its_calls(server: Server) -> None:
+    """1.17: none of those that it gathers begins meanwhile."""
+
+    @task
+    async def softly(number: int) -> int:
+        return number
+
+    @flow
+    async def gathering() -> list[int]:
+        signal("pause")
+        return await asyncio.gather(softly(1), softly(2))
+
+    with beside(lambda: asyncio.run(gathering())) as came:
+        run = in_state(server, "PAUSED")
+        assert server.tasks(run) == []
+        resume_flow_run(run.id)
+    assert came == [[1, 2]]
+
+
+def signal(word: str) -> None:
+    """What the server would say with its next answer to the run that calls this."""
+    run = current_flow_run()
+    assert run is not None
+    run.root.stopping_state.signalled(word)
+
+
+# ── suspended ────────────────────────────────────────────────────────────────────────────────────
+
+
+def deployed(server: Server, flow: Any) -> Any:
+    """A run of a new deployment, which waits for somebody to work."""
+    flow.deploy("nightly")
+    return server.trigger(f"{flow.name}/nightly")
+
+
+@flow
+def approved() -> int:
+    step()
+    suspend_flow_run()
+    return step(2)
+
+
+def test_a_suspended_flow_ends_its_process_and_begins_anew(server: Server) -> None:
+    """1.17: without a lease; the next attempt passes the place where it was suspended."""
+    run = deployed(server, approved)
+    assert server.work() == 1
+    assert (run.state_type, run.state_name, run.lease) == ("PAUSED", "Suspended", None)
+    assert server.work() == 0
+    resume_flow_run(run.id)
+    assert run.state_name == "Resuming"
+    assert server.work() == 1
+    server.assert_completed(run)
+    assert (run.attempt, run.suspensions, run.error) == (2, 1, None)
+    assert run.states.count("Suspended") == 1
+
+
+def test_no_hook_is_called_and_no_retry_used_by_a_suspension(server: Server) -> None:
+    """1.17."""
+    called: list[str] = []
+    tries: list[int] = []
+
+    @flow(retries=1, on_failure=[lambda *_: called.append("failure")], on_completion=[lambda *_: called.append("done")])
+    def hooked() -> None:
+        suspend_flow_run()
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError
+
+    run = deployed(server, hooked)
+    server.work()
+    assert called == []
+    resume_flow_run(run.id)
+    server.work()
+    server.assert_completed(run)
+    assert (called, len(tries)) == (["done"], 2)
+
+
+def test_tasks_that_were_submitted_come_to_their_end_before_a_suspension(server: Server) -> None:
+    """1.17: what was begun is done."""
+    began, done = threading.Event(), []
+
+    @task
+    def slow() -> None:
+        began.set()
+        time.sleep(0.05)
+        done.append(1)
+
+    @flow
+    def submits() -> None:
+        if not done:
+            slow.submit()
+            began.wait(WITHIN)
+        suspend_flow_run()
+
+    run = deployed(server, submits)
+    server.work()
+    assert (run.state_name, done) == ("Suspended", [1])
+    assert [each.state_type for each in server.tasks(run)] == ["COMPLETED"]
+
+
+def test_a_subflow_suspends_its_root(server: Server) -> None:
+    """1.17: the next attempt calls it again, and finds its answer by its place."""
+
+    @flow
+    def part() -> int:
+        suspend_flow_run()
+        return 1
+
+    @flow
+    def whole() -> int:
+        return part() + part()
+
+    run = deployed(server, whole)
+    for _ in range(2):
+        server.work()
+        assert run.state_name == "Suspended"
+        resume_flow_run(run.id)
+    server.work()
+    server.assert_completed(run)
+    states = [each.state_name for each in server.runs("part")]
+    assert states == ["Suspended", "Completed", "Suspended", "Completed", "Completed"]
+
+
+def test_a_run_by_hand_is_not_suspended(server: Server) -> None:
+    """1.17: no agent could start it again."""
+    with pytest.raises(PauseRefused, match="pause_flow_run"):
+        approved()
+
+
+def test_a_suspended_run_that_nobody_resumes_has_failed(server: Server) -> None:
+    """1.17."""
+
+    @flow
+    def impatient() -> None:
+        suspend_flow_run(timeout=60)
+
+    with testing.time_control() as clock:
+        run = deployed(server, impatient)
+        server.work()
+        clock.advance(61)
+        server.assert_state(run, "PauseTimedOut")
+
+
+def test_a_run_is_suspended_from_outside_at_its_next_call(server: Server) -> None:
+    """1.17: suspend_flow_run(flow_run_id)."""
+    rounds: list[int] = []
+
+    @flow
+    def looping() -> int:
+        rounds.append(1)
+        if len(rounds) == 1:
+            run = server.runs("looping")[0]
+            suspend_flow_run(run.id)
+            signal("suspend")
+        return step(5)
+
+    run = deployed(server, looping)
+    server.work()
+    assert (run.state_name, len(rounds)) == ("Suspended", 1)
+    resume_flow_run(run.id)
+    server.work()
+    server.assert_completed(run)
+
+
+def test_the_twins_await(server: Server) -> None:
+    """1.17."""
+
+    @flow
+    async def softly() -> None:
+        await apause_flow_run()
+
+    with beside(lambda: asyncio.run(softly())) as came:
+        resume_flow_run(in_state(server, "PAUSED").id)
+    assert came == [None]
