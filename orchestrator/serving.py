@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+GATHER = (
+    0.01  # seconds; calls end together, when the server has their journals, and their slots are filled by one claim
+)
+
 BY = {"by": "serve"}
 DESCRIPTION = "For processes that serve the deployment of this name."
 
@@ -144,7 +148,9 @@ def _agent(api: Api, deployments: list[Deployment], ids: list[str], limit: int |
     here: dict[str, Any] = {id: each.flow for id, each in zip(ids, deployments, strict=True) if each.in_threads}
     if not here:
         return Agent(api, settings)
-    return Agent(api, settings, lambda others: ThreadLauncher(api, here, others, prepares=len(here) < len(ids)))
+    agent = Agent(api, settings, lambda others: ThreadLauncher(api, here, others, prepares=len(here) < len(ids)))
+    agent.gather_seconds = GATHER
+    return agent
 
 
 def _tell(api: Api, ids: list[str]) -> None:

@@ -67,6 +67,7 @@ class Agent:
         self._stopping = self.holdings.giving_up
         self._leaving = False
         self._told_to_stop = 0
+        self.gather_seconds = 0.0  # How long slots that come free together are waited for, where more is to be claimed.
         self._failures = 0
         self._due = True  # There may be something to claim.
         self._more = False  # The last claim was handed all it asked for.
@@ -115,6 +116,8 @@ class Agent:
         while not self._stopping.is_set():
             self._wake.clear()
             if self._due:
+                if self._more and self.gather_seconds:
+                    self._stopping.wait(self.gather_seconds)
                 self._claim()
             if not self._wake.wait(LOOK_EVERY * (0.5 + random.random())):  # noqa: S311
                 self._due = True

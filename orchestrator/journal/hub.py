@@ -157,7 +157,7 @@ class Hub:
                 self._add(stream, stream.last_progress(), lines)
             elif not stream.refused:
                 self._add(stream, [record], lines)
-                urgent = urgent or (type(record) is RunReport and record.run == stream.root)
+                urgent = urgent or (type(record) is RunReport and record.urgent and record.run == stream.root)
         for stream in list(self.streams.values()) if flushes else ():
             self._add(stream, stream.last_progress(), lines)
         with self.changed:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 class RunReport:
-    """A flow run entered a state."""
+    """A flow run entered a state. One that is `urgent` waits for no company, as the beginning of a task without a flow
+    may: its end comes soon, as a rule.
+    """
 
     __slots__ = (
         "about", "at", "duration", "label", "message", "name", "run", "run_count", "state", "stored", "t",
-        "told",
+        "told", "urgent",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +38,7 @@ class RunReport:
         told: Told | None = None,
         message: str | None = None,
     ) -> None:
+        self.urgent = final or at is not None or not run.is_alone
         self.run = run.id
         self.t = run.t
         self.state = StateType.SCHEDULED if at is not None else run.state_type or StateType.PENDING

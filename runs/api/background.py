@@ -7,7 +7,6 @@ from rest_framework.request import Request
 
 from orchestrator.bodies import AwaitedInput, BackgroundInput
 from runs import background, endings
-from runs.api.deployments import portal_url
 from tenants.api import TenantView
 from tenants.messages import answer, read
 
@@ -20,10 +19,7 @@ class BackgroundRuns(TenantView):
     def post(self, request: Request) -> HttpResponse:
         told = read(request, BackgroundInput)
         runs, new = background.delay(reference=told.deployment, task=told.task, calls=told.calls, by=self.actor)
-        portal = portal_url(self.actor)
-        items = [
-            {"id": run.id, "name": run.name, "new": run.id in new, "url": f"{portal}/runs/{run.id}"} for run in runs
-        ]
+        items = [{"id": run.id, "name": run.name, "new": run.id in new} for run in runs]
         return answer({"runs": items}, status=201 if new else 200)
 
 

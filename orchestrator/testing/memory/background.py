@@ -10,7 +10,7 @@ from orchestrator.ids import uuid7
 from orchestrator.testing.memory import deployments, pools, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Deployment, Queue, Run, Store
-from orchestrator.testing.memory.shown import PORTAL, show_run
+from orchestrator.testing.memory.shown import show_run
 from orchestrator.wire import MAX_AWAITED, MAX_DELAYED, SERVED, clean_text, encode, json_value
 
 MAX_CALL = 64 << 10  # bytes
@@ -24,7 +24,7 @@ def delay(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         raise invalid(f"1 to {MAX_DELAYED} calls at once.", "calls", f"1 to {MAX_DELAYED}.")
     deployment = _deployment(store, told, asked)
     made = [_queued(store, deployment, call, asked) for call in told.calls]
-    items = [{"id": run.id, "name": run.name, "new": new, "url": f"{PORTAL}/runs/{run.id}"} for run, new in made]
+    items = [{"id": run.id, "name": run.name, "new": new} for run, new in made]
     return {"runs": items}, 201 if any(new for _, new in made) else 200
 
 
