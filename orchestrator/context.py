@@ -25,6 +25,7 @@ task_run_here: ContextVar[TaskRun | None] = ContextVar("task_run_here", default=
 replay_here: ContextVar[UUID | None] = ContextVar("replay_here", default=None)
 transaction_here: ContextVar[Transaction | None] = ContextVar("transaction_here", default=None)
 refreshes_cache_here: ContextVar[bool | None] = ContextVar("refreshes_cache_here", default=None)
+stores_here: ContextVar[bool] = ContextVar("stores_here", default=True)
 tags_here: ContextVar[frozenset[str]] = ContextVar("tags_here", default=frozenset())
 
 _adopter: FlowRun | None = None

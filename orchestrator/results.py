@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.context import replay_here
+from orchestrator.context import replay_here, stores_here
 from orchestrator.counterparts import missing
 from orchestrator.exceptions import MissingResult, ResultNotStored
 from orchestrator.result_storage import ResultStorage, storage_of
@@ -237,14 +237,15 @@ def get_result_store(storage: Any = None, serializer: Any = None) -> ResultStore
 
 
 @contextmanager
-def replaying(run_id: UUID | str) -> Generator[None]:
+def replaying(run_id: UUID | str, *, store: bool = True) -> Generator[None]:
     """Let the flows called inside replay what a former run has finished and stored.
 
     Args:
         run_id: The former run; the first one of them, where one had been replayed before.
+        store: Whether what is executed anew is stored, where the former run's values are.
 
     The flow itself is executed; the tasks and subflows that it calls as the former run did have their values at once,
-    if these were stored. What is executed anew is stored where the former run's values are.
+    if these were stored.
 
     >>> import tempfile
     >>> from orchestrator import flow, runtime, task
@@ -262,11 +263,12 @@ def replaying(run_id: UUID | str) -> Generator[None]:
     ...     double()[1]
     14
     """
-    token = replay_here.set(UUID(str(run_id)))
+    token, stores = replay_here.set(UUID(str(run_id))), stores_here.set(store)
     try:
         yield
     finally:
         replay_here.reset(token)
+        stores_here.reset(stores)
 
 
 __getattr__ = missing(__name__)

@@ -22,6 +22,7 @@ _COMMANDS = {
     "journal": ("journal", "Journals that are still on this machine."),
     "limit": ("limits", "List, make and change limits that code names."),
     "login": ("login", "Keep an API key in a profile."),
+    "replay": ("replay", "Execute a run once more on this machine, into the debugger where it fails."),
     "result": ("results", "List and delete stored values of runs."),
     "variable": ("variables", "Read and write variables."),
     "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),

@@ -13,6 +13,7 @@ from orchestrator.context import (
     current_flow_run,
     flow_run_here,
     replay_here,
+    stores_here,
     tags_here,
     task_run_here,
     transaction_here,
@@ -88,6 +89,7 @@ class FlowRun(Run):
         "replays",
         "stopping_state",
         "stores",
+        "stores_values",
         "takes_over",
         "waits",
     )
@@ -131,6 +133,7 @@ class FlowRun(Run):
         self.replays: UUID | None = None  # The run whose stored values this root finds again as its own.
         if parent is None:
             self.replays = execution.replays if execution is not None else replay_here.get()
+        self.stores_values = stores_here.get()
         if execution is not None:
             self._adopt(execution)
         self._look_upstream(wait_for)

@@ -140,6 +140,8 @@ class Keeping:
         Raises:
             ResultNotStored: It can't be.
         """
+        if not self.run.root.stores_values:
+            return
         manual, kept = judge(value)
         if manual is not None and not manual.is_completed():
             return

@@ -551,3 +551,57 @@ def test_assets_that_are_looked_up_are_not_made_again(steps):
         program()
     made = [(event.resource["id"], [each["id"] for each in event.related]) for event in told.events()]
     assert made == [("s3://lake/raw", []), *[("s3://lake/clean", ["s3://lake/raw"])] * 2]
+
+
+# ── what is to run again all the same ────────────────────────────────────────────────────────────
+
+
+def test_what_a_retry_names_is_executed_again_and_then_replayed(steps):
+    """1.16, 2.10: its former value counts no more, and what this run stores does."""
+    broken = [True]
+
+    @flow
+    def program():
+        first, second = double(1), double(2)
+        if broken:
+            raise Broken
+        return first + second
+
+    former, new, later = uuid7(), uuid7(), uuid7()
+    assert attempt(program, 1, former).state.is_failed()
+    assert steps.take() == ["double 1", "double 2"]
+    again = {"replay_root": str(former), "again": {"double": [str(new)]}}
+    assert attempt(program, 1, new, **again).state.is_failed()
+    assert steps.take() == ["double 1", "double 2"]
+    assert attempt(program, 2, new, **again).state.is_failed()
+    assert steps.take() == []
+    broken.clear()
+    attempt(program, 1, later, replay_root=str(former), again={"double": [str(new), str(later)]})
+    assert steps.take() == []
+    attempt(program, 1, uuid7(), replay_root=str(former), again={"double": [str(uuid7())]})
+    assert steps.take() == ["double 1", "double 2"]
+
+
+def test_a_retry_names_a_single_call_by_where_its_value_is(steps, tmp_path):
+    """1.16, 2.10: the others are replayed."""
+
+    @task(persist_result=True, result_storage=tmp_path, result_storage_key="triples/{parameters[n]}")
+    def triple(n):
+        did(f"triple {n}")
+        return 3 * n
+
+    @flow
+    def program():
+        return [double(1), double(2), triple(1), triple(2)]
+
+    former, new = uuid7(), uuid7()
+    attempt(program, 1, former)
+    steps.take()
+    stored = [entry.path for entry in get_result_store().storage.list(f"runs/{former}")]
+    assert len(stored) == 2
+    again = {stored[0]: [str(new)], "triples/2": [str(new)]}
+    attempt(program, 1, new, replay_root=str(former), again=again)
+    done = steps.take()
+    assert len(done) == 2
+    assert done[1] == "triple 2"
+    assert done[0] in {"double 1", "double 2"}
