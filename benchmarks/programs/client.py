@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import slots
 import workloads
 from asked import serve
 
@@ -54,5 +55,7 @@ if __name__ == "__main__":
             "deploy": deploy,
             "cpu": time.process_time,
             "peak": peak,
+            "limit": slots.limit,
+            "occupy": slots.occupy,
         }
     )
