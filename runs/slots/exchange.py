@@ -17,6 +17,7 @@ from runs import live
 from runs.models import Slot
 from runs.slots import rates, words
 from runs.slots.queue import Key, Queues, Waiter, lock, slot_time
+from runs.statements import raw_cursor
 from tenants.errors import Invalid, Problem
 from tenants.permissions import Actor
 
@@ -108,9 +109,8 @@ def _keep(session: UUID, asks: Collection[UUID], workspace_id: UUID) -> set[Key]
 
 
 def _names(statement: str, values: list[Any]) -> set[Key]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return set(cursor.fetchall())
+    with connection.wrap_database_errors:
+        return set(raw_cursor().execute(statement, values).fetchall())  # type: ignore[arg-type]
 
 
 def _standing(session: UUID, workspace_id: UUID) -> tuple[list[UUID], list[UUID]]:
@@ -180,7 +180,8 @@ def _reserved(queues: Queues, ask: AskInput, known: list[str], unknown: list[str
 _QUEUE = """
     INSERT INTO slot (organization_id, workspace_id, id, ask, kind, name, names, occupy, place, session_id, run_id,
         attempt, leased, label, asked_at, expires_at)
-    SELECT %s, %s, n.id, n.ask, n.kind, n.name, n.names, n.occupy, n.place, %s, n.run_id, %s, %s, n.label, %s, %s
+    SELECT %s::uuid, %s::uuid, n.id, n.ask, n.kind, n.name, n.names, n.occupy, n.place, %s::uuid, n.run_id, %s::int,
+        %s::bool, n.label, %s::timestamptz, %s::timestamptz
     FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::int[], %s::bigint[],
         %s::text[]) n (id, ask, run_id, kind, name, names, occupy, place, label)
     ON CONFLICT DO NOTHING
@@ -203,8 +204,8 @@ def _queue(queues: Queues, asks: Sequence[tuple[AskInput, list[Key]]], told: Slo
     ]  # fmt: skip
     at: datetime = now()
     whose = [by.organization_id, by.workspace_id, told.session, by.attempt, leased, at, at + slot_time()]
-    with connection.cursor() as cursor:
-        cursor.execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
+    with connection.wrap_database_errors:
+        raw_cursor().execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
 
 
 def _held_before(asks: Collection[UUID]) -> set[UUID]:

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from runs.slots import words
+from runs.statements import raw_cursor
 from tenants.scope import current_scope
 
 Key = tuple[str, str]
@@ -105,19 +106,20 @@ class Queues:
         heads: dict[Key, list[Waiter]] = {key: [] for key in open}
         if not open:
             return heads
-        with connection.cursor() as cursor:
+        cursor = raw_cursor()
+        with connection.wrap_database_errors:
             cursor.execute(_HEADS, [
                 *_columns(open), [min(name.free, AT_ONCE) for name in open.values()],
                 [name.slots for name in open.values()], current_scope().organization_id, self.workspace_id,
             ])  # fmt: skip
-            for kind, name, *waiter in cursor.fetchall():
-                heads[kind, name].append(Waiter(*waiter))
+        for kind, name, *waiter in cursor.fetchall():
+            heads[kind, name].append(Waiter(*waiter))
         return heads
 
     def _hold(self, asks: list[UUID]) -> None:
         at = now()
-        with connection.cursor() as cursor:
-            cursor.execute(_HOLD, [at, at + slot_time(), current_scope().organization_id, asks])
+        with connection.wrap_database_errors:
+            raw_cursor().execute(_HOLD, [at, at + slot_time(), current_scope().organization_id, asks])
 
 
 _HEADS = """
@@ -134,7 +136,7 @@ _HEADS = """
     ) s ORDER BY s.place
 """
 _HOLD = """
-    UPDATE slot SET held_at = %s, expires_at = CASE WHEN leased THEN NULL ELSE %s END
+    UPDATE slot SET held_at = %s, expires_at = CASE WHEN leased THEN NULL ELSE %s::timestamptz END
     WHERE organization_id = %s AND ask = ANY(%s)
 """
 
@@ -156,8 +158,7 @@ def lock(workspace_id: UUID, keys: Collection[Key]) -> Queues:
     wanted = set(keys)
     for tried in range(TRIES):
         with contextlib.suppress(_MoreNames), transaction.atomic():
-            _lock(workspace_id, wanted)
-            queues = Queues(workspace_id, _look(workspace_id, wanted))
+            queues = Queues(workspace_id, _locked(workspace_id, wanted))
             linked = {key for key, name in queues.names.items() if name.linked}
             more = _neighbours(workspace_id, linked) - wanted if linked else set()
             if more and tried < TRIES - 1:
@@ -171,16 +172,10 @@ class _MoreNames(Exception):
     """Let go of what is locked."""
 
 
-def _lock(workspace_id: UUID, keys: Collection[Key]) -> None:
-    texts = [f"slot {workspace_id} {kind} {name}" for kind, name in keys]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(pg_advisory_xact_lock(h)) FROM ("
-            " SELECT DISTINCT hashtextextended(t, 0) AS h FROM unnest(%s::text[]) t ORDER BY 1) hashes",
-            [texts],
-        )
-
-
+_LOCK = """
+    SELECT count(pg_advisory_xact_lock(h)) FROM (
+        SELECT DISTINCT hashtextextended(t, 0) AS h FROM unnest(%s::text[]) t ORDER BY 1) hashes
+"""
 # Dead are those of processes that were silent too long, and those of runs whose lease is over. Who is being renewed or
 # given back in this moment is left alone: that occupies until it is gone.
 _CLEAR = """
@@ -207,17 +202,21 @@ _LOOK = """
 """
 
 
-def _look(workspace_id: UUID, keys: Collection[Key]) -> dict[Key, Name]:
+def _locked(workspace_id: UUID, keys: Collection[Key]) -> dict[Key, Name]:
+    """Lock names, clear away who is dead, and look. Sent in one go; each statement sees what was there when it began,
+    so the last one knows of all that was renewed while the others ran.
+    """
     own: list[Any] = [*_columns(keys), current_scope().organization_id, workspace_id]
     at = now()
-    with connection.cursor() as cursor:
+    cursor = raw_cursor()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        cursor.execute(_LOCK, [[f"slot {workspace_id} {kind} {name}" for kind, name in keys]])
         cursor.execute(_CLEAR, [*own, at, at])
-        # In a statement of its own: it sees what was renewed while the first one ran.
-        cursor.execute(_LOOK, own)
-        return {
-            (kind, name): Name(UNLIMITED if slots is None else slots, used, last or 0, linked, limit_id)
-            for kind, name, limit_id, slots, used, last, linked in cursor.fetchall()
-        }
+        looked = raw_cursor().execute(_LOOK, own)
+    return {
+        (kind, name): Name(UNLIMITED if slots is None else slots, used, last or 0, linked, limit_id)
+        for kind, name, limit_id, slots, used, last, linked in looked.fetchall()
+    }
 
 
 _NEIGHBOURS = """
