@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -17,12 +16,13 @@ from runs import live
 from runs.models import Slot
 from runs.slots import rates, words
 from runs.slots.queue import Key, Queues, Waiter, lock, slot_time
-from runs.statements import raw_cursor
+from runs.statements import Statement, raw_cursor
 from tenants.errors import Invalid, Problem
 from tenants.permissions import Actor
 
 RATE = "rate"
 MAX_SESSION = 20_000  # asks of one process
+MAX_KEYS = 1_000  # names that it uses at once
 
 
 def exchange(told: SlotsInput, *, by: Actor) -> SlotsAnswer:
@@ -34,13 +34,12 @@ def exchange(told: SlotsInput, *, by: Actor) -> SlotsAnswer:
     assert by.workspace_id is not None
     _check(told)
     answer = SlotsAnswer(seconds=slot_time().total_seconds())
-    freed = _release(told, by.workspace_id)
-    if told.keep is not None:
-        freed |= _keep(told.session, told.keep, by.workspace_id)
     asks = [_cleaned(ask) for ask in told.asks]
-    keys = freed | {(_kind(ask), name) for ask in asks for name in ask.names}
+    keys = _names_of(told, by.workspace_id) | {(_kind(ask), name) for ask in asks for name in ask.names}
+    if len(keys) > MAX_KEYS:
+        raise Invalid(f"A process uses {MAX_KEYS:,} names at once at most.", fields={"asks": "Too many names."})
     if keys:
-        _take(lock(by.workspace_id, keys), asks, told, by, answer)
+        _take(lock(by.workspace_id, keys, _changes(told, by.workspace_id)), asks, told, by, answer)
     if told.keep is not None:
         answer.kept, answer.waiting = _standing(told.session, by.workspace_id)
     return answer
@@ -70,47 +69,35 @@ def _kind(ask: AskInput) -> str:
 
 # ── back ─────────────────────────────────────────────────────────────────────────────────────────
 
-# Rows are deleted before their names are locked. Until this is committed others count them as occupied.
-_RELEASE = """
-    DELETE FROM slot WHERE (organization_id, id) IN (
-        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND ask = ANY(%s)
-        ORDER BY id FOR UPDATE)
-    RETURNING kind, name
+_OF_ASKS = """
+    SELECT DISTINCT kind, name FROM slot
+    WHERE workspace_id = %s AND session_id = %s AND (%s::bool OR ask = ANY(%s::uuid[]))
 """
-_LET_GO = """
-    DELETE FROM slot WHERE (organization_id, id) IN (
-        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND NOT ask = ANY(%s)
-        ORDER BY id FOR UPDATE SKIP LOCKED)
-    RETURNING kind, name
-"""
-_KEEP = """
-    UPDATE slot s SET expires_at = %s FROM (
-        SELECT organization_id, id FROM slot WHERE workspace_id = %s AND session_id = %s AND expires_at IS NOT NULL
-        ORDER BY id FOR UPDATE SKIP LOCKED) own
-    WHERE (s.organization_id, s.id) = (own.organization_id, own.id)
-    RETURNING s.kind, s.name, s.held_at IS NULL
-"""
+_OWN = "s.kind = k.kind AND s.name = k.name AND s.workspace_id = %s AND s.session_id = %s"
+_RELEASE = f"DELETE FROM slot s USING k WHERE {_OWN} AND s.ask = ANY(%s::uuid[])"
+_LET_GO = f"DELETE FROM slot s USING k WHERE {_OWN} AND NOT s.ask = ANY(%s::uuid[])"
+_KEEP = f"UPDATE slot s SET expires_at = %s FROM k WHERE {_OWN} AND s.expires_at IS NOT NULL"
 
 
-def _release(told: SlotsInput, workspace_id: UUID) -> set[Key]:
-    return _names(_RELEASE, [workspace_id, told.session, told.release]) if told.release else set()
+def _names_of(told: SlotsInput, workspace_id: UUID) -> set[Key]:
+    """The names of what is given back; of all that a process has, when it says what it keeps.
 
-
-def _keep(session: UUID, asks: Collection[UUID], workspace_id: UUID) -> set[Key]:
-    """Let the rows of a process live on, and be rid of those that it knows nothing of: their answer was lost.
-
-    Answers the names of which something may be free: also those it waits for. Should ever a word have been lost, or a
-    holder have died, this is when it is noticed.
+    So, should ever a word have been lost, or a holder of theirs have died, this is when it is noticed.
     """
-    freed = _names(_LET_GO, [workspace_id, session, list(asks)])
-    with connection.cursor() as cursor:
-        cursor.execute(_KEEP, [now() + slot_time(), workspace_id, session])
-        return freed | {(kind, name) for kind, name, waits in cursor.fetchall() if waits}
-
-
-def _names(statement: str, values: list[Any]) -> set[Key]:
+    if not told.release and told.keep is None:
+        return set()
+    own = [workspace_id, told.session, told.keep is not None, told.release]
     with connection.wrap_database_errors:
-        return set(raw_cursor().execute(statement, values).fetchall())  # type: ignore[arg-type]
+        return set(raw_cursor().execute(_OF_ASKS, own).fetchall())
+
+
+def _changes(told: SlotsInput, workspace_id: UUID) -> list[Statement]:
+    """Give back; let what is kept live on, and be rid of what the process knows nothing of: its answer was lost."""
+    own = [workspace_id, told.session]
+    changes: list[Statement] = [(_RELEASE, [*own, told.release])] if told.release else []
+    if told.keep is not None:
+        changes += [(_LET_GO, [*own, told.keep]), (_KEEP, [now() + slot_time(), *own])]
+    return changes
 
 
 def _standing(session: UUID, workspace_id: UUID) -> tuple[list[UUID], list[UUID]]:

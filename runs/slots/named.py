@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from msgspec import UNSET
 
 from orchestrator.slot_bodies import LimitInput, wrong_of_limit
@@ -13,7 +14,7 @@ from orchestrator.wire import clean_text
 from runs import live
 from runs.models import NamedLimit, Slot
 from runs.slots import words
-from runs.slots.queue import hand_on
+from runs.slots.queue import hand_on, lock
 from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
@@ -45,7 +46,9 @@ def set_limit(*, name: str, told: LimitInput, by: Actor) -> tuple[NamedLimit, bo
         Invalid: `fields` says what can't be taken.
         Conflict: The workspace has as many as it may have.
     """
+    assert by.workspace_id is not None
     name = clean_text(name)
+    lock(by.workspace_id, [(Slot.Kind.LIMIT.value, name)])  # Before its row, as everybody does.
     limit = NamedLimit.objects.select_for_update().filter(workspace_id=by.workspace_id, name=name).first()
     if fields := wrong_of_limit(name, told, is_new=limit is None):
         [(field, text), *_] = fields.items()
@@ -61,7 +64,7 @@ def set_limit(*, name: str, told: LimitInput, by: Actor) -> tuple[NamedLimit, bo
             limit.reserved_until = None
         limit.save(update_fields=[*changed, "reserved_until"])
         _note(by, "limit.updated", limit, {"from": {field: before[field] for field in changed}, "to": changed})
-        _go_on(limit)
+    _go_on(limit)
     return limit, False
 
 
@@ -84,52 +87,57 @@ def _told(told: LimitInput) -> dict[str, Any]:
 
 def delete(limit: NamedLimit, *, by: Actor) -> None:
     """Delete a limit: who waits goes on, and nothing is limited any more."""
-    limit_id, key = limit.id, (Slot.Kind.LIMIT.value, limit.name)
+    _lock(limit)
     _note(by, "limit.deleted", limit, {})
-    NamedLimit.objects.filter(id=limit_id).delete()
-    hand_on(limit.workspace_id, [key])
+    NamedLimit.objects.filter(id=limit.id).delete()
+    _go_on(limit)
 
 
 def reset(limit: NamedLimit, *, by: Actor) -> int:
     """Take all slots of a limit away from their holders, who go on without; those who wait get them."""
-    held = Slot.objects.filter(workspace_id=limit.workspace_id, kind=Slot.Kind.LIMIT, name=limit.name)
-    taken = _take_away(limit, list(held.exclude(held_at=None).values_list("ask", flat=True)))
+    taken = _take_away(limit, list(_held(limit).values_list("ask", flat=True)))
     NamedLimit.objects.filter(id=limit.id).update(reserved_until=None)
     _note(by, "limit.reset", limit, {"slots_taken_away": taken})
-    _go_on(limit)
     return taken
 
 
 def take_away(limit: NamedLimit, *, ask: UUID, by: Actor) -> None:
-    """Take slots away from one holder, who goes on without, or somebody out of the queue, who is told and asks again.
+    """Take slots away from one holder, who goes on without.
 
     Raises:
-        NotFound: It holds none, and waits for none.
+        NotFound: It holds none.
     """
-    own = Slot.objects.filter(workspace_id=limit.workspace_id, kind=Slot.Kind.LIMIT, name=limit.name, ask=ask)
-    found = own.values("label", "run_id", "occupy", "held_at").first()
-    if found is None or found["held_at"] is None:
+    found = _held(limit).filter(ask=ask).values("label", "run_id", "occupy").first()
+    if found is None:
         raise NotFound("It does not hold a slot of this limit any more.")
     _take_away(limit, [ask])
     told = {"run": str(found["run_id"] or ""), "holder": found["label"], "occupied": found["occupy"]}
     _note(by, "limit.slot_taken_away", limit, told)
-    _go_on(limit)
+
+
+def _held(limit: NamedLimit) -> QuerySet[Slot]:
+    own = Slot.objects.filter(workspace_id=limit.workspace_id, kind=Slot.Kind.LIMIT, name=limit.name)
+    return own.exclude(held_at=None)
+
+
+_TAKE_AWAY = """
+    DELETE FROM slot s USING k
+    WHERE s.kind = k.kind AND s.name = k.name AND s.workspace_id = %s AND s.ask = ANY(%s::uuid[])
+"""
 
 
 def _take_away(limit: NamedLimit, asks: list[UUID]) -> int:
-    """Delete rows of asks under all of their names, and tell their processes."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM slot WHERE (organization_id, id) IN ("
-            " SELECT organization_id, id FROM slot WHERE workspace_id = %s AND ask = ANY(%s) ORDER BY id FOR UPDATE)"
-            " RETURNING session_id, ask, kind, name",
-            [limit.workspace_id, asks],
-        )
-        gone = cursor.fetchall()
+    """Delete asks under all of their names, tell their processes, and hand on what they held."""
+    own = Slot.objects.filter(workspace_id=limit.workspace_id, ask__in=asks)
+    gone = list(own.values_list("session_id", "ask", "kind", "name"))
+    keys = {(kind, name) for *_, kind, name in gone} | {(Slot.Kind.LIMIT.value, limit.name)}
     words.tell(limit.workspace_id, lost={(session, ask) for session, ask, *_ in gone})
-    others = {(kind, name) for *_, kind, name in gone} - {(Slot.Kind.LIMIT.value, limit.name)}
-    hand_on(limit.workspace_id, others)
+    hand_on(limit.workspace_id, keys, [(_TAKE_AWAY, [limit.workspace_id, asks])])
     return len({ask for _, ask, *_ in gone})
+
+
+def _lock(limit: NamedLimit) -> None:
+    lock(limit.workspace_id, [(Slot.Kind.LIMIT.value, limit.name)])
 
 
 def _go_on(limit: NamedLimit) -> None:

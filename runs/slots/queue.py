@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from runs.slots import words
-from runs.statements import raw_cursor
+from runs.statements import Statement, raw_cursor
 from tenants.scope import current_scope
 
 Key = tuple[str, str]
@@ -149,16 +149,20 @@ def _columns(keys: Iterable[Key]) -> tuple[list[str], list[str]]:
 # ── to lock ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def lock(workspace_id: UUID, keys: Collection[Key]) -> Queues:
-    """Lock names, and whatever names those who wait for them want besides; clear away who is dead.
+def lock(workspace_id: UUID, keys: Collection[Key], changes: Sequence[Statement] = ()) -> Queues:
+    """Lock names, and whatever names those who wait for them want besides; change their rows; clear away who is dead.
 
     The first look tells what belongs together. It is let go of and begun again where that is more than was locked:
     names are only ever waited for in one order.
+
+    Args:
+        changes: Statements after `OF_NAMES`, which names the locked names `k`, with their own values. A row is changed
+            under the lock of its name alone; so whoever counts knows of all.
     """
     wanted = set(keys)
     for tried in range(TRIES):
         with contextlib.suppress(_MoreNames), transaction.atomic():
-            queues = Queues(workspace_id, _locked(workspace_id, wanted))
+            queues = Queues(workspace_id, _locked(workspace_id, wanted, changes))
             linked = {key for key, name in queues.names.items() if name.linked}
             more = _neighbours(workspace_id, linked) - wanted if linked else set()
             if more and tried < TRIES - 1:
@@ -176,16 +180,14 @@ _LOCK = """
     SELECT count(pg_advisory_xact_lock(h)) FROM (
         SELECT DISTINCT hashtextextended(t, 0) AS h FROM unnest(%s::text[]) t ORDER BY 1) hashes
 """
-# Dead are those of processes that were silent too long, and those of runs whose lease is over. Who is being renewed or
-# given back in this moment is left alone: that occupies until it is gone.
+OF_NAMES = "WITH k (kind, name) AS (SELECT * FROM unnest(%s::text[], %s::text[])) "
+# Dead are those of processes that were silent too long, and those of runs whose lease is over.
 _CLEAR = """
-    DELETE FROM slot WHERE (organization_id, id) IN (
-        SELECT s.organization_id, s.id FROM unnest(%s::text[], %s::text[]) k (kind, name)
-        JOIN slot s ON s.kind = k.kind AND s.name = k.name
-        WHERE s.organization_id = %s AND s.workspace_id = %s AND (s.expires_at <= %s OR (s.expires_at IS NULL
+    DELETE FROM slot s USING k
+    WHERE s.kind = k.kind AND s.name = k.name AND s.organization_id = %s AND s.workspace_id = %s
+        AND (s.expires_at <= %s OR (s.expires_at IS NULL
             AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.organization_id = s.organization_id AND l.run_id = s.run_id
                 AND l.attempt = s.attempt AND l.limit_id IS NULL AND l.expires_at > %s)))
-        ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)
 """
 _LOOK = """
     SELECT k.kind, k.name, l.id, CASE WHEN k.kind = 'lock' THEN 1 WHEN l.active THEN l.slots END,
@@ -202,17 +204,18 @@ _LOOK = """
 """
 
 
-def _locked(workspace_id: UUID, keys: Collection[Key]) -> dict[Key, Name]:
-    """Lock names, clear away who is dead, and look. Sent in one go; each statement sees what was there when it began,
-    so the last one knows of all that was renewed while the others ran.
+def _locked(workspace_id: UUID, keys: Collection[Key], changes: Sequence[Statement]) -> dict[Key, Name]:
+    """Lock names, change rows, clear away who is dead, and look. Sent in one go; each statement sees what was there
+    when it began, so all but the first know of what others did before they let go of the names.
     """
-    own: list[Any] = [*_columns(keys), current_scope().organization_id, workspace_id]
-    at = now()
+    columns, at = _columns(keys), now()
+    own: list[Any] = [current_scope().organization_id, workspace_id]
     cursor = raw_cursor()
     with connection.wrap_database_errors, connection.connection.pipeline():
         cursor.execute(_LOCK, [[f"slot {workspace_id} {kind} {name}" for kind, name in keys]])
-        cursor.execute(_CLEAR, [*own, at, at])
-        looked = raw_cursor().execute(_LOOK, own)
+        for change, values in [*changes, (_CLEAR, [*own, at, at])]:
+            cursor.execute(f"{OF_NAMES}{change}", [*columns, *values])  # type: ignore[arg-type]
+        looked = raw_cursor().execute(_LOOK, [*columns, *own])
     return {
         (kind, name): Name(UNLIMITED if slots is None else slots, used, last or 0, linked, limit_id)
         for kind, name, limit_id, slots, used, last, linked in looked.fetchall()
@@ -236,19 +239,19 @@ def _neighbours(workspace_id: UUID, keys: Collection[Key]) -> set[Key]:
 # ── what has become free ─────────────────────────────────────────────────────────────────────────
 
 
-def hand_on(workspace_id: UUID, keys: Collection[Key]) -> list[Waiter]:
+def hand_on(workspace_id: UUID, keys: Collection[Key], changes: Sequence[Statement] = ()) -> list[Waiter]:
     """Give what is free of these names to those who wait, and tell them."""
     if not keys:
         return []
-    granted = lock(workspace_id, keys).grant()
+    granted = lock(workspace_id, keys, changes).grant()
     words.tell(workspace_id, granted=[(waiter.session_id, waiter.ask) for waiter in granted])
     return granted
 
 
+_OF_RUNS = "SELECT DISTINCT workspace_id, kind, name FROM slot WHERE run_id = ANY(%s) AND (leased OR %s)"
 _FREE_RUNS = """
-    DELETE FROM slot WHERE (organization_id, id) IN (
-        SELECT organization_id, id FROM slot WHERE run_id = ANY(%s) AND (leased OR %s) ORDER BY id FOR UPDATE)
-    RETURNING workspace_id, kind, name
+    DELETE FROM slot s USING k
+    WHERE s.kind = k.kind AND s.name = k.name AND s.run_id = ANY(%s::uuid[]) AND (s.leased OR %s::bool)
 """
 
 
@@ -258,13 +261,14 @@ def free_runs(run_ids: Collection[UUID], *, leased_only: bool = False) -> None:
     Args:
         leased_only: Leave alone what lives by a process's own word.
     """
+    own = [list(run_ids), not leased_only]
     with connection.cursor() as cursor:
-        cursor.execute(_FREE_RUNS, [list(run_ids), not leased_only])
-        freed: dict[UUID, set[Key]] = {}
+        cursor.execute(_OF_RUNS, own)
+        names: dict[UUID, set[Key]] = {}
         for workspace_id, kind, name in cursor.fetchall():
-            freed.setdefault(workspace_id, set()).add((kind, name))
-    for workspace_id in sorted(freed):
-        hand_on(workspace_id, freed[workspace_id])
+            names.setdefault(workspace_id, set()).add((kind, name))
+    for workspace_id in sorted(names):
+        hand_on(workspace_id, names[workspace_id], [(_FREE_RUNS, own)])
 
 
 def dead(*, limit: int) -> list[tuple[UUID, tuple[UUID, str, str]]]:
@@ -285,9 +289,14 @@ _DEAD = """
 
 
 def clear(names: Iterable[tuple[UUID, str, str]]) -> None:
-    """Clear the dead rows of names of one organization, and hand on what they held."""
+    """Clear the dead rows of names of one organization, and hand on what they held: all names of a workspace at once,
+    in the one order.
+    """
+    of: dict[UUID, set[Key]] = {}
     for workspace_id, kind, name in names:
-        hand_on(workspace_id, [(kind, name)])
+        of.setdefault(workspace_id, set()).add((kind, name))
+    for workspace_id in sorted(of):
+        hand_on(workspace_id, of[workspace_id])
 
 
 def forgive(longer: timedelta, at: datetime) -> None:
