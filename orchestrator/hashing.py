@@ -22,6 +22,7 @@ from orchestrator.futures import Future
 
 SIZE = 16  # bytes of a digest
 _DEEPEST = 200
+_MUCH = 50  # values within one that are not looked at a second time
 
 _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex, bytearray})
 _SPLITS = (list, tuple)
@@ -44,8 +45,12 @@ def digest(*values: Any, futures: Callable[[Future[Any]], str] | None = None) ->
     walk = _Walk(futures)
     try:
         return walk.of_all(values).hex()
+    except HashError:
+        raise
     except RecursionError:
         raise HashError("A value is nested too deeply to be hashed.") from None
+    except Exception as error:  # Of an attribute, a dtype, an index: values are whatever their makers made them.
+        raise HashError(f"A value can't be hashed: {type(error).__name__}: {error}") from error
 
 
 class _Walk:
@@ -54,6 +59,9 @@ class _Walk:
     def __init__(self, futures: Callable[[Future[Any]], str] | None) -> None:
         self._futures = futures
         self._path: dict[int, int] = {}  # The objects around the present one, for those that contain themselves.
+        self._reaches = _DEEPEST  # The outermost of these that something within the present one leads back to.
+        self._known: dict[int, tuple[Any, bytes]] = {}  # What has much within it, and may be met again.
+        self._visited = 0
 
     def of_all(self, values: Iterable[Any]) -> bytes:
         return _join(b"all", map(self.of, values))
@@ -63,14 +71,26 @@ class _Walk:
         if kind in _ATOMS:
             return _of_atom(kind, value)
         if id(value) in self._path:
+            self._reaches = min(self._reaches, self._path[id(value)])
             return _join(b"cycle", [b"%d" % (len(self._path) - self._path[id(value)])])
-        if len(self._path) > _DEEPEST:
+        self._visited += 1
+        known = self._known.get(id(value))
+        return known[1] if known is not None else self._of_new(kind, value)
+
+    def _of_new(self, kind: type, value: Any) -> bytes:
+        depth = len(self._path)
+        if depth >= _DEEPEST:
             raise HashError("A value is nested too deeply to be hashed.")
-        self._path[id(value)] = len(self._path)
+        around, self._reaches, before = self._reaches, _DEEPEST, self._visited
+        self._path[id(value)] = depth
         try:
-            return self._of_object(kind, value)
+            digested = self._of_object(kind, value)
         finally:
             del self._path[id(value)]
+        if self._reaches >= depth and self._visited - before > _MUCH:
+            self._known[id(value)] = (value, digested)  # Held, so that nothing else comes by its id.
+        self._reaches = min(around, self._reaches) if self._reaches < depth else around
+        return digested
 
     def _of_object(self, kind: type, value: Any) -> bytes:
         if kind in _SPLITS:
@@ -130,9 +150,11 @@ class _Walk:
     def _of_pandas(self, kind: type, value: Any) -> bytes:
         from pandas.util import hash_pandas_object
 
-        facts = [kind.__name__, str(getattr(value, "dtypes", "")), str(getattr(value, "name", ""))]
+        facts: list[Any] = [kind.__name__, str(getattr(value, "name", ""))]
         if kind.__name__ == "DataFrame":
-            facts.append(list(map(str, value.columns)))  # type: ignore[arg-type]
+            facts += [list(map(str, value.columns)), list(map(str, value.dtypes))]
+        else:
+            facts.append(str(value.dtype))
         try:
             hashed: Any = hash_pandas_object(value)  # pyright: ignore[reportCallIssue]
             rows = self.of(hashed.to_numpy())

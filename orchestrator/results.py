@@ -241,7 +241,7 @@ def replaying(run_id: UUID | str, *, store: bool = True) -> Generator[None]:
     """Let the flows called inside replay what a former run has finished and stored.
 
     Args:
-        run_id: The former run; the first one of them, where one had been replayed before.
+        run_id: The former run. It may itself have replayed one before.
         store: Whether what is executed anew is stored, where the former run's values are.
 
     The flow itself is executed; the tasks and subflows that it calls as the former run did have their values at once,

@@ -11,7 +11,6 @@ Nobody pays for this who stores nothing: keys are made when they are asked for.
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +33,13 @@ class Calls:
         again: Whether what is called here may have been called before, in a former execution.
     """
 
-    __slots__ = ("_ordinals", "again", "key")
+    __slots__ = ("_lock", "_ordinals", "again", "key")
 
     def __init__(self, key: str, again: bool) -> None:
         self.key = key
         self.again = again
-        self._ordinals: dict[str, itertools.count[int]] = {}
+        self._ordinals: dict[bytes, int] = {}
+        self._lock = threading.Lock()
 
     def once_more(self) -> Calls:
         """The calls of the next execution."""
@@ -47,7 +47,11 @@ class Calls:
 
     def ordinal(self, call: str) -> int:
         """How many calls like this one were made here before."""
-        return next(self._ordinals.setdefault(call, itertools.count()))
+        known = bytes.fromhex(call)  # Half as long: there may be a million of them.
+        with self._lock:
+            ordinal = self._ordinals.get(known, 0)
+            self._ordinals[known] = ordinal + 1
+        return ordinal
 
 
 def calls_of(run: Run) -> Calls:

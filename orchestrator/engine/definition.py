@@ -98,13 +98,13 @@ class Definition(Generic[P, R]):
             )
 
     def _whether_kept(self) -> bool | None:
-        if self.is_generator:
+        if self.is_generator and self.kind_of_run == "task":
             if self.persist_result:
                 raise TypeError(
                     f"{self.name} is a generator: what it yields is handed out and not kept, so persist_result=True "
                     "has no meaning. Persist the tasks that take its items, or return a list."
                 )
-            return False if self.kind_of_run == "task" else self.persist_result
+            return False
         if self.persist_result is None and any(each is not None for each in self._options_of_results()):
             return True
         return self.persist_result

@@ -80,6 +80,7 @@ class FlowRun(Run):
         "attempt",
         "deadline",
         "execution",
+        "followed",
         "keeps",
         "lineage",
         "parameters",
@@ -137,6 +138,7 @@ class FlowRun(Run):
         if execution is not None:
             self._adopt(execution)
         self._look_upstream(wait_for)
+        self.followed: list[Any] = []  # Of the root: the stores in which it looked for the first run of its chain.
         self.stores: dict[Any, Any] = {}  # Of the root: what was found out about where values are stored.
         self.takes_over = execution is not None and (execution.attempt > 1 or execution.replays is not None)
         self.keeps = self._whether_kept(flow.keeps)  # Also for what is called here, unless that says otherwise.

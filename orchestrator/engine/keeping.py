@@ -6,8 +6,11 @@ and the store does it again: at least once.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from orchestrator.engine import call_keys
 from orchestrator.engine.outcomes import judge
@@ -16,10 +19,13 @@ from orchestrator.states import State, StateType, default_name
 
 if TYPE_CHECKING:
     from orchestrator.engine.drivers import Effect
+    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.run import Run
     from orchestrator.results import Header, ResultStore, Stored, StoredValue
 
 REPLAYED = "Replayed"
+_FIRST = "first"
+_following = threading.Lock()
 CACHE = "cache/"  # How the paths of values begin that other calls may use.
 
 
@@ -183,17 +189,36 @@ class _Open:
         self._keeping = keeping
 
     def run(self) -> None:
+        root = self._keeping.run.root
+        if root.replays is not None and root.execution is None:
+            _follow(root, self._keeping.store)
         _ = self._keeping.store
 
     async def arun(self) -> None:
         from orchestrator.result_storage import is_at_hand
 
-        if is_at_hand(self._keeping.option("result_storage")):
+        replays = self._keeping.run.root.replays is not None
+        if is_at_hand(self._keeping.option("result_storage")) and not replays:
             self.run()
             return
         import asyncio
 
         await asyncio.to_thread(self.run)
+
+
+def _follow(root: FlowRun, store: ResultStore) -> None:
+    """Have a run by hand find what the first one of its chain has stored, though it was told a later one's id.
+
+    A run that replays another one leaves a word that leads there, once in each storage.
+    """
+    with _following:
+        if store in root.followed:
+            return
+        root.followed.append(store)
+        with suppress(MissingResult):  # Then it is the first one itself.
+            root.replays = UUID(store.header(f"runs/{root.replays}/{_FIRST}").at)
+        if root.stores_values:
+            store.lead(f"runs/{root.id}/{_FIRST}", str(root.replays), call="")
 
 
 class _Recall:

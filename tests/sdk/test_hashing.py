@@ -150,3 +150,39 @@ def test_what_is_nested_too_deeply_is_refused():
         deep = [deep]
     with pytest.raises(HashError, match="too deeply"):
         digest(deep)
+
+
+def test_what_is_reached_in_many_ways_is_looked_at_once():
+    node = ["leaf", {"a": 1}]
+    for _ in range(100):
+        node = [node, node, {"both": (node, node)}]
+    assert digest(node) == digest(node)
+
+
+def test_values_that_lead_back_count_by_where_they_lead():
+    def ring(*inner):
+        outer = [list(inner), {"many": list(range(100)), "more": [[n] for n in range(100)]}]
+        for each in inner:
+            each.append(outer)
+        return outer
+
+    shared = [1]
+    assert digest(ring(shared, shared)) != digest(ring([1], [2]))
+    assert digest(ring([1], [2])) == digest(ring([1], [2])) != digest(ring([2], [1]))
+
+
+def test_what_refuses_to_be_looked_at_is_refused():
+    class Shy:
+        def __reduce_ex__(self, protocol):
+            raise OSError("not now")
+
+    @dataclasses.dataclass
+    class Rude:
+        a: int = dataclasses.field(init=False, repr=False)
+
+        def __getattr__(self, name):
+            raise KeyError(name)
+
+    for value in (Shy(), Rude()):
+        with pytest.raises(HashError, match="can't be hashed"):
+            digest([value])

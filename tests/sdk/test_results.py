@@ -121,6 +121,20 @@ def test_generators_keep_nothing(directory):
     assert len(paths(directory)) == 1
 
 
+def test_what_a_generator_flow_calls_follows_it(directory):
+    @task
+    def one():
+        return 1
+
+    @flow(persist_result=True, result_storage=directory)
+    def program():
+        yield one()
+        yield one()
+
+    assert sum(program()) == 2
+    assert [get_result_store(directory).header(path).of for path in paths(directory)] == ["one", "one"]
+
+
 # Where.
 
 

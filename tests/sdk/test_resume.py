@@ -385,6 +385,25 @@ def test_a_run_by_hand_replays_a_former_one(steps):
     assert steps.take() == ["double 1", "program"]
 
 
+def test_runs_by_hand_make_a_chain(steps):
+    @flow
+    def program(*numbers):
+        for number in numbers:
+            double(number)
+        return runtime.flow_run.id
+
+    first = program(1)
+    with replaying(first):
+        second = program(1, 2)
+    with replaying(second):
+        third = program(1, 2, 3)
+    assert steps.take() == ["double 1", "double 2", "double 3"]
+    for id in (first, second, third):
+        with replaying(id):
+            program(3, 2, 1)
+    assert steps.take() == []
+
+
 def test_what_cannot_be_hashed_is_known_by_its_place_and_the_log_says_so(steps, server, until):
     @task(persist_result=True)
     def reads(items, which):
