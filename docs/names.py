@@ -45,7 +45,7 @@ KNOWN: dict[str, str] = {
     "flows": "Flow aserve flow load_flow_from_entrypoint serve",
     "futures": "DoneAndNotDoneFutures PrefectDistributedFuture PrefectFlowRunFuture PrefectFuture PrefectFutureList"
     " PrefectTaskRunFuture as_completed resolve_futures_to_results resolve_futures_to_states wait",
-    "input": "",
+    "input": "AutomaticRunInput RunInput RunInputMetadata asend_input receive_input send_input",
     "locking": "",
     "logging": "disable_run_logger get_logger get_run_logger",
     "results": "ResultRecord ResultStore get_default_result_storage get_result_store should_persist_result",

@@ -18,6 +18,7 @@ MODULES = (
     "orchestrator",
     "orchestrator.flows",
     "orchestrator.flow_runs",
+    "orchestrator.input",
     "orchestrator.tasks",
     "orchestrator.cache_policies",
     "orchestrator.transactions",

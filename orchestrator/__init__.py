@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         pause_flow_run,
         resume_flow_run,
         suspend_flow_run,
+        wait_for_approval,
     )
     from orchestrator.flows import Flow, flow
     from orchestrator.logging import get_run_logger
@@ -62,6 +63,7 @@ __all__ = [
     "tags",
     "task",
     "unmapped",
+    "wait_for_approval",
 ]
 
 _HOME = {
@@ -90,6 +92,7 @@ _HOME = {
     "tags": "context",
     "task": "tasks",
     "unmapped": "annotations",
+    "wait_for_approval": "flow_runs",
 }
 
 

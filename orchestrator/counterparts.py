@@ -20,7 +20,6 @@ _API = "Use the REST API, docs/api.md."
 MODULES = {
     "automations": _AUTOMATIONS,
     "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
-    "input": f"Input is {_LATER}: pause the run, and put the answer into a Variable.",
     "locking": "Locks are those of orchestrator.concurrency.locks; a policy takes others: .configure(lock_manager=…).",
     "runner": "Use Flow.serve, or `orchestrator agent start`.",
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",

@@ -7,28 +7,33 @@ case: `apause_flow_run`, `asuspend_flow_run`, `aresume_flow_run`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.client import Client, in_context
 from orchestrator.context import current_flow_run, current_task_run
 from orchestrator.counterparts import missing
-from orchestrator.exceptions import Conflict, MissingContext, NotConfigured, NotPaused, PauseRefused
+from orchestrator.exceptions import Conflict, InputRefused, MissingContext, NotConfigured, NotPaused, PauseRefused
 
 if TYPE_CHECKING:
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.pausing import Asked
 
 HOUR = 3600.0  # seconds
+MAX_TIMES = 10  # that a place asks again
+MAX_QUORUM = 100  # people
 
 
 def pause_flow_run(
-    *,
+    wait_for_input: Any = None,
     timeout: float | None = HOUR,
+    poll_interval: float | None = None,
     key: str | None = None,
+    *,
     title: str = "",
     description: str = "",
-    poll_interval: float | None = None,
 ) -> Any:
     """Wait, in this process, until somebody resumes the run: by its page, the API, the command line, or code.
 
@@ -37,6 +42,7 @@ def pause_flow_run(
     execution of the run, after a retry or a crash, a pause that somebody has ended is passed at once.
 
     Args:
+        wait_for_input: What is asked for: a RunInput, another model of pydantic's, or a plain type. It is returned.
         timeout: Seconds after which FlowPauseTimeout is raised; None for no end.
         key: Names this pause within the flow; by default pauses are counted. Give one where their order varies.
         title, description: What people read; the description is markdown.
@@ -47,14 +53,15 @@ def pause_flow_run(
         PauseRefused: Called in a task, or by a flow of a process that can't tell the server.
         NotConfigured: No API is known, so nobody could resume it.
     """
-    return _wait(_asked(timeout=timeout, key=key, title=title, description=description))
+    return _wait(wait_for_input, timeout=timeout, key=key, title=title, description=description)
 
 
 def suspend_flow_run(
+    wait_for_input: Any = None,
     flow_run_id: UUID | str | None = None,
-    *,
     timeout: float | None = HOUR,
     key: str | None = None,
+    *,
     title: str = "",
     description: str = "",
 ) -> Any:
@@ -64,6 +71,7 @@ def suspend_flow_run(
     results were persisted are not executed again. Tasks that run now come to their end first.
 
     Args:
+        wait_for_input: What is asked for, as in `pause_flow_run`; the next attempt returns it.
         flow_run_id: Of another run, which is asked to do so at its next call of a task or a flow.
         timeout: Seconds after which the run ends FAILED as PauseTimedOut; None for no end.
         key: Names this pause within the flow; by default pauses are counted. Give one where their order varies.
@@ -75,9 +83,54 @@ def suspend_flow_run(
     """
     if flow_run_id is not None:
         return in_context(_post, flow_run_id, "suspend", None)
-    asked = _asked(timeout=timeout, key=key, title=title, description=description)
-    asked.pause = "suspend"
-    return _wait(asked)
+    words = {"title": title, "description": description}
+    return _wait(wait_for_input, pause="suspend", timeout=timeout, key=key, **words)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What an approval came to: who approved, with which words, and what was put into the form, if there was one."""
+
+    by: list[str]
+    comments: list[str]
+    input: Any = None
+
+
+def wait_for_approval(
+    title: str,
+    *,
+    description: str = "",
+    quorum: int = 1,
+    roles: Iterable[str] = (),
+    teams: Iterable[str] = (),
+    timeout: float | None = 24 * HOUR,
+    key: str | None = None,
+    suspend: bool = False,
+    wait_for_input: Any = None,
+) -> Any:
+    """Wait until enough people have approved; an `Approval` tells who.
+
+    Only people approve, each once: in the portal, or by a personal API key. One who rejects ends the wait.
+
+    Args:
+        title, description: What is to be decided; the description is markdown.
+        quorum: How many have to approve.
+        roles, teams: Whose approval counts, by name: any role in the workspace, any team. All who may answer, if none.
+        timeout: Seconds; None for no end.
+        key: Names this place within the flow, as in `pause_flow_run`.
+        suspend: Hold no process meanwhile, as `suspend_flow_run`.
+        wait_for_input: What the last one to approve is asked for besides.
+
+    Raises:
+        ApprovalRejected: Somebody said no. Uncaught, the run ends FAILED as Rejected.
+        FlowPauseTimeout: Not enough have approved in time.
+        ValueError: The quorum is none.
+    """
+    if not 1 <= quorum <= MAX_QUORUM:
+        raise ValueError(f"quorum is a number from 1 to {MAX_QUORUM}.")
+    words = {"title": title, "description": description, "timeout": timeout, "key": key}
+    who = {"quorum": quorum, "roles": list(roles), "teams": list(teams)}
+    return _wait(wait_for_input, pause="suspend" if suspend else "pause", **words, **who)
 
 
 def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None, *, key: str | None = None) -> Any:
@@ -96,14 +149,19 @@ def resume_flow_run(flow_run_id: UUID | str, run_input: Any = None, *, key: str 
     return in_context(_post, flow_run_id, "resume", {**body, **_value(run_input)})
 
 
-async def apause_flow_run(**options: Any) -> Any:
+async def apause_flow_run(wait_for_input: Any = None, **options: Any) -> Any:
     """`pause_flow_run` for code that awaits."""
-    return await pause_flow_run(**options)
+    return await pause_flow_run(wait_for_input, **options)
 
 
-async def asuspend_flow_run(flow_run_id: UUID | str | None = None, **options: Any) -> Any:
+async def asuspend_flow_run(wait_for_input: Any = None, **options: Any) -> Any:
     """`suspend_flow_run` for code that awaits."""
-    return await suspend_flow_run(flow_run_id, **options)
+    return await suspend_flow_run(wait_for_input, **options)
+
+
+async def await_approval(title: str, **options: Any) -> Any:
+    """`wait_for_approval` for code that awaits."""
+    return await wait_for_approval(title, **options)
 
 
 async def aresume_flow_run(flow_run_id: UUID | str, run_input: Any = None, *, key: str | None = None) -> Any:
@@ -111,25 +169,82 @@ async def aresume_flow_run(flow_run_id: UUID | str, run_input: Any = None, *, ke
     return await resume_flow_run(flow_run_id, run_input, key=key)
 
 
-def _asked(**options: Any) -> Asked:
-    from orchestrator.engine.pausing import Asked
-
-    return Asked(**options)
-
-
-def _wait(asked: Asked) -> Any:
+def _wait(wait_for_input: Any, *, pause: str = "pause", **options: Any) -> Any:
+    """Ask, and ask again where the type refuses what the form could not: a place of its own each time."""
+    run = _pausable()
+    if _in_loop():
+        return _wait_async(run, wait_for_input, pause, options)
     from orchestrator.engine import pausing
 
-    run = _pausable()
+    asking = _Asking(wait_for_input, pause, options)
+    while True:
+        done, value = asking.take(pausing.ask(run, asking.next()))
+        if done:
+            return value
+
+
+async def _wait_async(run: FlowRun, wait_for_input: Any, pause: str, options: dict[str, Any]) -> Any:
+    from orchestrator.engine import pausing
+
+    asking = _Asking(wait_for_input, pause, options)
+    while True:
+        done, value = asking.take(await pausing.ask_async(run, asking.next()))
+        if done:
+            return value
+
+
+def _in_loop() -> bool:
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        return _only_wait(pausing.ask_async(run, asked))
-    pausing.ask(run, asked)
-    return None
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
-async def _only_wait(answer: Any) -> None:
-    await answer
+class _Asking:
+    """One place in a flow: what it asks, as often as the answers do not fit."""
+
+    def __init__(self, wait_for_input: Any, pause: str, options: dict[str, Any]) -> None:
+        self._form = None
+        if wait_for_input is not None:
+            from orchestrator.input import Form
+
+            self._form = Form(wait_for_input)
+            options = {**options, "schema": self._form.schema, "initial": self._form.initial}
+            options["description"] = options.get("description") or self._form.description
+        self._pause, self._options, self._times = pause, options, 0
+        self._refused: InputRefused | None = None
+
+    def next(self) -> Asked:
+        """What to ask now."""
+        from orchestrator.engine.pausing import Asked
+
+        options = self._options
+        if self._refused is not None:
+            told = f"What was answered can't be taken: {self._refused}"
+            options = {**options, "description": f"{told}\n\n{options['description']}".strip()}
+            options["key"] = f"{self._key}~{self._times + 1}"
+        asked = self._asked = Asked(**options)
+        asked.pause = self._pause
+        return asked
+
+    @property
+    def _key(self) -> str:
+        """The place itself, which the engine has named after the first time."""
+        return str(self._asked.own_key).partition("~")[0]
+
+    def take(self, told: dict[str, Any] | None) -> tuple[bool, Any]:
+        """Whether it is an answer, and its value."""
+        self._times += 1
+        told = told or {}
+        try:
+            value = self._form.read(told.get("value")) if self._form is not None else None
+        except InputRefused as error:
+            if self._times >= MAX_TIMES:
+                raise
+            self._refused = error
+            return False, None
+        if not self._options.get("quorum"):
+            return True, value
+        given = [each for each in told["answers"] if each["verdict"] == "approve"]
+        return True, Approval([each["actor"] for each in given], [each["comment"] for each in given], value)
 
 
 def _pausable() -> FlowRun:

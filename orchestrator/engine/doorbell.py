@@ -6,6 +6,7 @@ waits, waits here for an event: the answer sets it, and so does the end of the e
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class Waiter:
         self.look = look
         self.found: Any = None
         self.error: BaseException | None = None
+        self.is_new = False
         self.woken: Callable[[], None] = lambda: None
 
     @property
@@ -52,6 +54,14 @@ class Waiter:
         if self.error is not None:
             raise self.error
         return self.found
+
+    def look_first(self) -> None:
+        """Look by oneself, where the doorbell may not do so before it rings."""
+        from orchestrator.client import Client
+
+        if self.is_new:
+            with contextlib.suppress(ApiError), Client() as client:
+                self.ask(client)
 
     def ask(self, client: Client) -> None:
         """Look once. What the server refuses for good ends the wait."""
@@ -78,6 +88,7 @@ class Doorbell:
         """Look for what somebody waits for, from now on, as long as this lasts."""
         with self._lock:
             self._waiters.append(waiter)
+            waiter.is_new = self._listens  # The thread may be asleep at the server, and know nothing of it.
             if not self._listens:
                 self._listens = True
                 threading.Thread(target=self._listen, name="orchestrator-doorbell", daemon=True).start()

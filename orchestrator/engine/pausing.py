@@ -54,7 +54,7 @@ class Asked:
         link: str = "login",
     ) -> None:
         self.id = uuid7()
-        self.key = key
+        self.key = self.own_key = key
         self.pause = "pause"
         self.timeout = timeout
         self.expires = None if timeout is None else clock.now() + int(timeout * 1_000_000)
@@ -117,7 +117,8 @@ async def ask_async(run: FlowRun, asked: Asked) -> dict[str, Any] | None:
 
 def place(run: FlowRun, asked: Asked) -> None:
     """Name the place where a flow asks, so that each execution of the run comes to the same name."""
-    asked.key = run.place + (asked.key or f"pause-{run.count('pause_flow_run()')}")
+    asked.own_key = asked.key or f"pause-{run.count('pause_flow_run()')}"
+    asked.key = run.place + asked.own_key
     if len(asked.key) > MAX_KEY:
         import hashlib
 

@@ -19,6 +19,7 @@ def wait(run: FlowRun, waiter: Waiter, timeout: float | None) -> Any:
     waiters.add(event)
     try:
         run.check_stop()
+        waiter.look_first()
         if not waiter.is_done:
             event.wait(timeout)
         run.check_stop()
@@ -38,6 +39,8 @@ async def wait_async(waiter: Waiter, timeout: float | None) -> Any:
             loop.call_soon_threadsafe(event.set)
 
     waiter.woken = woken
+    if waiter.is_new:
+        await asyncio.to_thread(waiter.look_first)
     if not waiter.is_done:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), timeout)

@@ -82,6 +82,37 @@ class Server:
         with Client(self.api) as client:
             client.post(f"/flow-runs/{_id(run)}/cancel")
 
+    def answer(
+        self,
+        run: Run | UUID | str,
+        verdict: str = "answer",
+        value: dict[str, Any] | None = None,
+        *,
+        by: str = "somebody@example.com",
+        role: str = "developer",
+        comment: str = "",
+        key: str | None = None,
+    ) -> None:
+        """Say as a person what a run waits for: `answer`, `approve` or `reject`.
+
+        Raises:
+            ApiError: As the API would: it does not wait, others were asked, or the value does not fit.
+        """
+        from orchestrator.exceptions import API_ERRORS
+        from orchestrator.testing.memory import inputs
+        from orchestrator.testing.memory.asked import Asked
+        from orchestrator.testing.memory.rows import Actor
+        from orchestrator.wire import encode
+
+        self._hear()
+        told = {"verdict": verdict, "value": value, "comment": comment, "key": key}
+        body = encode({name: each for name, each in told.items() if each is not None})
+        with self.memory.store.changed:
+            try:
+                inputs.resume(self.memory.store, Asked(Actor("user", role, by), body, names={"id": str(_id(run))}))
+            except Refusal as refusal:
+                raise API_ERRORS[refusal.code](refusal.message, fields=refusal.fields) from None
+
     def refuse(self, code: str, times: int = 1, status: int = 0) -> None:
         """Answer the next requests by an error, such as `unavailable` or `rate_limited`."""
         self.memory.refusals += [Refusal(code, f"told to say {code}", status=status) for _ in range(times)]

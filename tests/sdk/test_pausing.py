@@ -465,7 +465,7 @@ def test_a_run_is_suspended_from_outside_at_its_next_call(server: Server) -> Non
         rounds.append(1)
         if len(rounds) == 1:
             run = server.runs("looping")[0]
-            suspend_flow_run(run.id)
+            suspend_flow_run(flow_run_id=run.id)
             signal("suspend")
         return step(5)
 
