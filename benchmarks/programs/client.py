@@ -21,6 +21,11 @@ def record(mode, count):
     return {"run": run, "inside": inside, "flow": time.perf_counter() - began}
 
 
+def keep(kind, first, count):
+    """Run a flow of tasks whose values are stored: the seconds in the flow's code."""
+    return workloads.many_kept_tasks(kind, first, count)[1]
+
+
 def peak():
     """The most memory that this process has held, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -55,6 +60,7 @@ if __name__ == "__main__":
             "deploy": deploy,
             "cpu": time.process_time,
             "peak": peak,
+            "keep": keep,
             "limit": slots.limit,
             "occupy": slots.occupy,
         }

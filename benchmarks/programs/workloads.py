@@ -7,9 +7,11 @@ from pathlib import Path
 
 try:
     from orchestrator import flow, task
+    from orchestrator.cache_policies import INPUTS
     from orchestrator.runtime import flow_run
 except ImportError:
     from prefect import flow, task
+    from prefect.cache_policies import INPUTS
     from prefect.runtime import flow_run
 
 
@@ -35,6 +37,26 @@ def many_tasks(mode: str, count: int):
             future.result()
     else:
         nothing.map(range(count)).result()
+    return str(flow_run.id), time.perf_counter() - began
+
+
+@task(persist_result=True)
+def persisted(number):
+    return number
+
+
+@task(cache_policy=INPUTS, persist_result=True)
+def cached(number):
+    return number
+
+
+@flow
+def many_kept_tasks(kind: str, first: int, count: int):
+    """Call a task whose values are stored `count` times, from a number on; as `many_tasks`."""
+    kept = persisted if kind == "persisted" else cached
+    began = time.perf_counter()
+    for number in range(first, first + count):
+        kept(number)
     return str(flow_run.id), time.perf_counter() - began
 
 

@@ -94,6 +94,20 @@ def test_a_use_may_be_told_before_the_making(world: World, journal: Journal) -> 
     assert (told["task_run"], told["flow_run"], told["hits"]) == (str(made.id), str(journal.root), 1)
 
 
+def test_a_task_that_was_undone_says_so_after_its_end(world: World, journal: Journal) -> None:
+    """1.15: RolledBack, told after the last state; and that the transaction which kept its value has committed."""
+    begun = journal.begin()
+    done = [journal.task(id=uuid7()), journal.task(id=uuid7())]
+    journal.send(begun, *done)
+    ref = ResultRef(url="s3://lake/cache/acme/main/late", key="cache/acme/main/late")
+    journal.send(journal.task(id=done[0].id, name="RolledBack"), journal.task(id=done[1].id, result=ref))
+    told = {each["id"]: each for each in world.tasks(journal.root)}
+    assert told[str(done[0].id)]["state"]["name"] == "RolledBack"
+    kept = told[str(done[1].id)]
+    assert (kept["state"]["name"], kept["result"]["url"]) == ("Completed", ref.url)
+    assert keys(world) == ["late"]
+
+
 @pytest.mark.parametrize("told", [{"name": "Replayed"}, {"name": "RolledBack"}, {"state": "FAILED"}])
 def test_only_new_values_and_their_uses_count(world: World, journal: Journal, told: dict[str, Any]) -> None:
     journal.send(journal.begin(), cached(journal, "flights", **told))

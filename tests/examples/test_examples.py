@@ -19,9 +19,11 @@ from examples import (
     disk_usage,
     freshness,
     grid_search,
+    incremental_load,
     long_backup,
     nightly,
     sql_models,
+    trip,
     validation,
 )
 from examples.local_services import Readings, Received, serving
@@ -232,3 +234,35 @@ def test_the_night_goes_on_where_it_was_killed(tmp_path, monkeypatch):
         written = nightly.nightly(tmp_path)
     assert written.read_text() == "0.csv 1.50\n1.csv 2.50\n2.csv 3.50\n3.csv 4.50\n"
     assert [run.name for run in second.tasks("sum_of")] == [None, "Replayed", None, None]
+
+
+def test_a_trip_is_booked_whole_or_not_at_all(tmp_path, capsys):
+    """1.15: a saga."""
+    desk = tmp_path / "bookings.json"
+    with recorded() as told:
+        assert trip.trip(desk, cars=0, return_state=True).is_failed()
+    assert trip.bookings(desk) == []
+    assert [run.name for run in told.tasks("book")] == ["RolledBack", "RolledBack", None]
+    assert trip.trip(desk) == trip.bookings(desk) == ["flight", "room", "car"]
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("cancelled", "confirmed"))]
+    assert said == ["cancelled: room", "cancelled: flight", "confirmed: flight", "confirmed: room", "confirmed: car"]
+
+
+def test_a_load_reads_what_is_new(tmp_path, monkeypatch):
+    """1.13: cached by content, today for ten minutes."""
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path / "home"))
+    days = [tmp_path / f"2026-11-0{number}.csv" for number in range(1, 5)]
+    for file in days:
+        file.write_text("rent,-1.10\nrent,-1\n")
+
+    def read():
+        with recorded() as told:
+            assert set(incremental_load.load(tmp_path)) == {"rent"}
+        return sum(run.name != "Cached" for run in told.tasks())
+
+    with time_control() as clock:
+        assert (read(), read()) == (4, 0)
+        days[1].write_text("rent,5\n")
+        assert incremental_load.load(tmp_path) == {"rent": Decimal("-1.30")}
+        clock.advance(601)
+        assert read() == 1
