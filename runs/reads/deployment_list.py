@@ -8,15 +8,19 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils.timezone import now
 
+from orchestrator.wire import SERVED
 from runs import scheduling
 from runs.deployments import in_workspace
-from runs.models import Deployment, FlowRun, Schedule
+from runs.models import Agent, Deployment, FlowRun, Schedule
+from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import NotFound
 from tenants.permissions import Actor
 
 LAST_RUNS = 12
 PAGE = 100
+MOST_WAITING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,29 @@ def find(by: Actor, id: UUID) -> DeploymentRow:
     if deployment is None:
         raise NotFound("There is no such deployment here.")
     return _row(deployment, last_runs([deployment.id]).get(deployment.id, []))
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """By how many processes a deployment is served, and how many of its runs wait for one (`most` are counted)."""
+
+    connected: int
+    waiting: int
+    most: int = MOST_WAITING
+
+
+def served(deployment: Deployment) -> Served | None:
+    """Who serves a deployment; None for one that agents execute."""
+    if not deployment.queue.name.startswith(SERVED):
+        return None
+    own = Agent.objects.filter(pool_id=deployment.pool_id, queues__contains=[deployment.queue.name])
+    waiting = FlowRun.objects.filter(
+        pool_id=deployment.pool_id, queue_id=deployment.queue_id, state_type="SCHEDULED", due_at__lte=now()
+    )
+    return Served(
+        connected=own.filter(last_seen_at__gt=now() - CONNECTED_WITHIN).count(),
+        waiting=waiting[:MOST_WAITING].count(),
+    )
 
 
 def history(deployment: Deployment, number: int = 25) -> list[FlowRun]:

@@ -27,6 +27,14 @@ RANGES = {
     "all": None,
 }
 DEFAULT_RANGE = "7d"
+ORIGINS = {
+    FlowRun.Origin.BACKGROUND.value: "Background tasks",
+    FlowRun.Origin.SCHEDULE.value: "By schedule",
+    FlowRun.Origin.FORM.value: "By form",
+    FlowRun.Origin.API.value: "By API",
+    FlowRun.Origin.RETRY.value: "Retries",
+    FlowRun.Origin.LOCAL.value: "Called by hand",
+}
 BARS = 48
 MAX_TEXT = 200
 
@@ -42,6 +50,7 @@ class RunFilter:
     text: str = ""
     range: str = DEFAULT_RANGE
     subflows: bool = False
+    origin: str = ""
     cursor: str = ""
 
     @classmethod
@@ -56,6 +65,7 @@ class RunFilter:
             text=query.get("q", "").strip()[:MAX_TEXT],
             range=query.get("range", "") if query.get("range", "") in RANGES else DEFAULT_RANGE,
             subflows=query.get("subflows", "") == "1",
+            origin=query.get("origin", "") if query.get("origin", "") in ORIGINS else "",
             cursor=query.get("cursor", "")[:200],
         )
 
@@ -65,7 +75,7 @@ class RunFilter:
         pairs: list[tuple[str, str]] = [("state", state) for state in wanted.states]
         pairs += [("flow", wanted.flow), ("deployment", wanted.deployment), ("tag", wanted.tag), ("q", wanted.text)]
         pairs += [("range", "" if wanted.range == DEFAULT_RANGE else wanted.range)]
-        pairs += [("subflows", "1" if wanted.subflows else ""), ("cursor", wanted.cursor)]
+        pairs += [("subflows", "1" if wanted.subflows else ""), ("origin", wanted.origin), ("cursor", wanted.cursor)]
         kept = urlencode([(name, value) for name, value in pairs if value])
         return f"?{kept}" if kept else ""
 
@@ -93,6 +103,8 @@ class RunFilter:
             rows = rows.filter(state_type__in=self.states)
         if not self.subflows:
             rows = rows.exclude(origin=FlowRun.Origin.SUBFLOW)
+        if self.origin:
+            rows = rows.filter(origin=self.origin)
         if self.flow:
             rows = rows.filter(flow__name=self.flow)
         if self.deployment:

@@ -62,6 +62,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
         "runs": deployment_list.history(row.deployment),
         "form": forms.form(row.deployment, {}, form_context(request)),
+        "served": deployment_list.served(row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
         "may_pause": can(request.actor, "schedules.edit", row.deployment),

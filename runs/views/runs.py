@@ -51,6 +51,7 @@ def _list(request: Any) -> dict[str, Any]:
         "ever_ran": bool(page.runs) or run_list.ever_ran(workspace_id),
         "state_types": list(StateType),
         "ranges": list(run_list.RANGES),
+        "origins": run_list.ORIGINS,
         "flows": list(
             Flow.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:500]
         ),

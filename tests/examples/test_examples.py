@@ -1,6 +1,7 @@
 """What the programs in `examples/` come to, and what they tell while they run."""
 
 import asyncio
+import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from os import utime
@@ -22,6 +23,7 @@ from examples import (
     incremental_load,
     long_backup,
     nightly,
+    signup,
     sql_models,
     trip,
     validation,
@@ -29,7 +31,7 @@ from examples import (
 from examples.local_services import Readings, Received, serving
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.results import replaying
-from orchestrator.testing import recorded, time_control
+from orchestrator.testing import recorded, server, time_control
 
 
 def means(stations: dict[str, list[float]]) -> dict[str, float]:
@@ -266,3 +268,21 @@ def test_a_load_reads_what_is_new(tmp_path, monkeypatch):
         assert incremental_load.load(tmp_path) == {"rent": Decimal("-1.30")}
         clock.advance(601)
         assert read() == 1
+
+
+def test_a_web_application_answers_at_once_and_shows_later_what_was_prepared():
+    """1.19: who clicks twice is welcomed once; any request sees what has become of it."""
+    with server() as here, signup.application(0) as application:
+        threading.Thread(target=application.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{application.server_port}"
+        first, again = (httpx.post(f"{address}/signup?name=Ada").json()["welcome"] for _ in range(2))
+        assert first == again
+        assert httpx.get(address + first).json() == {"state": "Scheduled", "text": None}
+        here.work()
+        shown = httpx.get(address + first).json()
+        assert (shown["state"], shown["text"][:13]) == ("Completed", "Welcome, Ada!")
+        assert httpx.get(f"{address}/welcome/nobody").status_code == 404
+        assert httpx.post(f"{address}/signup").status_code == 400
+        application.shutdown()
+    (run,) = here.runs("prepare_welcome")
+    assert (run.name, run.tags) == ("welcome-Ada", ["signup"])
