@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import itertools
 import random
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -21,20 +18,10 @@ import psycopg
 
 from orchestrator.config import Api, use_api
 from orchestrator.flows import Flow
+from tests import alone
 from tests.chaos.installation import Installation
 
-
-def _flows() -> ModuleType:
-    """Our flows, as a module that stands alone: as a part of ours, all of our tests would go along in its bundle."""
-    spec = importlib.util.spec_from_file_location("mixed_flows", Path(__file__).with_name("mixed_flows.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules["mixed_flows"] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-flows = _flows()
+flows = alone.load(Path(__file__).with_name("mixed_flows.py"))
 MOST_WAITING = 20  # unfinished runs; more are not triggered, so that the end comes soon after the load
 POOL_SLOTS = 8
 ASKERS = 3

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.results import get_result_store
+from tests import alone
 from tests.chaos.conftest import PATIENCE, Platform, wait_for
-from tests.chaos.durable_flows import WORKERS, durable
 
 pytestmark = pytest.mark.chaos
 
+flows = alone.load(Path(__file__).with_name("durable_flows.py"))
 STEPS = 200
 KILLS = int(os.environ.get("RESUME_KILLS", "2"))
 SECONDS = 0.005 if KILLS < 10 else 0.02  # before and after a step's side effect: there must be time for all kills
@@ -49,7 +50,7 @@ def stored(directory: Path, run: str) -> set[int]:
 def test_200_steps_survive_kills_at_random(platform: Platform, tmp_path: Path) -> None:
     effects, chance = Effects(tmp_path / "effects"), random.Random(SEED)
     tmp_path.chmod(0o777)
-    deployment = platform.deploy(durable, name="durable", crash_retries=KILLS)
+    deployment = platform.deploy(flows.durable, name="durable", crash_retries=KILLS)
     run = platform.trigger(deployment, effects=str(effects.path), seconds=SECONDS)
     safe: dict[int, set[int]] = {}  # by attempt: what was stored when it had been killed
     for attempt in range(1, KILLS + 1):
@@ -87,4 +88,4 @@ def check_accounts(effects: Effects, safe: dict[int, set[int]]) -> None:
     returned = effects.lines("returned")
     for attempt, number in done:
         assert not any(number == each and former < attempt for former, each in returned), (attempt, number)
-    assert sum(times.values()) - STEPS <= len(safe) * WORKERS
+    assert sum(times.values()) - STEPS <= len(safe) * flows.WORKERS

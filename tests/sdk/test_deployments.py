@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,11 @@ from orchestrator.loading import load_flow
 from orchestrator.schedules import Cron
 from orchestrator.sources import code_of
 from orchestrator.states import StateType
+from tests import alone
 from tests.sdk.conftest import ROOT
 from tests.sdk.fake_platform import FakePlatform
 
+nightly = alone.load(Path(__file__).with_name("nightly_flow.py")).nightly
 NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -194,12 +197,6 @@ def test_entrypoints_that_lead_nowhere(project, entrypoint, why):
     sys.modules.pop("lazy", None)
 
 
-@flow(tags=["own"], retries=2, retry_delay_seconds=5, version="3")
-def nightly(day: str, limit: int = 10):
-    """Load a day."""
-    return day
-
-
 def test_deploy_sends_the_code_once_and_all_settings(platform):
     surroundings = {"env": {"LEVEL": "debug"}, "memory_mib": 512}
     nightly.deploy(
@@ -246,7 +243,7 @@ def test_several_deployments_at_once(platform):
     )
     assert len(ids) == 2
     assert platform.deployments[1]["source"] == {"type": "path", "path": str(ROOT)}
-    assert platform.deployments[1]["entrypoint"] == "tests/sdk/test_deployments.py:nightly"
+    assert platform.deployments[1]["entrypoint"] == "tests/sdk/nightly_flow.py:nightly"
 
 
 @pytest.mark.parametrize(
