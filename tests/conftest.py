@@ -1,5 +1,6 @@
 """Every test runs on real PostgreSQL and Valkey, as the login `worker` in the role `app`."""
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -12,7 +13,8 @@ from tests import stack
 from tests.web_server import WebServer
 
 SETTINGS = "orchestrator.server.settings"
-LONGEST_FIRST = ("chaos", "browser", "rights", "model")
+OF_A_MODULE = ("chaos", "browser")
+LONGEST_FIRST = (*OF_A_MODULE, "rights", "model", "test_planted_secrets.py", "test_up.py", "test_eve.py")
 STACK_KEY = pytest.StashKey[stack.SessionStack]()
 
 
@@ -31,17 +33,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes long begins first, and is shared out: xdist hands each worker one stretch of the list at first."""
-    order = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
-
-    def rank(item: pytest.Item) -> int:
-        return min(order.get(part, len(order)) for part in item.path.parts)
-
-    long = sorted((item for item in items if rank(item) < len(order)), key=rank)
-    short = [item for item in items if rank(item) == len(order)]
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    share = -(-len(short) // workers)
-    stretches = ([*long[n::workers], *short[n * share : (n + 1) * share]] for n in range(workers))
-    items[:] = [item for stretch in stretches for item in stretch]
+    short = [item for item in items if _rank(item) == len(LONGEST_FIRST)]
+    long = sorted((item for item in items if _rank(item) < len(LONGEST_FIRST)), key=_rank)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, (_, together) in enumerate(itertools.groupby(long, key=_together)):
+        shares[number % workers].extend(together)
+    left, items[:] = len(items), []
+    for number, share in enumerate(shares):
+        size = left // (workers - number)
+        room = max(0, size - len(share))
+        items += [*share, *short[:room]]
+        left, short = left - size, short[room:]
+    items += short
+
+
+def _rank(item: pytest.Item) -> int:
+    return min(LONGEST_FIRST.index(part) if part in LONGEST_FIRST else len(LONGEST_FIRST) for part in item.path.parts)
+
+
+def _together(item: pytest.Item) -> object:
+    """Browsers, and the installation whose parts are killed, are started once for a module: by one worker."""
+    return item.path if _rank(item) < len(OF_A_MODULE) else item.nodeid
 
 
 def _load_settings() -> None:
