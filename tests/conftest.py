@@ -53,7 +53,9 @@ def _rank(item: pytest.Item) -> int:
 
 
 def _together(item: pytest.Item) -> object:
-    """Browsers, and the installation whose parts are killed, are started once for a module: by one worker."""
+    """The installation whose parts are killed is started once, browsers once for a module: by one worker."""
+    if "platform" in getattr(item, "fixturenames", ()) and "chaos" in item.path.parts:
+        return "platform"
     return item.path if _rank(item) < len(OF_A_MODULE) else item.nodeid
 
 

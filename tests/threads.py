@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 120.0
 
 
 def at_once(*calls: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> list[Any]:

@@ -10,7 +10,7 @@ from orchestrator.server.embedded.children import Child
 from orchestrator.server.embedded.console import Console
 from orchestrator.server.embedded.processes import Supervisor
 
-START_SECONDS = 60
+START_SECONDS = 300
 OF_NO_SERVER = {"PYTEST_CURRENT_TEST", "DJANGO_ALLOW_ASYNC_UNSAFE"}
 
 

@@ -17,8 +17,8 @@ from orchestrator.server import environment
 from orchestrator.server.embedded import data_directory, ports
 from orchestrator.server.embedded.stack import ADDRESS_NAMES
 
-START_SECONDS = 90
-STOP_SECONDS = 40
+START_SECONDS = 300
+STOP_SECONDS = 120
 WORDS = {
     "postgres": "bin/postgres",
     "valkey": "valkey-server",
@@ -96,7 +96,7 @@ class WholeStack:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=START_SECONDS,
             check=check,
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.server import environment
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 @contextmanager

@@ -65,4 +65,4 @@ def test_without_a_socket_the_dashboard_polls(portal: Portal, served_api: Api) -
     page = portal.open("")
     expect(page.locator("[data-live-indicator]")).to_contain_text("Polling")
     failed_run(served_api, "load")
-    expect(page.locator("#attention-rows li")).to_have_count(2, timeout=20_000)  # It polls every 5 s.
+    expect(page.locator("#attention-rows li")).to_have_count(2)  # It polls every 5 s.

@@ -8,6 +8,7 @@ from orchestrator.ids import uuid7
 from tests.browser.conftest import Portal
 from tests.cast import Api
 from tests.contract.journals import Journal
+from tests.workers import until
 
 
 def test_a_running_flows_page_updates_without_reload(portal: Portal, served_api: Api) -> None:
@@ -46,13 +47,9 @@ def test_a_long_log_is_read_back_to_its_first_line(portal: Portal, served_api: A
     page = portal.open(f"runs/{journal.root}?tab=log")
     expect(page.locator("#L1600")).to_be_visible()
 
-    for _ in range(6):
-        page.locator("[data-log-lines]").evaluate("list => { list.scrollTop = 0 }")
-        page.wait_for_function("!document.querySelector('#L1600') || document.querySelector('#L1') || true")
-        if page.locator("#L1").count():
-            break
-        page.wait_for_timeout(150)
-    expect(page.locator("#L1")).to_contain_text("line 1.")
+    lines, first = page.locator("[data-log-lines]"), page.locator("#L1")
+    until("the first line", lambda: lines.evaluate("list => { list.scrollTop = 0 }") or first.count())
+    expect(first).to_contain_text("line 1.")
 
 
 def test_a_permalink_opens_at_its_line(portal: Portal, served_api: Api) -> None:
@@ -82,4 +79,4 @@ def test_without_a_socket_the_page_polls(portal: Portal, served_api: Api) -> Non
     page = portal.open(f"runs/{journal.root}")
     expect(page.locator("[data-live-indicator]")).to_contain_text("Polling")
     journal.send(journal.state("COMPLETED", run_count=1))
-    expect(page.locator("#run-head .chip")).to_contain_text("Completed", timeout=20_000)  # It polls every 5 s.
+    expect(page.locator("#run-head .chip")).to_contain_text("Completed")  # It polls every 5 s.

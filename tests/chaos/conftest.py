@@ -21,7 +21,7 @@ from tests.whole_stack import WholeStack
 
 gated_flows = alone.load(Path(__file__).with_name("gated_flows.py"))
 LEASE = 3
-PATIENCE = 60  # seconds: far beyond what anything here may take
+PATIENCE = 180  # seconds: far beyond what anything here may take
 HELD = ("PENDING", "RUNNING", "CANCELLING")
 
 
@@ -50,7 +50,7 @@ class Platform:
     @property
     def api(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.Client(base_url=f"{self.whole.url}/api/v1", headers=headers, timeout=10)
+        return httpx.Client(base_url=f"{self.whole.url}/api/v1", headers=headers, timeout=60)
 
     def deploy(self, a_flow: Flow[..., Any] = gated_flows.gated, **options: Any) -> str:
         """Deploy a flow; its id."""
@@ -97,7 +97,7 @@ class Platform:
 
     def rows(self, query: str, *values: Any) -> list[tuple]:
         """Rows of all tenants."""
-        with psycopg.connect(self.whole.addresses["DATABASE_WORKER_URL"], connect_timeout=10) as connection:
+        with psycopg.connect(self.whole.addresses["DATABASE_WORKER_URL"], connect_timeout=60) as connection:
             connection.execute("SET ROLE system")
             return connection.execute(query, values).fetchall()
 

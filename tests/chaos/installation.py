@@ -36,7 +36,7 @@ from tests.chaos.proxy import Network, Proxy
 MARK = "CHAOS_INSTALLATION"  # in the environment of all that we start, so that leaks are found
 BIRTH = "CHAOS_BIRTH"  # in it too: which start of which process this comes from
 INJECTED = str(Path(__file__).parent / "injected")
-START_SECONDS = 90
+START_SECONDS = 300
 STORES = ("postgres", "valkey")
 SERVERS = ("web-1", "web-2", "work-1", "work-2", "ticks", "beat-1", "beat-2")
 AGENTS = ("agent-1", "agent-2")

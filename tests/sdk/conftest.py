@@ -141,7 +141,7 @@ def python(tmp_path):
 def until():
     """Wait for a condition; fail when it doesn't come true in time."""
 
-    def wait(condition, seconds=60.0):
+    def wait(condition, seconds=180.0):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             value = condition()

@@ -263,6 +263,6 @@ def test_journal_files_hold_no_secret(home, monkeypatch, until):
 
     logs()
     files = home / "journals"
-    until(lambda: any(b"planted" in path.read_bytes() for path in files.glob("*.ndjson")), 10)
+    until(lambda: any(b"planted" in path.read_bytes() for path in files.glob("*.ndjson")))
     assert not any(b"hunter22" in path.read_bytes() for path in files.iterdir())
     journal.end()

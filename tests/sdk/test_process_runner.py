@@ -622,7 +622,7 @@ def test_nothing_is_left_when_the_parent_is_killed(tmp_path, until):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    until(lambda: all(dead(child) for child in children), 10)
+    until(lambda: all(dead(child) for child in children))
 
 
 def test_children_end_with_the_flow():

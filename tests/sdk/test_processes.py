@@ -244,7 +244,7 @@ def test_many_runs_leave_no_descriptors_and_no_processes(working, code, told, un
     until(lambda: not agent.holdings)
     before = len(os.listdir("/proc/self/fd"))
     runs = [told(deployment, read=False)[0] for _ in range(200)]
-    until(lambda: all(is_over(platform, run) for run in runs), 60)
+    until(lambda: all(is_over(platform, run) for run in runs))
     until(lambda: not agent.holdings)
     until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)  # A connection to the server, kept for the next.
     assert len(agent.launcher.groups()) == 2

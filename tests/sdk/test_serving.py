@@ -61,7 +61,7 @@ def program(served, tmp_path, until):
                 stderr=subprocess.STDOUT,
             )
         started.append(process)
-        until(lambda: process.poll() is not None or log.read_text().count("works for the pool") == len(started), 30)
+        until(lambda: process.poll() is not None or log.read_text().count("works for the pool") == len(started))
         assert process.poll() is None, log.read_text()
         return process
 
@@ -80,13 +80,13 @@ def schedule_of(deployment):
 def test_it_executes_what_it_serves_until_it_is_told_to_stop(served, program, until, tmp_path):
     process = program()
     runs = [served.trigger("greet/prod", {"name": "you"}), served.trigger("add up/prod", {"a": 1, "b": 2})]
-    until(lambda: all(run.is_final for run in runs), 30)
+    until(lambda: all(run.is_final for run in runs))
     for run, line in zip(runs, ("hello you", "is 3"), strict=True):
         served.assert_completed(run)
         served.assert_logged(run, line)
     (tmp_path / "program.py").write_text(PROGRAM.replace("hello %s", "good-bye %s"))
     later = served.trigger("greet/prod", {"name": "you"})
-    until(lambda: later.is_final, 30)
+    until(lambda: later.is_final)
     served.assert_logged(later, "good-bye you")
     assert schedule_of("greet/prod")["active"] is True
     process.send_signal(signal.SIGINT)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 PLANTED = 50
 PASSWORD = "correct horse battery"
 IN_CLEAR = "everybody may read this"  # Found where secrets would be: the search works.
-WAIT_SECONDS = 90
+WAIT_SECONDS = 300
 
 CARELESS = """
     import base64, json, logging, urllib.parse
@@ -96,7 +96,7 @@ class Caller:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.root + path, data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
 
@@ -154,12 +154,12 @@ def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path)
 def pages(whole: WholeStack, run: str) -> Iterator[str]:
     """What a person sees of it in the portal and in the admin."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    with browser.open(f"{whole.url}/login/", timeout=20) as answer:
+    with browser.open(f"{whole.url}/login/", timeout=60) as answer:
         token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', answer.read().decode())[1]
     form = {"csrfmiddlewaretoken": token, "login": "alice@example.com", "password": PASSWORD}
     headers = {"Referer": f"{whole.url}/login/"}
     browser.open(
-        urllib.request.Request(f"{whole.url}/login/", urllib.parse.urlencode(form).encode(), headers), timeout=20
+        urllib.request.Request(f"{whole.url}/login/", urllib.parse.urlencode(form).encode(), headers), timeout=60
     )
     home = f"{whole.url}/o/acme/"
     for path in (
@@ -167,7 +167,7 @@ def pages(whole: WholeStack, run: str) -> Iterator[str]:
         "main/runs", "main/", "main/quarantine", "main/blocks", "main/blocks/secret/planted-0",
         "main/blocks/secret/planted-0?tab=versions", "audit", "admin/", "admin/blocks/block/",
     ):  # fmt: skip
-        with browser.open(home + path, timeout=20) as answer:
+        with browser.open(home + path, timeout=60) as answer:
             assert "/login/" not in answer.url, path
             yield answer.read().decode()
 
@@ -183,7 +183,7 @@ def run_carelessly(whole: WholeStack, call: Caller, folder: Path) -> dict[str, A
     variables = {"ORCHESTRATOR_API_URL": call.root, "ORCHESTRATOR_API_KEY": call.key}
     done = subprocess.run(
         [sys.executable, str(script)], env=whole.environment() | variables | {"PATH": os.environ["PATH"]},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=WAIT_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = call("POST", "/flow-runs", {"deployment": "careless/nightly", "parameters": {"count": PLANTED}})
