@@ -204,19 +204,19 @@ def test_secrets_are_masked() -> None:
     assert [each.key for each in told.artifacts()] == [None, "hidden", None]
 
 
-def test_a_million_words_on_progress_are_few_entries(server: Any, until: Any) -> None:
+def test_a_hundred_thousand_words_on_progress_are_few_entries(server: Any, until: Any) -> None:
     """1.21: of many words within a moment the last one is sent, and the very last one always."""
 
     @flow
     def counts() -> None:
         bar = create_progress_artifact(0, key="counted")
-        for number in range(1_000_000):
-            update_progress_artifact(bar, number / 10_000)
+        for number in range(100_000):
+            update_progress_artifact(bar, number / 1_000)
 
     counts()
     assert journal.flush(10)
     told = server.all_entries("artifact")
-    assert told[-1]["data"] == 99.9999
+    assert told[-1]["data"] == 99.999
     assert len(told) < 200
     assert len({entry["id"] for entry in told}) == 1
 
