@@ -22,6 +22,7 @@ serve: install ## Start the platform here, until Ctrl-C (ARGS="--port 9000 --ope
 
 test: lint types ## Lint, types, import contracts, and all tests on a stack of their own (ARGS="-k claim")
 	deploy/chromium.sh
+	$(PYTHON) -m compileall -q orchestrator tenants blocks runs
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: install ## Check style and import contracts
