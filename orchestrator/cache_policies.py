@@ -128,14 +128,14 @@ class CachePolicy:
                 setattr(other, name, value)
         return other
 
-    def __add__(self, other: CachePolicy) -> CachePolicy:
+    def __add__(self, other: Any) -> CachePolicy:
         if not isinstance(other, CachePolicy):
             return NotImplemented
         if isinstance(other, NoCache):
             return self
         return CompoundCachePolicy([*_parts(self), *_parts(other)], **_agreed(self, other))
 
-    def __sub__(self, name: str) -> CachePolicy:
+    def __sub__(self, name: Any) -> CachePolicy:
         if not isinstance(name, str):
             raise TypeError(f"The name of an input is taken off a policy, not {name!r}.")
         return self
@@ -210,7 +210,7 @@ class NoCache(CachePolicy):
     ) -> str | None:
         return None
 
-    def __add__(self, other: CachePolicy) -> CachePolicy:
+    def __add__(self, other: Any) -> CachePolicy:
         return other
 
 

@@ -83,7 +83,8 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
         self.on_rollback_hooks: list[Callable[[Transaction], Any]] = gathered.get("on_rollback", [])
         self.result_storage_key = result_storage_key
         self.cache_policy: CachePolicy | None = None
-        self.cache_key_fn, self.cache_expiration, self.refresh_cache = cache_key_fn, cache_expiration, refresh_cache
+        self.cache_expiration: timedelta | None = None
+        self.cache_key_fn, self.refresh_cache = cache_key_fn, refresh_cache
         if any(each is not None for each in (cache_policy, cache_key_fn, cache_expiration, refresh_cache)):
             from orchestrator.engine.cache_options import read
 
@@ -110,6 +111,8 @@ class Task(Delayable, Definition[P, R], Generic[P, R]):
             cache_result_in_memory=cache_result_in_memory,
             hooks=hooks,
         )
+        if self.is_generator and self.cache_policy is not None:
+            raise TypeError(f"{self.name} is a generator: what it yields is handed out and can't be cached.")
         self.asset_deps: tuple[str, ...] = ()
         if asset_deps:
             from orchestrator.assets import keys_of

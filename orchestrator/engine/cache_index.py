@@ -44,13 +44,10 @@ class Index:
     def place(self) -> str | None:
         """The organization and workspace, `acme/main`; None when they are not known while the server is away."""
         with self._lock:
-            if self._place is None:
-                told = self._ask("/me")
-                if told is not None:
-                    self._place = f"{told['organization']}/{told['workspace']}"
-                else:
-                    return workspace_of(self._api)
-            return self._place
+            is_away = time.monotonic() < self._asked_at  # It gave no answer just now.
+            if self._place is None and not is_away and (told := self._ask("/me")) is not None:
+                self._place = f"{told['organization']}/{told['workspace']}"
+            return self._place or workspace_of(self._api)
 
     def may_be_used(self, key: str, header: Header) -> bool:
         """False when the value was invalidated since it was made."""

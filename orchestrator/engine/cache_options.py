@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.cache_policies import CacheKeyFnPolicy, CachePolicy, NoCache
 
@@ -25,7 +25,7 @@ def read(
     after = _seconds(expiration)
     if isinstance(policy, NoCache):
         return None, after
-    meant = CacheKeyFnPolicy(key_fn) if key_fn is not None else policy
+    meant = CacheKeyFnPolicy(cast(Any, key_fn)) if key_fn is not None else policy
     if meant is None:
         if after is not None:
             raise TypeError("cache_expiration needs a cache_policy or a cache_key_fn, which say what is cached.")

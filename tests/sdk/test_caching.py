@@ -213,6 +213,14 @@ def test_options_that_contradict_are_refused(options, told):
         task(**options)(print)
 
 
+def test_generators_have_nothing_to_cache():
+    def numbers():
+        yield 1
+
+    with pytest.raises(TypeError, match="generator"):
+        task(cache_policy=INPUTS)(numbers)
+
+
 def test_options_change_with_options(counted):
     compute = counted.task(cache_key_fn=lambda c, p: "k")
     assert names(compute.with_options(cache_policy=INPUTS), 1, 2) == ["Completed", "Completed"]
