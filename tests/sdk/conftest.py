@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -161,3 +164,34 @@ def dead(pid):
             return facts[0] == "Z" and int(facts[17]) <= 1  # Threads: until the last one is gone, nobody can notice.
     except (FileNotFoundError, ProcessLookupError):  # The latter when it goes between opening and reading.
         return True
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """The address of a server that speaks S3's protocol, in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for_moto(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for_moto(url, process):
+    until = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/moto-api/", timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            assert process.poll() is None, "moto ended"
+            assert time.monotonic() < until, "moto does not answer"
+            time.sleep(0.1)

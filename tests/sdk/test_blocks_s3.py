@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import socket
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -16,39 +12,6 @@ from examples.lake import load_orders
 from orchestrator import testing
 from orchestrator.blocks import AwsCredentials, S3Bucket, SqlAlchemyConnector
 from orchestrator.exceptions import BlockError
-
-
-@pytest.fixture(scope="module")
-def moto():
-    """The address of moto's server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(url, process)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url, process):
-    import time
-
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/moto-api/", timeout=5):
-                return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            assert process.poll() is None, "moto ended"
-            assert time.monotonic() < until, "moto does not answer"
-            time.sleep(0.1)
 
 
 @pytest.fixture

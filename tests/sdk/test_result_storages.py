@@ -15,13 +15,12 @@ from orchestrator.blocks import AwsCredentials, LocalFileSystem, RemoteFileSyste
 from orchestrator.exceptions import BlockError, MissingResult, ResultNotStored
 from orchestrator.result_storage import storage_of
 from orchestrator.results import get_result_store
-from tests.sdk.test_blocks_s3 import moto  # noqa: F401
 
 KEY, SECRET = "AKIA", "hunter22"  # pragma: allowlist secret
 
 
 @pytest.fixture
-def bucket(moto, monkeypatch):  # noqa: F811
+def bucket(moto, monkeypatch):
     """The environment of somebody who has a bucket."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -158,7 +157,7 @@ def test_no_path_leads_out(given):
         get_result_store(given).write("../a", 1)
 
 
-SIZE = 64 << 20
+SIZE = 32 << 20
 
 
 @pytest.mark.parametrize("given", ["s3"], indirect=True)
