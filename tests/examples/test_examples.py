@@ -23,12 +23,14 @@ from examples import (
     incremental_load,
     long_backup,
     nightly,
+    polite_client,
     signup,
     sql_models,
     trip,
     validation,
 )
 from examples.local_services import Readings, Received, serving
+from orchestrator.client import Client
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.results import replaying
 from orchestrator.testing import recorded, server, time_control
@@ -53,6 +55,18 @@ def test_the_api_client_does_not_ask_again_for_what_is_not_there():
     with serving(Readings({}, bad=False)) as address, recorded() as told, not_there:
         api_client.station_means(f"{address}/elsewhere")
     assert [run.run_count for run in told.tasks("stations")] == [1]
+
+
+def test_the_polite_client_asks_as_often_as_it_may():
+    """1.18: the limits are the server's; whoever exceeds them waits."""
+    partner = polite_client.Partner()
+    with serving(partner) as address, server(), time_control() as clock, Client() as client:
+        client.put("/limits/partner-api", {"slots": 5, "rate": 50})
+        client.put("/limits/partner-api-open", {"slots": 3})
+        assert polite_client.revenue(address, 20) == sum(10 * number for number in range(20))
+    assert sorted(partner.asked) == list(range(20))
+    assert partner.most <= 3
+    assert clock.waits  # More than five at once had to wait for their turn.
 
 
 def test_coroutines_find_the_hottest_station():
