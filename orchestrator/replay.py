@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +134,7 @@ def execute(flow: Any, parameters: Mapping[str, Any], former: Former, *, attach:
 
 
 @contextmanager
-def _detached() -> Iterator[None]:
+def _detached() -> Generator[None]:
     before = journal.divert(lambda root: None)
     try:
         yield
