@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 
 from runs.deployments import in_workspace
 from runs.hidden import hidden_deployments
+from runs.inputs import requests
 from runs.reads import dashboard, run_list
 from runs.reads.attention import attention
 from runs.reads.over_time import SPANS, over_time
@@ -52,6 +53,7 @@ def _dashboard(request: Any) -> dict[str, Any]:
         "durations": dashboard.durations(workspace_id, counted.start),
         "task_runs": dashboard.task_runs_a_minute(workspace_id),
         "next_up": dashboard.next_up(workspace_id, hidden),
+        "asked": len(requests.waiting(request.actor).values_list("id")[: dashboard.MOST + 1]),
         "attention": attention(workspace_id, counted.start, served, hidden),
         "pools": served,
         "agents": dashboard.Served.of(served),

@@ -16,6 +16,7 @@ from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from runs import trigger
 from runs.hidden import check_run, find_run, hidden_deployments
+from runs.inputs import requests
 from runs.models import Deployment, Flow, FlowRun
 from runs.reads import deployment_list, quarantine, run_list, run_page
 from runs.reads.retries import chain
@@ -86,6 +87,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "parent": run_page.caller(run, request.actor),
         "chain": chain(run, request.actor),
         "refused": quarantine.counted(workspace_id=request.workspace.id, root_id=run.root_id),
+        "asked": [each for each in requests.of_run(run)[:20] if requests.is_open(each, run)],
         "task_counts": counts,
         "task_total": sum(counts.values()),
     }

@@ -47,6 +47,7 @@ EMPTY_PAGES = [
     "events?event=none",
     "assets",
     "cache",
+    "waiting",
     "limits",
     "limits/new",
     "../audit",
