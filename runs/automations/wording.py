@@ -14,13 +14,15 @@ _WORDS = {
     "flow-run.paused": "paused", "flow-run.cancelling": "told to stop", "flow-run.completed": "completed",
     "flow-run.failed": "failed", "flow-run.crashed": "crashed", "flow-run.cancelled": "cancelled",
     "flow-run.late": "late", "flow-run.awaiting-retry": "waiting for a retry", "flow-run.unreachable": "unreachable",
+    "flow-run.waiting": "waiting for people", "flow-run.answered": "answered",
     "agent.gone": "gone", "agent.back": "back", "deployment.created": "new", "deployment.updated": "changed",
     "schedule.refused": "refused a run",
 }  # fmt: skip
 _IS = frozenset(
     {
         "flow-run.scheduled", "flow-run.pending", "flow-run.running", "flow-run.paused", "flow-run.cancelling",
-        "flow-run.cancelled", "flow-run.late", "flow-run.awaiting-retry", "flow-run.unreachable", "agent.gone",
+        "flow-run.cancelled", "flow-run.late", "flow-run.awaiting-retry", "flow-run.unreachable", "flow-run.waiting",
+        "flow-run.answered", "agent.gone",
         "agent.back", "deployment.created", "deployment.updated",
     }
 )  # fmt: skip
@@ -96,10 +98,17 @@ def of_firing(firing: Firing, portal: str) -> dict[str, Any]:
             "at": f"{firing.at:%Y-%m-%d %H:%M:%S} UTC",
             "state": cause.get("name") or "",
             "attempt": cause.get("attempt") or 0,
-            "url": f"{portal}/runs/{firing.run_id}" if firing.run_id else "",
+            "url": _address(firing, portal),
             "headline": headline(firing.event, cause),
         }
     )
+
+
+def _address(firing: Firing, portal: str) -> str:
+    """Where to look: at the form, while it is asked for; else at the run."""
+    if firing.event == "flow-run.waiting" and firing.cause.get("input"):
+        return f"{portal}/waiting/{firing.cause['input']}"
+    return f"{portal}/runs/{firing.run_id}" if firing.run_id else ""
 
 
 def example(automation: Automation, portal: str) -> dict[str, Any]:

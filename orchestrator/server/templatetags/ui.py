@@ -132,9 +132,9 @@ def as_json_lines(value: Any) -> str:
 _MENU = [
     ("dashboard", "Dashboard", "Home", "dash", "g d", "runs_view"),
     ("runs", "Runs", "Runs", "runs", "g r", "runs_view"),
-    ("inputs", "Waiting for people", "Waiting", "users", "g w", "runs_view"),
     ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
+    ("inputs", "Waiting for people", "Waiting", "users", "g w", "runs_view"),
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("assets", "Assets", "Assets", "database", "g s", "runs_view"),
     ("cache", "Cache", "Cache", "cache", "g c", "runs_view"),
