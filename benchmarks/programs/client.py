@@ -63,5 +63,6 @@ if __name__ == "__main__":
             "keep": keep,
             "limit": slots.limit,
             "occupy": slots.occupy,
+            "resume": workloads.resume,
         }
     )

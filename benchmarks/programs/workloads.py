@@ -89,6 +89,28 @@ def timed(function):
     return time.perf_counter() - began
 
 
+_executions = []
+"""Seconds of the loop in each execution of the flow below."""
+
+
+@flow(retries=1, persist_result=True)
+def resumed(count: int):
+    """Fail once when all is done: the second execution takes what the first one stored."""
+    began = time.perf_counter()
+    for number in range(count):
+        persisted(number)
+    _executions.append(time.perf_counter() - began)
+    if len(_executions) == 1:
+        raise RuntimeError("once")
+
+
+def resume(count):
+    """Seconds of the execution that stores the values, and of the one that takes them from there."""
+    _executions.clear()
+    resumed(count)
+    return _executions
+
+
 @flow
 def beacon(path: str):
     """Say by a file when user code began to run: nanoseconds of the system's clock."""
