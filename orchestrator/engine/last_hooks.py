@@ -46,13 +46,13 @@ def call(
     run.take_end(StateType(state["type"]), state["name"], state["message"], state["t"])
     if why_not is None and not hooks.hang_on(run) and not undo.any_left(run):
         return
-    if within is not None:
-        _end_in(within, run)
-    drive(_calling(run, why_not))
+    drive(_calling(run, within, why_not))
 
 
-def _calling(run: FlowRun, why_not: Exception | None) -> Life:
+def _calling(run: FlowRun, within: float | None, why_not: Exception | None) -> Life:
     run.enter()
+    if within is not None:
+        _end_in(within, run)  # Not before it has a journal, which says so.
     try:
         with contextlib.suppress(Exception):  # It may be what the run failed by, too.
             run.prepare()
