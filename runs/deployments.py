@@ -85,6 +85,8 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         schedule = _lock_schedule(flow_id, name)  # Somebody else may have made both in this moment.
     _set_schedule(deployment, request.schedule, schedule)
     limits.set_limit(deployment, request.concurrency_limit)
+    if request.crash_retries is not None and not new:
+        _grant_crashes(deployment)
     _tell(deployment, f"deployment.{'created' if new else 'updated'}", pool, by)
     return deployment, new
 
@@ -107,6 +109,14 @@ def make(request: DeploymentRequest, *, place: dict[str, Any], by: Actor) -> Dep
     if new:
         _tell(made, "deployment.created", place["pool"], by)
     return made
+
+
+def _grant_crashes(deployment: Deployment) -> None:
+    """Calls that were queued before anybody served their task may be tried again after a crash as those after it."""
+    waiting = FlowRun.objects.filter(
+        deployment=deployment, origin=FlowRun.Origin.BACKGROUND, state_type=StateType.SCHEDULED
+    )
+    waiting.exclude(crash_retries=deployment.crash_retries).update(crash_retries=deployment.crash_retries)
 
 
 def _tell(deployment: Deployment, event: str, pool: WorkPool, by: Actor) -> None:

@@ -1,4 +1,4 @@
-"""`orchestrator deploy path/to/file.py:flow`."""
+"""`orchestrator deploy path/to/file.py:flow`, or `…:task`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from orchestrator.cli.output import connect, output_option, print_json
 from orchestrator.cli.parameters import read_parameters
+from orchestrator.delayable import BACKGROUND
 from orchestrator.deployments import MIN_MEMORY
 from orchestrator.deployments import deploy as deploy_all
 from orchestrator.schedules import Cron, Interval
@@ -18,7 +19,7 @@ from orchestrator.wire import PROCESSES
 
 @click.command()
 @click.argument("entrypoint")
-@click.option("--name", default="default", show_default=True, help="The deployment's name.")
+@click.option("--name", help="The deployment's name: `default`, or `background` for a task, where .delay goes.")
 @click.option("--pool", default="default", show_default=True, help="The work pool.")
 @click.option("--queue", help="A queue of the pool.")
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
@@ -33,7 +34,7 @@ from orchestrator.wire import PROCESSES
 @output_option
 def deploy(
     entrypoint: str,
-    name: str,
+    name: str | None,
     pool: str,
     queue: str | None,
     params: tuple[str, ...],
@@ -47,13 +48,13 @@ def deploy(
     memory: float | None,
     output: str,
 ) -> None:
-    """Make the flow ENTRYPOINT (`file.py:name`) known to the server."""
-    directory, flow = _load(entrypoint)
+    """Make the flow or task ENTRYPOINT (`file.py:name`) known to the server."""
+    directory, found = _load(entrypoint)
     if cron and interval:
         raise click.UsageError("Give --cron or --interval, not both.")
     schedule = Cron(cron, timezone) if cron else Interval(interval, timezone=timezone) if interval else None
-    deployment = flow.to_deployment(
-        name,
+    deployment = found.to_deployment(
+        name or ("default" if found.kind_of_run == "flow" else BACKGROUND),
         work_pool_name=pool,
         work_queue_name=queue,
         parameters=read_parameters(params),
@@ -81,14 +82,14 @@ def _job_variables(env: tuple[str, ...], memory: float | None) -> dict[str, Any]
 
 
 def _load(entrypoint: str) -> tuple[Path, Any]:
-    from orchestrator.loading import load_flow
+    from orchestrator.loading import load
 
     path, colon, name = entrypoint.rpartition(":")
     if not colon:
-        raise click.UsageError("ENTRYPOINT is a file and a name: path/to/file.py:flow.")
+        raise click.UsageError("ENTRYPOINT is a file and a name: path/to/file.py:name.")
     file = Path(path).resolve()
     root = file.parent
     # In a package the dotted name counts from outside of it.
     while (root / "__init__.py").exists():
         root = root.parent
-    return root, load_flow(f"{file.relative_to(root).as_posix()}:{name}", root)
+    return root, load(f"{file.relative_to(root).as_posix()}:{name}", root)

@@ -27,3 +27,18 @@ def gated(gate: str, before: int = 40, after: int = 40) -> int:
         time.sleep(0.02)
     numbers += [step(number) for number in range(before, before + after)]
     return len(numbers)
+
+
+@task
+def counted(folder: str, number: int, seconds: float = 0.0) -> int:
+    """Leave a line that says that it was here."""
+    with Path(folder, f"{number}.txt").open("a") as file:
+        file.write("here\n")
+    time.sleep(seconds)
+    return number
+
+
+@flow
+def delays(folder: str, count: int) -> list[str]:
+    """Leave the task to whoever executes it; the ids of its runs."""
+    return [future.run_id for future in counted.delay_map(folder, range(count))]

@@ -135,3 +135,12 @@ def test_those_that_have_ended_are_told(world: World) -> None:
     assert (told["id"], told["state"]["type"]) == (second, "CANCELLED")
     assert error(world.api.post("/flow-runs/wait", {"runs": []}), 400)["fields"].keys() == {"runs"}
     error(world.api.post("/flow-runs/wait", {"runs": [UNKNOWN] * 1_001}), 400)
+
+
+def test_calls_that_came_before_their_task_was_served_have_its_budget_for_crashes(world: World) -> None:
+    (run,) = queued(world, {"call": {"options": {"retries": 0}}})
+    world.deploy("background", flow="mail", work_queue=QUEUE, crash_retries=2)
+    agent = world.agent(queues=[QUEUE])
+    (claim,) = agent.claim()
+    assert agent.tell_end(claim, reason="killed", exit=-9).status_code == 200
+    assert world.state(run)[0] == "SCHEDULED"

@@ -49,6 +49,9 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     schedules.set_schedule(store, wanted, told.schedule)
     wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
     store.deployments[wanted.id] = wanted
+    for run in store.runs.values():
+        if told.crash_retries is not None and run.deployment is wanted and run.origin == "background":
+            run.crash_retries = told.crash_retries if run.state_type == "SCHEDULED" else run.crash_retries
     return show(wanted), 200 if before else 201
 
 
