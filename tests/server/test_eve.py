@@ -118,8 +118,9 @@ def test_the_api_shows_eve_her_own(acme: Company, eve_api: Api, things: dict) ->
 
 def test_the_portal_knows_nothing_for_eve(acme: Company, eve: Any, browse: Any, things: dict) -> None:
     before = rows_of(acme)
+    browser = browse(eve)
     for name in PAGES:
-        nothing_is_found(browse(eve), name, things)
+        nothing_is_found(browser, name, things)
     assert rows_of(acme) == before
 
 
@@ -132,8 +133,9 @@ def test_nor_for_a_colleague_without_a_part_in_the_workspace(acme: Company, brow
         Membership.objects.create(organization=acme.organization, user=mallory, role="member")
         create_workspace(organization=acme.organization, name="Second")
     things[""]["organization"] = Thing("acme", "acme")
+    browser = browse(mallory)
     for name in (name for name in PAGES if "workspace" in parameters_of(name)):
-        nothing_is_found(browse(mallory), name, things)
+        nothing_is_found(browser, name, things)
 
 
 def test_who_is_not_signed_in_is_sent_to_the_door(acme: Company, things: dict) -> None:
@@ -146,9 +148,10 @@ def test_who_is_not_signed_in_is_sent_to_the_door(acme: Company, things: dict) -
 
 def test_the_api_asks_for_a_key(acme: Company, alice: Any, browse: Any, things: dict) -> None:
     """A session is none: or a page elsewhere could use it."""
+    clients = Client(), browse(alice)
     for name in set(APIS) - {"api-no-such-address"}:  # Which is nobody's, and says so to everybody.
         for method in METHODS:
-            for client in (Client(), browse(alice)):
+            for client in clients:
                 status, text = asked(client, method, address(name, things, "acmes"), things)
                 assert status == 401, (name, method)
                 assert method == "HEAD" or json.loads(text)["error"]["code"] == "unauthorized"
