@@ -65,7 +65,7 @@ class RunInput(BaseModel):
         """
         if unknown := values.keys() - cls.model_fields.keys():
             raise TypeError(f"{cls.__name__} has no field {', '.join(sorted(unknown))}.")
-        made = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__})
+        made: Any = type(cls.__name__, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__})
         made._initial = {**cls._initial, **values}
         made._plain = cls._plain or cls
         made._description = cls._description if description is None else description
@@ -301,12 +301,12 @@ class Messages(Generic[T]):
             raise TimedOut(f"No {self._key} came within {self._timeout:g} seconds.")
         self._after = told["number"]
         try:
-            value = self._adapter.validate_python(told["value"])
+            value: Any = self._adapter.validate_python(told["value"])
         except ValidationError as error:
             raise InputRefused(f"{told['sender'] or 'Somebody'} has sent no {self._key}: {error}") from None
         if self._wrap:
             value = AutomaticRunInput[Any](value=value)
-        if isinstance(value, RunInput):
+        if self._wrap or self._is_model:
             value._metadata = RunInputMetadata(told["key"], told["sender"], self._receiver)
         return value
 

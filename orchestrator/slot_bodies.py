@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -118,7 +119,16 @@ def wrong_of_limit(name: str, told: LimitInput, *, is_new: bool) -> dict[str, st
     return fields
 
 
-def wrong_of_ask(ask: AskInput) -> dict[str, str]:
+class Asked(Protocol):
+    """What can be looked at by `wrong_of_ask`: the body of a request, or what code asks for before it is one."""
+
+    names: list[str]
+    kind: str
+    occupy: int
+    within: float | None
+
+
+def wrong_of_ask(ask: Asked) -> dict[str, str]:
     """What of an ask can't be taken, by field."""
     fields: dict[str, str] = {}
     if not 0 < len(set(ask.names)) <= MAX_NAMES or any(not 0 < len(name) <= MAX_NAME for name in ask.names):

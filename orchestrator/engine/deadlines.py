@@ -59,6 +59,10 @@ class Deadline:
         """Watch no more."""
         raise NotImplementedError
 
+    def fire(self) -> None:
+        """Its time has come. Not called where a timer of the system's own rings."""
+        raise NotImplementedError
+
     def error(self) -> type[Expired]:
         """A class of its own for each deadline: asynchronous exceptions are raised by class."""
         return type("Expired", (Expired,), {"deadline": self})

@@ -28,6 +28,7 @@ from orchestrator.states import StateType
 if TYPE_CHECKING:
     from orchestrator.engine.flow_run import FlowRun
     from orchestrator.flows import Flow
+    from orchestrator.tasks import Task
 
 LINGER = 30.0  # seconds that threads left by user code may keep the process
 
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
     return code
 
 
-def perform(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = None) -> FlowRun:
+def perform(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | Task[..., Any] | None = None) -> FlowRun:
     """Execute what an agent ordered, to its end.
 
     Args:
@@ -87,8 +88,8 @@ def exit_code(run: FlowRun) -> int:
     return ENDED_EARLY if run.state_type is StateType.CRASHED else 0
 
 
-def _load(claim: dict[str, Any], directory: str) -> tuple[Flow[..., Any], Exception | None]:
-    """The flow; or, if it can't be loaded, one that fails by saying why, so that the run's page does."""
+def _load(claim: dict[str, Any], directory: str) -> tuple[Flow[..., Any] | Task[..., Any], Exception | None]:
+    """The flow or task; or, if it can't be loaded, one that fails by saying why, so that the run's page does."""
     from orchestrator.flows import Flow
 
     try:
@@ -104,7 +105,9 @@ def _load(claim: dict[str, Any], directory: str) -> tuple[Flow[..., Any], Except
         return Flow(refuse, name="(could not be loaded)"), reason
 
 
-def perform_and_exit(line: Line, order: dict[str, Any], loaded: Flow[..., Any] | None = None) -> NoReturn:
+def perform_and_exit(
+    line: Line, order: dict[str, Any], loaded: Flow[..., Any] | Task[..., Any] | None = None
+) -> NoReturn:
     """Execute what an agent ordered, and end this process as an interpreter would."""
     try:
         code = exit_code(perform(line, order, loaded))

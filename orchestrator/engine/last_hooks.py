@@ -21,14 +21,16 @@ from orchestrator.states import StateType
 
 if TYPE_CHECKING:
     from orchestrator.engine.drivers import Life
+    from orchestrator.engine.task_run import TaskRun
     from orchestrator.flows import Flow
+    from orchestrator.tasks import Task
 
 FLUSH_SECONDS = 5.0
 TOO_LATE = 75  # the exit code of a process whose hooks took too long
 
 
 def call(
-    flow: Flow[..., Any],
+    flow: Flow[..., Any] | Task[..., Any],
     execution: Execution,
     state: dict[str, Any],
     *,
@@ -44,12 +46,12 @@ def call(
     execution.writer = random.randrange(1, 2**31)  # noqa: S311 - writer 0 is the process that is gone
     run = flow.run_for(execution)
     run.take_end(StateType(state["type"]), state["name"], state["message"], state["t"])
-    if why_not is None and not hooks.hang_on(run) and not undo.any_left(run):
+    if why_not is None and not hooks.hang_on(run) and not undo.any_left(run.root):
         return
     drive(_calling(run, within, why_not))
 
 
-def _calling(run: FlowRun, within: float | None, why_not: Exception | None) -> Life:
+def _calling(run: FlowRun | TaskRun, within: float | None, why_not: Exception | None) -> Life:
     run.enter()
     if within is not None:
         _end_in(within, run)  # Not before it has a journal, which says so.
@@ -60,13 +62,13 @@ def _calling(run: FlowRun, within: float | None, why_not: Exception | None) -> L
             run.log.error("Hooks can't be called, since the code can't be loaded: %s", why_not)
         else:
             run.log.info("The process of this run is gone: hooks of its end are called in a new one.")
-            undo.leftovers(run)  # No attempt follows that would.
+            undo.leftovers(run.root)  # No attempt follows that would.
             yield from hooks.after(run)
     finally:
         run.leave()
 
 
-def _end_in(seconds: float, run: FlowRun) -> None:
+def _end_in(seconds: float, run: FlowRun | TaskRun) -> None:
     def end() -> None:
         run.log.error("The hooks took longer than %g s and were ended.", seconds)
         journal.flush(FLUSH_SECONDS)

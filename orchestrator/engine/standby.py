@@ -34,6 +34,7 @@ from orchestrator.engine.line import Line
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
+    from orchestrator.tasks import Task
 
 LOOK_EVERY = 50  # milliseconds between two looks at children, where the system has no descriptors of processes
 
@@ -46,7 +47,7 @@ class Standby:
         self._text = b""
         self._descriptors: deque[int] = deque()
         self._children: dict[int, tuple[int, int | None]] = {}  # pid → (number, descriptor of the process)
-        self._flow: Flow[..., Any] | None = None
+        self._flow: Flow[..., Any] | Task[..., Any] | None = None
         self._settings = surroundings.Settings()
         surroundings.settle()
 
@@ -119,8 +120,8 @@ class Standby:
         try:
             self._settings = surroundings.go_to_import(order["directory"], order["environment"])
             with config.withheld() as asked:
-                self._flow = load(order["entrypoint"], order["directory"])
-            surroundings.prepare(self._flow, self._settings)
+                self._flow = loaded = load(order["entrypoint"], order["directory"])
+            surroundings.prepare(loaded, self._settings)
         except BaseException as error:
             self._tell(failed=f"{type(error).__name__}: {error}"[:2_000])
             os._exit(1)

@@ -19,6 +19,7 @@ from orchestrator.engine import execute
 if TYPE_CHECKING:
     from orchestrator.engine.line import Line
     from orchestrator.flows import Flow
+    from orchestrator.tasks import Task
 
 _RUN_PATH = (
     "asyncio",
@@ -106,7 +107,7 @@ def go_to_import(directory: str, environment: dict[str, str]) -> Settings:
     return settings
 
 
-def prepare(flow: Flow[..., Any], settings: Settings) -> None:
+def prepare(flow: Flow[..., Any] | Task[..., Any], settings: Settings) -> None:
     """Do what every run of the flow would do at its beginning, as far as it is always the same."""
     from orchestrator.logging import set_up
     from orchestrator.parameters import prepare
@@ -173,7 +174,7 @@ def begin_run(settings: Settings) -> None:
             setter(cores)
 
 
-def run_here(line: Line, order: dict[str, Any], flow: Flow[..., Any] | None) -> None:
+def run_here(line: Line, order: dict[str, Any], flow: Flow[..., Any] | Task[..., Any] | None) -> None:
     """Execute a run in a process that goes on afterwards, unless the run was broken off.
 
     The next run finds no context, no journal and no token of this one. What it changed in modules stays.

@@ -58,8 +58,9 @@ class Worker:
     def _queues(self, pool: str) -> list[str]:
         """Those in which runs wait: also those of which nobody else takes them."""
         waiting = list(self._memory.store.runs.values())
-        due = (run for run in waiting if run.state_type == StateType.SCHEDULED and run.deployment is not None)
-        return list(dict.fromkeys(run.queue for run in due if run.deployment.pool == pool))[:100]
+        due = (run for run in waiting if run.state_type == StateType.SCHEDULED)
+        own = (run.queue for run in due if run.deployment is not None and run.deployment.pool == pool)
+        return list(dict.fromkeys(own))[:100]
 
     def _execute(self, client: Client, agent: str, claim: dict[str, Any]) -> None:
         gone: dict[str, Any] = {"run": claim["run"], "attempt": claim["attempt"]}
