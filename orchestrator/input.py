@@ -306,7 +306,7 @@ class Messages(Generic[T]):
             raise InputRefused(f"{told['sender'] or 'Somebody'} has sent no {self._key}: {error}") from None
         if self._wrap:
             value = AutomaticRunInput[Any](value=value)
-        if self._wrap or self._is_model:
+        if issubclass(type(value), RunInput):
             value._metadata = RunInputMetadata(told["key"], told["sender"], self._receiver)
         return value
 
