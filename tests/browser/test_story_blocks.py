@@ -19,7 +19,7 @@ from orchestrator.blocks import AwsCredentials
 from tests.browser.conftest import Portal
 from tests.browser.test_admin import begin, saved
 from tests.cast import Api, Company
-from tests.sdk.test_blocks_s3 import moto
+from tests.sdk.conftest import moto
 
 __all__ = ["moto"]  # a fixture
 

@@ -138,7 +138,9 @@ def test_closures_count():
     assert digest(adder(1)) == digest(adder(1))
 
 
-@pytest.mark.parametrize("value", [threading.Lock(), (n for n in ()), [{"a": threading.Lock()}]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [threading.Lock(), (n for n in ()), [{"a": threading.Lock()}]], ids=["lock", "generator", "nested"]
+)
 def test_what_has_no_content_is_refused(value):
     with pytest.raises(HashError, match="can't be hashed"):
         digest(value)
