@@ -181,6 +181,15 @@ def asked_of(entry: InputRequest) -> dict[str, Any] | None:
     }
 
 
+def expiry_of(expires: int | None) -> int | None:
+    """When nobody is waited for any longer (µs UTC); None for never, and for what is too far off to be a time.
+
+    >>> expiry_of(1_700_000_000_000_000), expiry_of(2**62), expiry_of(None)
+    (1700000000000000, None, None)
+    """
+    return None if expires is None or expires >= YEAR_2100 else max(expires, 0)
+
+
 def _object(raw: msgspec.Raw) -> dict[str, Any] | None:
     """A JSON object of bounded size; None, if it is none."""
     body = bytes(raw)

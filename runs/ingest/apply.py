@@ -37,6 +37,7 @@ from runs.ingest import artifacts, assets, cache, inputs, reading, run_states, s
 from runs.ingest.budget import spend
 from runs.ingest.staging import Statement, run_together
 from runs.ingest.streams import OpenStream
+from runs.inputs.requests import was_suspended
 from runs.models import JournalQuarantine
 from runs.transitions import RunRow, end_late, save
 from runs.usage.counting import Counts, execution_of, with_callers
@@ -156,6 +157,7 @@ class _Application:
             run_time = stream.root.duration
             moved += run_states.apply_run_states(stream, subflows)
             meters = self._write_rows(stream, subflows, executions, tally)
+            was_suspended(stream.root, self.received)
             meters["run_time"] = stream.root.duration - run_time
             self.closing += tall.usage(stream, self.received, meters)
             _announce(stream)

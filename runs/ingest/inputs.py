@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from orchestrator.cleaned import asked_of
+from orchestrator.cleaned import asked_of, expiry_of
 from orchestrator.schema import SchemaRefusal, check_schema
 from orchestrator.wire import InputRequest, encode
 from runs import events, live
 from runs.ingest.streams import OpenStream
 from runs.inputs import doorbell
+from runs.inputs.requests import State
 from runs.partitions import Place
 from runs.statements import raw_cursor, run_together
 from runs.transitions import from_micros
@@ -19,8 +20,12 @@ from tenants.database import ORGANIZATION
 Row = tuple[dict[str, Any], Place]
 """The columns of a request, and where the rows of its run lie."""
 
-# A later attempt comes to the same place again, and waits for the same answer; a retry asks again for what nobody had
-# answered in time.
+# A later attempt comes to the same place again, and waits for the same answer, in the words of its own code; a retry
+# asks again for what nobody had answered in time. What was answered stays so: it is noted who has asked again.
+_DONE = "(q.state IN ('answered', 'rejected'))"
+_OF_NEWEST = (
+    "title", "description", "schema", "initial", "quorum", "roles", "teams", "link", "expires_at", "state", "ended_at",
+)  # fmt: skip
 _WRITE = f"""
     INSERT INTO input_request AS q (
         organization_id, id, workspace_id, run_id, root_id, attempt, key, pause, title, description, schema, initial,
@@ -29,10 +34,10 @@ _WRITE = f"""
         %(title)s, %(description)s, %(schema)s, %(initial)s, %(quorum)s, %(roles)s, %(teams)s, %(link)s, 'waiting',
         %(created_at)s, %(expires_at)s)
     ON CONFLICT (organization_id, root_id, key) DO UPDATE SET
-        attempt = excluded.attempt, run_id = excluded.run_id, pause = excluded.pause, expires_at = excluded.expires_at,
-        state = 'waiting', ended_at = NULL
-    WHERE q.state IN ('expired', 'over') OR (q.state = 'waiting' AND q.attempt < excluded.attempt)
-    RETURNING id
+        attempt = excluded.attempt, run_id = excluded.run_id, pause = excluded.pause,
+        {", ".join(f"{name} = CASE WHEN {_DONE} THEN q.{name} ELSE excluded.{name} END" for name in _OF_NEWEST)}
+    WHERE q.state IN ('expired', 'over') OR q.attempt < excluded.attempt
+    RETURNING q.id, q.state
 """
 
 
@@ -47,11 +52,11 @@ def rows_of(stream: OpenStream, run_id: UUID, entry: InputRequest) -> list[Row]:
     if asked is None or stream.superseded or stream.part.head.writer != 0:
         stream.reject(entry.seq, "superseded" if stream.superseded else "invalid")
         return []
-    root = stream.root
+    root, expires = stream.root, expiry_of(entry.expires)
     asked |= {
         "id": entry.id, "workspace_id": root.workspace_id, "run_id": run_id, "root_id": root.id,
         "attempt": stream.attempt, "created_at": from_micros(stream.at(entry.t)),
-        "expires_at": from_micros(stream.at(entry.expires)) if entry.expires is not None else None,
+        "expires_at": from_micros(stream.at(expires)) if expires is not None else None,
     }  # fmt: skip
     return [(asked, (root.retention, root.bucket))]
 
@@ -63,8 +68,8 @@ def write_requests(rows: list[Row]) -> None:
         packed = {name: _json(asked[name]) for name in ("schema", "initial")}
         cursor.execute(_WRITE, {**asked, **packed})  # type: ignore[arg-type]
         found = cursor.fetchone()
-        if found is not None:
-            _tell(asked, place)
+        if found is not None and found[1] == State.WAITING:
+            _tell({**asked, "id": found[0]}, place)
 
 
 def _tell(asked: dict[str, Any], place: Place) -> None:

@@ -98,16 +98,35 @@ def close(request: InputRequest, root: RunRow, state: str, *, at: datetime, mess
     """End a request, and let its run go on or end: the process that waits is told, a suspended run moves at once."""
     request.state, request.ended_at = state, at
     request.save(update_fields=["state", "ended_at", "value"])
-    if root.state_type == StateType.PAUSED and not root.is_held:
-        if state == State.ANSWERED:
-            move(root, StateType.SCHEDULED, by=By.SERVER, name="Resuming", message=message, at=at, due_at=at)
-        else:
-            name = "Rejected" if state == State.REJECTED else UNANSWERED
-            move(root, StateType.FAILED, by=By.SERVER, name=name, message=message, at=at)
+    if _go_on(root, state, at=at, message=message):
         save([root])
     live.changed(workspace_id=request.workspace_id, what="inputs")
     live.runs_changed([root])
     doorbell.ring([root.id])
+
+
+def _go_on(root: RunRow, state: str, *, at: datetime, message: str) -> bool:
+    """Move a suspended run as what it waited for has ended. False for one that is not suspended."""
+    if root.state_type != StateType.PAUSED or root.is_held:
+        return False
+    if state == State.ANSWERED:
+        return move(root, StateType.SCHEDULED, by=By.SERVER, name="Resuming", message=message, at=at, due_at=at)
+    name = "Rejected" if state == State.REJECTED else UNANSWERED
+    return move(root, StateType.FAILED, by=By.SERVER, name=name, message=message, at=at)
+
+
+def was_suspended(root: RunRow, at: datetime) -> None:
+    """A run has just told that it is suspended. If what it waits for has ended meanwhile, nobody would let it go on.
+
+    The answer may come between its question and its state: they need not be in one batch, and a later attempt asks for
+    what people have known for long.
+    """
+    if root.state_type != StateType.PAUSED or root.is_held or not root.touched:
+        return
+    asked = InputRequest.objects.filter(root_id=root.id, attempt=root.attempt, pause="suspend")
+    state = asked.order_by("-created_at", "-id").values_list("state", flat=True).first()
+    if state is not None and state != State.WAITING:
+        _go_on(root, state, at=at, message=f"This was {state} before the run was suspended.")
 
 
 # ── by the clock ─────────────────────────────────────────────────────────────────────────────────

@@ -200,6 +200,72 @@ def test_a_suspension_leaves_the_retries_as_they_are(world: World) -> None:
     assert world.state(claim["run"]) == ("SCHEDULED", "AwaitingRetry")
 
 
+def suspended(journal: Journal, **more: Any) -> None:
+    """The last words of a suspended attempt, without its question."""
+    assert journal.send(journal.state("PAUSED", name="Suspended", run_count=1, **more))["rejected"] == []
+
+
+def test_an_answer_may_come_before_the_run_tells_that_it_is_suspended(world: World) -> None:
+    """1.17: its question and its state need not be in one batch; it goes on all the same."""
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    journal.send(asks(journal, pause="suspend"))
+    assert resume(world, claim["run"]).status_code == 200
+    suspended(journal)
+    assert world.state(claim["run"]) == ("SCHEDULED", "Resuming")
+    assert not world.is_held(claim["run"])
+    (again,) = agent.claim()
+    assert (again["attempt"], again["suspensions"]) == (2, 1)
+
+
+def test_a_later_attempt_may_ask_what_was_answered_meanwhile(world: World) -> None:
+    """1.17: by people who saw the question of the attempt that crashed."""
+    agent, claim = held_run(world, crash_retries=1)
+    first = begin(world, claim)
+    first.send(asks(first, pause="suspend"))
+    agent.tell_end(claim, exit=-9)
+    (again,) = agent.claim()
+    journal = begin(world, again)
+    assert resume(world, claim["run"]).status_code == 200
+    paused(journal, suspend=True)
+    assert world.state(claim["run"]) == ("SCHEDULED", "Resuming")
+    assert asked(world, claim["run"])["state"] == "answered"
+
+
+def test_the_time_may_be_over_before_the_run_tells_that_it_is_suspended(world: World) -> None:
+    """1.17: it fails as if it had been suspended before."""
+    agent, claim = held_run(world)
+    journal = begin(world, claim)
+    journal.send(asks(journal, pause="suspend", seconds=5))
+    world.pass_time(6)
+    assert asked(world, claim["run"])["state"] == "expired"
+    assert agent.beat(claim)["lost"] == []
+    suspended(journal)
+    assert world.state(claim["run"]) == ("FAILED", "PauseTimedOut")
+
+
+def test_a_later_attempt_asks_in_the_words_of_its_own_code(world: World) -> None:
+    """1.17: which somebody may have mended; the question stays one, at its address."""
+    agent, claim = held_run(world, crash_retries=1)
+    paused(begin(world, claim))
+    agent.tell_end(claim, exit=-9)
+    before = asked(world, claim["run"])["id"]
+    (again,) = agent.claim()
+    paused(begin(world, again), title="How much?", schema=SCHEMA)
+    told = asked(world, claim["run"])
+    assert (told["id"], told["state"], told["title"]) == (before, "waiting", "How much?")
+    assert resume(world, claim["run"], value={"amount": 0}).status_code == 400
+
+
+@pytest.mark.parametrize("expires", [2**62, -(2**62)])
+def test_a_time_that_is_none_costs_nobody_anything(world: World, journal: Journal, expires: int) -> None:
+    """1.17: what else is told is taken."""
+    entry = asks(journal)
+    entry.expires = expires
+    assert journal.send(entry, journal.log("still there"))["rejected"] == []
+    assert "still there" in world.lines(journal.root)
+
+
 # ── asked from outside ───────────────────────────────────────────────────────────────────────────
 
 

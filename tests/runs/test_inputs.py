@@ -9,12 +9,13 @@ import msgspec
 import pytest
 from django.test import Client
 
+from runs.claims import end_attempt
 from runs.inputs import requests
 from runs.models import EventRow, FlowRun, InputAnswer, InputRequest
 from tenants.models import AuditEntry, Team, TeamMember
 from tests.cast import Company
 from tests.contract.test_pausing import SCHEMA, asks
-from tests.runs.work import claimed_run, start
+from tests.runs.work import agent, claim, claimed_run, deploy, moment, start, trigger
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +130,21 @@ def test_the_answer_of_a_schema_is_json(acme: Company, api: Any) -> None:
     asked = waiting(acme, schema=SCHEMA)
     told = api.post(f"/inputs/{asked.id}/answer", {"value": {"amount": 2}})
     assert (told.status_code, json.loads(told.content)["value"]) == (200, {"amount": 2})
+
+
+def test_who_is_told_of_a_question_that_is_asked_again_is_led_to_it(acme: Company) -> None:
+    """1.17: by its own address, which the first attempt gave it."""
+    deployment = deploy(acme, crash_retries=1)
+    (id,), by = trigger(acme, deployment), agent(acme)
+    for number in range(2):
+        (claimed,) = claim(acme, by)
+        journal = start(claimed)
+        journal.send(asks(journal), journal.state("PAUSED", run_count=1))
+        if number == 0:
+            with acme.scope():
+                end_attempt(by, run_id=id, attempt=1, started=True, message="Gone.")
+                FlowRun.objects.filter(id=id).update(due_at=moment())
+    with acme.scope():
+        asked = InputRequest.objects.get(root_id=id)
+        told = EventRow.objects.filter(event="flow-run.waiting").values_list("payload", flat=True)
+        assert [payload["input"] for payload in told] == [str(asked.id)] * 2

@@ -44,9 +44,11 @@ def write(store: Store, entry: InputRequest, *, run: UUID, root: Run, at: int, e
         store.inputs[root.id, asked["key"]] = Input(
             entry.id, run, root.id, root.attempt, created_at=at, expires_at=expires, **asked
         )
-    elif known.state in {"waiting", "expired", "over"}:
-        known.attempt, known.run, known.pause, known.expires_at = root.attempt, run, asked["pause"], expires
-        known.state, known.ended_at = "waiting", None
+    elif known.state in {"expired", "over"} or known.attempt < root.attempt:
+        known.attempt, known.run, known.pause = root.attempt, run, asked["pause"]
+        if known.state not in {"answered", "rejected"}:
+            for name, value in {**asked, "expires_at": expires, "state": "waiting", "ended_at": None}.items():
+                setattr(known, name, value)
     store.ring(root.id)
     return True
 
@@ -159,15 +161,27 @@ def _checked(each: Input, told: AnswerInput) -> dict[str, Any] | None:
 def close(store: Store, each: Input, state: str, message: str) -> None:
     """End a request, and let its run go on or end."""
     each.state, each.ended_at = state, clock.now()
-    root = store.runs[each.root]
-    if root.state_type == StateType.PAUSED and not root.is_held:
-        if state == "answered":
-            _go_on(store, root, message)
-        else:
-            name = "Rejected" if state == "rejected" else "PauseTimedOut"
-            move(root, StateType.FAILED, by=By.SERVER, name=name, message=message)
-            settle(store, [root])
-    store.ring(root.id)
+    _conclude(store, store.runs[each.root], state, message)
+    store.ring(each.root)
+
+
+def _conclude(store: Store, root: Run, state: str, message: str) -> None:
+    if root.state_type != StateType.PAUSED or root.is_held:
+        return
+    if state == "answered":
+        _go_on(store, root, message)
+    else:
+        name = "Rejected" if state == "rejected" else "PauseTimedOut"
+        move(root, StateType.FAILED, by=By.SERVER, name=name, message=message)
+        settle(store, [root])
+
+
+def was_suspended(store: Store, root: Run) -> None:
+    """A run has just told that it is suspended. If what it waits for has ended meanwhile, nobody would let it go on."""
+    asked = [each for each in store.inputs.values() if each.root == root.id and each.attempt == root.attempt]
+    own = [each for each in asked if each.pause == "suspend"]
+    if own and own[-1].state != "waiting":
+        _conclude(store, root, own[-1].state, f"This was {own[-1].state} before the run was suspended.")
 
 
 def _go_on(store: Store, root: Run, message: str) -> None:

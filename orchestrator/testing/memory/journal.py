@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import reading
-from orchestrator.cleaned import clean_tags, error_of, made_of, parameters_of, stored_at
+from orchestrator.cleaned import clean_tags, error_of, expiry_of, made_of, parameters_of, stored_at
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import TERMINAL, By, StateType
@@ -109,6 +109,8 @@ class _Application:
             for entry in stream.entries:
                 self._write(stream, entry)
         settle(self.store, [run for run in dict.fromkeys(moved) if run.root_id in roots])
+        for run in dict.fromkeys(run for run in moved if run.is_root):
+            inputs.was_suspended(self.store, run)
         for stream in opened:
             if stream.late and any(isinstance(entry, RunState | TaskState) for entry in stream.entries):
                 end_late(self.store, stream.root, stream.attempt)
@@ -193,7 +195,7 @@ class _Application:
         if stream.superseded or not stream.is_holder:
             stream.reject(entry.seq, "superseded" if stream.superseded else "invalid")
             return
-        times = {"at": stream.at(entry.t), "expires": _corrected(stream, entry.expires)}
+        times = {"at": stream.at(entry.t), "expires": _corrected(stream, expiry_of(entry.expires))}
         if not inputs.write(self.store, entry, run=run.id, root=stream.root, **times):
             stream.reject(entry.seq, "invalid")
 
