@@ -21,7 +21,6 @@ from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import SERVED, ClaimedRun, LeaseRef, Signal
 from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
-from runs.slots import queue
 from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save
 from tenants.errors import NotFound
 from tenants.keys import RUN_PREFIX, digest, new_secret
@@ -405,9 +404,7 @@ def expire(run_ids: Collection[UUID]) -> list[UUID]:
     for row in rows.values():
         if row.id in still:
             _judge(row, at)
-    judged = [row.id for row in save(rows.values())]
-    queue.free_runs(judged, leased_only=True)  # Also of those who may come back: nobody is to wait for them.
-    return judged
+    return [row.id for row in save(rows.values())]
 
 
 def end_patience(run_ids: Collection[UUID]) -> None:

@@ -44,7 +44,7 @@ from tenants.sso.sessions import may_enter
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
-LISTS = {"runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs"}
+LISTS = {"runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs", "cache", "automations"}
 PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 
 

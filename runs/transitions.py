@@ -182,6 +182,8 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     over = [row for row in changed if row.let_go and row.is_root]
     if over:
         _let_go(over)
+    silent = [row.id for row in changed if row.is_root and row.state_name == "Unreachable"]
+    queue.free_runs([row.id for row in over], silent=silent)
     live.runs_changed(changed)
     _wake_agents(changed)
     for row in changed:
@@ -281,7 +283,7 @@ _END_TASKS = """
 
 
 def _let_go(roots: list[RunRow]) -> None:
-    """End the attempt of roots whose holder's part is over: its leases and slots, its subflows, its open task runs."""
+    """End the attempt of roots whose holder's part is over: its leases, its subflows, its open task runs."""
     ids = [row.id for row in roots]
     types = ["CANCELLED" if row.let_go in {"CANCELLED", "PAUSED"} else "CRASHED" for row in roots]
     messages = [_reason(row) for row in roots]
@@ -303,7 +305,6 @@ def _let_go(roots: list[RunRow]) -> None:
             columns = [[column[i] for i in chosen] for column in (ids, types, messages, times, attempts)]
             cursor.execute(_END_TASKS, [*columns, retention, bucket])
     run_together(events.writing(events.of_ended(ended)))
-    queue.free_runs(ids)
 
 
 def end_late(root: RunRow, attempt: int) -> None:

@@ -56,7 +56,7 @@ class Inputs(TenantView):
     verbs = {"GET": "runs.view"}
 
     def get(self, request: Request) -> HttpResponse:
-        items, cursor = paging.page(request, requests.waiting(self.actor), "created_at")
+        items, cursor = paging.page(request, requests.waiting(self.actor).prefetch_related("answers"), "created_at")
         return answer({"items": [describe(each) for each in items], "next": cursor})
 
 
@@ -64,7 +64,7 @@ class InputsOfRun(FlowRunView):
     """GET: what a run asked so far, the newest first."""
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
-        items, cursor = paging.page(request, requests.of_run(self.found()), "created_at")
+        items, cursor = paging.page(request, requests.of_run(self.found()).prefetch_related("answers"), "created_at")
         return answer({"items": [describe(each) for each in items], "next": cursor})
 
 
@@ -106,7 +106,7 @@ class Messages(FlowRunView):
 
 def describe(request: InputRequest) -> dict[str, Any]:
     """A request as the API shows it, with its answers."""
-    given = request.answers.order_by("at", "id")
+    given = sorted(request.answers.all(), key=lambda each: (each.at, each.id))
     names = ("actor", "verdict", "comment", "at")
     return {
         "id": request.id,
@@ -127,7 +127,7 @@ def describe(request: InputRequest) -> dict[str, Any]:
         "created_at": request.created_at,
         "expires_at": request.expires_at,
         "ended_at": request.ended_at,
-        "answers": [dict(zip(names, each, strict=True)) for each in given.values_list(*names)],
+        "answers": [{name: getattr(each, name) for name in names} for each in given],
     }
 
 

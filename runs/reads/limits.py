@@ -76,7 +76,8 @@ def _of(limit: NamedLimit) -> QuerySet[Slot]:
 def _shown(slots: Sequence[Slot] | QuerySet[Slot], by: Actor) -> list[Shown]:
     found = list(slots)
     ids: set[UUID] = {slot.run_id for slot in found if slot.run_id}
-    runs = FlowRun.objects.select_related("flow").in_bulk(ids) if ids else {}
+    own = FlowRun.objects.filter(workspace_id=by.workspace_id).select_related("flow")
+    runs = own.in_bulk(ids) if ids else {}  # A process may say any id.
     hidden = hidden_deployments(by)
     shown = []
     for slot in found:

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
@@ -129,10 +130,11 @@ def _take(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor,
     new = {ask.id for ask, _ in queued}
     answer.granted = sorted(own - new)
     if queued:
-        held = own | _held_before(new - own)
+        mine = Slot.objects.filter(workspace_id=queues.workspace_id, session_id=told.session)
+        held = own | _held_before(mine, new - own)
         for ask, _ in queued:
             answer.asks[ask.id].state = "held" if ask.id in held else "waiting"
-        _withdraw([ask.id for ask, _ in queued if ask.within == 0 and ask.id not in held], answer)
+        _withdraw(mine, [ask.id for ask, _ in queued if ask.within == 0 and ask.id not in held], answer)
 
 
 def _judge(queues: Queues, ask: AskInput) -> tuple[SlotAnswer, list[Key]]:
@@ -195,16 +197,16 @@ def _queue(queues: Queues, asks: Sequence[tuple[AskInput, list[Key]]], told: Slo
         raw_cursor().execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
 
 
-def _held_before(asks: Collection[UUID]) -> set[UUID]:
+def _held_before(mine: QuerySet[Slot], asks: Collection[UUID]) -> set[UUID]:
     """Of asks that are waiting as far as we know: those that hold their slots, because they were asked twice."""
     if not asks:
         return set()
-    return set(Slot.objects.filter(ask__in=list(asks), held_at__isnull=False).values_list("ask", flat=True))
+    return set(mine.filter(ask__in=list(asks), held_at__isnull=False).values_list("ask", flat=True))
 
 
-def _withdraw(asks: Collection[UUID], answer: SlotsAnswer) -> None:
+def _withdraw(mine: QuerySet[Slot], asks: Collection[UUID], answer: SlotsAnswer) -> None:
     if asks:
-        Slot.objects.filter(ask__in=list(asks)).delete()
+        mine.filter(ask__in=list(asks)).delete()
         for ask in asks:
             answer.asks[ask].state = "busy"
 

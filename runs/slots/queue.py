@@ -248,20 +248,28 @@ def hand_on(workspace_id: UUID, keys: Collection[Key], changes: Sequence[Stateme
     return granted
 
 
-_OF_RUNS = "SELECT DISTINCT workspace_id, kind, name FROM slot WHERE run_id = ANY(%s) AND (leased OR %s)"
+_OF_RUNS = """
+    SELECT DISTINCT workspace_id, kind, name FROM slot
+    WHERE run_id = ANY(%s::uuid[]) AND (leased OR run_id = ANY(%s::uuid[]))
+"""
 _FREE_RUNS = """
     DELETE FROM slot s USING k
-    WHERE s.kind = k.kind AND s.name = k.name AND s.run_id = ANY(%s::uuid[]) AND (s.leased OR %s::bool)
+    WHERE s.kind = k.kind AND s.name = k.name AND s.run_id = ANY(%s::uuid[])
+        AND (s.leased OR s.run_id = ANY(%s::uuid[]))
 """
 
 
-def free_runs(run_ids: Collection[UUID], *, leased_only: bool = False) -> None:
-    """The holders of these runs are gone: their slots are free, and they wait no more.
+def free_runs(gone: Collection[UUID], *, silent: Collection[UUID] = ()) -> None:
+    """The holders of these runs are gone: their slots are free, and they wait no more. Once in a transaction, for the
+    names are locked in one order.
 
     Args:
-        leased_only: Leave alone what lives by a process's own word.
+        silent: Runs whose holders may come back: nobody is to wait for them, but what lives by a process's own word is
+            left alone.
     """
-    own = [list(run_ids), not leased_only]
+    if not gone and not silent:
+        return
+    own = [[*gone, *silent], list(gone)]
     with connection.cursor() as cursor:
         cursor.execute(_OF_RUNS, own)
         names: dict[UUID, set[Key]] = {}

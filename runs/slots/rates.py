@@ -13,8 +13,12 @@ from uuid import UUID
 
 from django.utils.timezone import now
 
+from orchestrator.slot_bodies import MAX_SECONDS
 from runs.models import NamedLimit
 from tenants.errors import Conflict
+
+NEVER = 1_000 * 366 * 86_400.0  # seconds: so far ahead is as good as any time that no calendar has
+FULL = "So many wait for slots of this rate that the turn would come in more than a year."
 
 
 def reserve(workspace_id: UUID, *, names: Sequence[str], occupy: int, within: float | None) -> float | None:
@@ -25,27 +29,32 @@ def reserve(workspace_id: UUID, *, names: Sequence[str], occupy: int, within: fl
         within: How long they would wait; None: as long as it takes.
 
     Raises:
-        Conflict: A limit gives no slots back by itself, or has fewer than are asked for.
+        Conflict: A limit gives no slots back by itself, or has fewer than are asked for; or the turn would be too far.
     """
     limits = list(NamedLimit.objects.filter(workspace_id=workspace_id, name__in=names, active=True))
     at = now()
-    turn = max((_turn(limit, occupy, at) for limit in limits), default=at)
-    seconds = max(0.0, (turn - at).total_seconds())
+    seconds = max((_turn(limit, occupy, at) for limit in limits), default=0.0)
     if within is not None and seconds > within:
         return None
+    if seconds > MAX_SECONDS:
+        raise Conflict(FULL)
     for limit in limits:
-        begins = max(limit.reserved_until or at, turn if seconds else at)
-        limit.reserved_until = begins + timedelta(seconds=occupy / limit.rate)
+        taken = max(_ahead(limit, at), seconds) + occupy / limit.rate
+        limit.reserved_until = at + timedelta(seconds=min(taken, NEVER))
         limit.save(update_fields=["reserved_until"])
     return seconds
 
 
-def _turn(limit: NamedLimit, occupy: int, at: datetime) -> datetime:
-    """When so many slots will have come back that these fit in."""
+def _ahead(limit: NamedLimit, at: datetime) -> float:
+    """In how many seconds the last slot will be back."""
+    return max(0.0, (limit.reserved_until - at).total_seconds()) if limit.reserved_until else 0.0
+
+
+def _turn(limit: NamedLimit, occupy: int, at: datetime) -> float:
+    """In how many seconds so many slots will have come back that these fit in."""
     if limit.rate <= 0:
         message = f"The limit {limit.name} gives no slots back by itself. Give it a rate, or use concurrency()."
         raise Conflict(message, fields={"names": message})
     if occupy > limit.slots:
         raise Conflict(f"The limit {limit.name} has {limit.slots} slots: {occupy} are never free.")
-    end = max(limit.reserved_until or at, at) + timedelta(seconds=occupy / limit.rate)
-    return end - timedelta(seconds=limit.slots / limit.rate)
+    return max(0.0, _ahead(limit, at) + (occupy - limit.slots) / limit.rate)

@@ -217,3 +217,9 @@ def test_rates_that_can_not_be_had(world: World, first: Process) -> None:
     assert turns(first, occupy=2) == ["refused"]
     limited(world, "api", active=False)
     assert turns(first, number=3) == [0, 0, 0]
+
+
+def test_a_turn_that_would_come_in_years_is_nobodys(world: World, first: Process) -> None:
+    """1.18: who waits without a time of its own is told so, and nothing is reserved."""
+    limited(world, "api", slots=1_000_000, rate=1e-6)
+    assert turns(first, number=3, occupy=1_000_000) == [0, "refused", "refused"]

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from runs.claims import end_attempt
 from runs.inputs import requests
@@ -123,6 +125,21 @@ def test_the_list_costs_the_same_however_long_it_is(acme: Company, django_assert
         )  # fmt: skip
         with django_assert_max_num_queries(1):
             assert len([each.run.flow.name for each in requests.waiting(acme.actor("owner"))]) == 31
+
+
+def test_a_page_of_the_api_costs_the_same_however_long_it_is(
+    acme: Company, api: Any, django_assert_max_num_queries: Any
+) -> None:
+    """1.17: with what was answered."""
+    waiting(acme)
+    api.get("/inputs")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(api.get("/inputs").json()["items"]) == 1
+    few = len(asked)  # Now: the next request forgets what was captured.
+    waiting(acme, quorum=2)
+    waiting(acme)
+    with django_assert_max_num_queries(few):
+        assert len(api.get("/inputs").json()["items"]) == 3
 
 
 def test_the_answer_of_a_schema_is_json(acme: Company, api: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import channel_layers
+from django.conf import settings
 
 from orchestrator.ids import uuid7
 from runs import announcements, consumers
@@ -98,6 +101,14 @@ def test_members_subscribe_to_their_workspace(acme: Company, alice: Any, vera: A
     topics = topics_of(acme)
     for user in (alice, vera):
         assert answer(user, "acme/main", *topics) == {"subscribed": topics}
+
+
+def test_pages_listen_for_what_they_may_hear(acme: Company, alice: Any) -> None:
+    """2.8: the lists that say in their templates what they listen for."""
+    templates = Path(settings.BASE_DIR, "templates").rglob("*.html")
+    wanted = {topic for each in templates for topic in re.findall(r'data-live="([a-z]+)"', each.read_text())}
+    assert {"runs", "cache", "limits"} <= wanted
+    assert answer(alice, "acme/main", *sorted(wanted)) == {"subscribed": sorted(wanted)}
 
 
 def test_for_eve_there_is_nothing(acme: Company, eve: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.slot_bodies import MAX_ASKS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
+from orchestrator.slot_bodies import MAX_ASKS, MAX_SECONDS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Ask, Run, Store
 from orchestrator.wire import clean_text
@@ -116,6 +116,9 @@ def _reserve(store: Store, ask: AskInput, known: list[str], unknown: list[str]) 
     seconds = max(0, turn - at) / 1_000_000
     if ask.within is not None and seconds > ask.within:
         return SlotAnswer("busy", unknown=unknown)
+    if seconds > MAX_SECONDS:
+        message = "So many wait for slots of this rate that the turn would come in more than a year."
+        return SlotAnswer("refused", unknown=unknown, code="conflict", message=message)
     for limit in limits:
         begins = max(limit.reserved_until, at, turn)
         limit.reserved_until = begins + int(ask.occupy / limit.rate * 1_000_000)
