@@ -38,6 +38,7 @@ from orchestrator.engine.drivers import drive, drive_async
 
 if TYPE_CHECKING:
     from orchestrator.engine.drivers import Effect
+    from orchestrator.engine.task_transaction import TaskTransaction
     from orchestrator.engine.undo import Records
     from orchestrator.futures import Future
     from orchestrator.results import ResultStore
@@ -111,6 +112,8 @@ class Transaction:
         self.on_rollback_hooks: list[Hook] = []
         self.logger = logger
         self.records: Records | None = parent.records if parent is not None else None
+        # By path: whose value is to be stored there, of all within the outermost one.
+        self.kept_back: dict[str, TaskTransaction] = parent.kept_back if parent is not None else {}
         self._values: dict[str, Any] = {}
         self._staged: Any = _NOTHING
         self._lock = threading.RLock()
@@ -249,14 +252,17 @@ class Transaction:
             for each in self._all():
                 for hook in each.on_commit_hooks:
                     yield undo.CallHook(hook, each)
+            if self.records is not None and self.parent is None:
+                yield undo.Call(self.records.clear)  # Else the next attempt would undo it.
         except BaseException as error:
             self._say("The transaction can't commit (%s), and is rolled back.", error)
             for each in written:
-                yield undo.Call(each._unwrite)
+                try:
+                    yield undo.Call(each._unwrite)
+                except Exception as left:  # What the tasks did is undone all the same.
+                    self._say("A value that was stored already can't be deleted: %r", left)
             yield from self._rolling_back()
             raise
-        if self.records is not None and self.parent is None:
-            yield undo.Call(self.records.clear)
         for each in self._all():
             each.state = TransactionState.COMMITTED
             each._committed()
@@ -275,9 +281,18 @@ class Transaction:
                 each.state = TransactionState.ROLLED_BACK
                 each._rolled_back()
                 yield from each._release()
-            if self.records is not None and self.parent is None:
-                yield undo.Call(self.records.clear)
+            yield from self._forgetting()
         yield from self._release()
+
+    def _forgetting(self) -> Generator[Effect, Any, None]:
+        """All is undone: the next attempt is not to do so again."""
+        from orchestrator.engine import undo
+
+        if self.records is not None and self.parent is None:
+            try:
+                yield undo.Call(self.records.clear)
+            except Exception as error:
+                self._say("The records of a transaction that was undone can't be removed: %r", error)
 
     def _release(self) -> Generator[Effect, Any, None]:
         if self._key_lock is not None:

@@ -7,7 +7,7 @@ failure, or a process that is lost, lets the next one compute.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CACHED = "Cached"
 WAIT_SECONDS = 3600.0
+LOOK_SECONDS = 0.2  # Between two looks whether the transaction around has the value by now.
 _PLAIN = re.compile(r"[A-Za-z0-9_=@+-][A-Za-z0-9._=@+-]*")
 _MOST = 200  # characters of a key that is kept as it is
 _FOR_READERS = 100  # characters of a longer one that are
@@ -148,6 +149,12 @@ class Caching(Keeping):
         return super().counts(header, place)
 
     @property
+    def is_staged(self) -> bool:
+        """True when the transaction around has the value, and stores it when it commits."""
+        around = self.run.transaction
+        return around is not None and around.staged_at(self.cache_path) is not None
+
+    @property
     def looks_first(self) -> bool:
         """False when the call is to compute, whatever is there."""
         return not self._refreshes
@@ -165,7 +172,7 @@ class Caching(Keeping):
         return _Lock(self)
 
     def hold(self, lock: _Lock | None) -> None:
-        """Hold a lock until the call has ended."""
+        """Hold a lock until the call has ended, however it ends."""
         self._lock = lock
 
     def show_waiting(self) -> None:
@@ -190,43 +197,59 @@ class _Lock:
 
             self._gives = locks
         self._held: Any = None
+        self._is_shown = False
 
     def _asked(self, how: Any, seconds: float) -> Any:
         more = {"strict": self.must} if self._caching.policy.lock_manager is None else {}
         return how(self._name, timeout_seconds=seconds, **more)
 
-    def take(self) -> bool:
-        """Wait for it; say whether others had it meanwhile."""
-        for seconds, waited in ((0.0, False), (self._within, True)):
+    def take(self) -> None:
+        """Wait for it."""
+        for seconds, is_last in self._tries():
             asked: AbstractContextManager[Any] = self._asked(self._gives.lock, seconds)
             try:
                 asked.__enter__()
             except (SlotTimeout, SlotError, ApiError) as error:
-                if self._goes_on(error, waited):
-                    return waited
+                if self._goes_on(error, is_last):
+                    return
             else:
                 self._held = asked
-                return waited
-        return True
+                return
 
-    async def atake(self) -> bool:
+    async def atake(self) -> None:
         """`take` in a coroutine."""
-        for seconds, waited in ((0.0, False), (self._within, True)):
+        for seconds, is_last in self._tries():
             asked: AbstractAsyncContextManager[Any] = self._asked(self._gives.alock, seconds)
             try:
                 await asked.__aenter__()
             except (SlotTimeout, SlotError, ApiError) as error:
-                if self._goes_on(error, waited):
-                    return waited
+                if self._goes_on(error, is_last):
+                    return
             else:
                 self._held = asked
-                return waited
-        return True
+                return
 
-    def _goes_on(self, error: Exception, waited: bool) -> bool:
+    def _tries(self) -> Iterator[tuple[float, bool]]:
+        """For how long to wait for it each time, and whether that is the last one.
+
+        A call of the same transaction may hold it until the commit, which waits for this one: its value is staged.
+        """
+        yield 0.0, False
+        around = self._caching.run.transaction
+        left = self._within
+        while around is not None and around.parent is not None and left > LOOK_SECONDS:
+            if self._caching.is_staged:
+                return
+            yield LOOK_SECONDS, False
+            left -= LOOK_SECONDS
+        yield left, True
+
+    def _goes_on(self, error: Exception, is_last: bool) -> bool:
         """Whether to compute without the lock; False: now wait for it."""
-        if isinstance(error, SlotTimeout) and not waited:
-            self._caching.show_waiting()
+        if isinstance(error, SlotTimeout) and not is_last:
+            if not self._is_shown:
+                self._is_shown = True
+                self._caching.show_waiting()
             return False
         if self.must:
             raise error
@@ -260,10 +283,11 @@ class _Find:
         if lock is None:
             return None
         lock.take()
+        caching.hold(lock)  # Before anything else can fail.
         if caching.looks_first and (found := caching.look()) is not None:
+            caching.hold(None)
             lock.give_back()
             return found
-        caching.hold(lock)
         return None
 
     async def arun(self) -> Any:
@@ -276,10 +300,11 @@ class _Find:
         if lock is None:
             return None
         await lock.atake()
+        caching.hold(lock)  # Before anything else can fail.
         if caching.looks_first and (found := await asyncio.to_thread(caching.look)) is not None:
+            caching.hold(None)
             await lock.agive_back()
             return found
-        caching.hold(lock)
         return None
 
 

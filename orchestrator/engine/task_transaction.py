@@ -37,6 +37,8 @@ class TaskTransaction(Transaction):
     def keep_back(self, keeping: Keeping, value: Any, manual: State | None) -> None:
         """Store a value when it commits."""
         self._kept_back = (keeping, value, manual)
+        for path in keeping.places():
+            self.kept_back[path] = self
 
     def settle(self) -> Generator[Effect, Any, None]:
         """The task has ended."""
@@ -78,14 +80,9 @@ class TaskTransaction(Transaction):
 
     def staged_at(self, path: str) -> tuple[Any] | None:
         """The value that a task of the same outermost transaction is going to store at a path of the cache."""
-        top: Transaction = self
-        while top.parent is not None:
-            top = top.parent
-        for each in top._all():
-            kept = each._kept_back if isinstance(each, TaskTransaction) else None
-            if kept is not None and each.is_staged() and path in kept[0].places():
-                return (kept[1],)
-        return None
+        each = self.kept_back.get(path)
+        kept = each._kept_back if each is not None else None
+        return (kept[1],) if each is not None and kept is not None and each.is_staged() else None
 
     # What becomes of it.
 

@@ -7,6 +7,7 @@ whoever finds records finds a transaction that nobody has decided, and undoes it
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.context import current_flow_run, current_task_run
+from orchestrator.engine import undecided
 from orchestrator.ids import uuid7
 
 if TYPE_CHECKING:
@@ -144,13 +146,15 @@ class Records:
             here = here.parent
         record = {"task": task, "hooks": list(transaction.on_rollback_hooks), "values": values, "places": places}
         with self._lock:
+            if not self._made and undecided.needs_note(self._store):
+                undecided.note(self._store, self._folder, is_open=True)
             self._store.write(self._path(self._made), {**record, "value": transaction.read()})
             self._made += 1
 
     def clear(self) -> None:
         """The transaction is decided."""
-        for number in range(self._made):
-            self._store.storage.delete(self._path(number))
+        if self._made:
+            undecided.remove(self._store, self._folder, [self._path(number) for number in range(self._made)])
         self._made = 0
 
     def _path(self, number: int) -> str:
@@ -194,8 +198,7 @@ def leftovers(root: FlowRun) -> None:
 def any_left(root: FlowRun) -> bool:
     """Whether transactions of a run have left anything; False, where that can't be found out."""
     try:
-        store = _store_of(root)
-        return next(iter(store.storage.list(_folder_of(root.replays or root.id))), None) is not None
+        return bool(undecided.folders(_store_of(root), _folder_of(root.replays or root.id)))
     except Exception:
         root.log.exception("What transactions of this run may have left could not be looked for.")
         return False
@@ -203,17 +206,15 @@ def any_left(root: FlowRun) -> bool:
 
 def undo_all(store: ResultStore, run_id: UUID, log: Any = None) -> int:
     """Undo what transactions of a run have left; how many tasks that were."""
-    folders = sorted({each.path.rpartition("/")[0] for each in store.storage.list(_folder_of(run_id))}, reverse=True)
     undone = 0
-    for folder in folders:
+    for folder in undecided.folders(store, _folder_of(run_id)):
         records = list(_records(store, folder))
         for record in reversed(records):
             _undo(record, log)
         undone += len(records)
         left = Records(store, folder)
-        left._made = len(records)
-        left.clear()
-        for each in list(store.storage.list(folder)):
+        undecided.remove(store, folder, [left._path(number) for number in range(len(records))])
+        for each in [] if undecided.needs_note(store) else list(store.storage.list(folder)):
             store.storage.delete(each.path)  # Of one whose removal was cut short.
     return undone
 
@@ -247,7 +248,8 @@ def _undo(record: dict[str, Any], log: Any) -> None:
 
         storage, paths = record["places"]
         for path in paths:
-            storage_of(storage).delete(path)
+            with contextlib.suppress(NotImplementedError):
+                storage_of(storage).delete(path)
     for hook in reversed(record["hooks"]):
         try:
             CallHook(hook, transaction).run()

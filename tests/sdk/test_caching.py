@@ -378,6 +378,39 @@ def test_a_failure_lets_the_next_one_compute():
     assert around() == ("Failed", "done")
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_storage_that_fails_under_the_lock_lets_the_next_one_compute(tmp_path, is_async):
+    """1.13: the lock was taken, and what is there can't be looked at."""
+
+    class Failing(LocalDirectory):
+        looks = 0
+
+        def reading(self, path):
+            if path.startswith("cache/"):
+                self.looks += 1
+                if self.looks == 2:
+                    raise OSError("away")
+            return super().reading(path)
+
+    options = {"result_storage": Failing(tmp_path)}
+    policy = INPUTS.configure(isolation_level="SERIALIZABLE", wait_seconds=0.01)
+
+    @task(cache_policy=policy, **options)
+    def compute(x):
+        return x
+
+    @task(cache_policy=policy, **options)
+    async def acompute(x):
+        return x
+
+    def call():
+        told = acompute(1, return_state=True) if is_async else compute(1, return_state=True)
+        return asyncio.run(told) if is_async else told
+
+    failed, then = call(), call()
+    assert (failed.message, then.result()) == ("OSError: away", 1)
+
+
 def test_a_task_may_call_itself_with_the_same_key():
     @task(cache_key_fn=lambda c, p: "k")
     def compute(depth):

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import flow, task, testing
 from orchestrator.cache_policies import INPUTS
-from orchestrator.exceptions import SlotTimeout
+from orchestrator.exceptions import ResultNotStored, SlotTimeout
 from orchestrator.ids import uuid7
 from orchestrator.result_storage import LocalDirectory
 from orchestrator.transactions import (
@@ -408,6 +408,67 @@ def test_a_rollback_hook_that_fails_keeps_no_other_from_being_called(step, did, 
     assert "on_rollback hook" in caplog.text
 
 
+def test_a_storage_that_goes_away_at_the_commit_keeps_no_hook_from_being_called(step, did, tmp_path):
+    """1.15: neither the values nor the records can be deleted then."""
+
+    class Away(LocalDirectory):
+        is_away = False
+
+        def writing(self, path):
+            if self.is_away:
+                raise OSError("away")
+            return super().writing(path)
+
+        def delete(self, path):
+            if self.is_away:
+                raise OSError("away")
+            return super().delete(path)
+
+    storage = Away(tmp_path)
+
+    @flow(persist_result=True, result_storage=storage)
+    def order():
+        with transaction():
+            step("a")
+            step("b")
+            storage.is_away = True
+
+    with pytest.raises(ResultNotStored):
+        order()
+    assert did == ["a", "b", "undo b", "undo a"]
+
+
+@pytest.mark.parametrize("around", ["one", "nested", "task", "submitted"])
+def test_what_a_call_of_the_transaction_has_computed_is_not_waited_for(around, monkeypatch):
+    """1.15: its lock is held until the commit, which would never come."""
+    monkeypatch.setattr("orchestrator.engine.caching.WAIT_SECONDS", 3.0)
+    computed = []
+
+    @task(cache_policy=INPUTS.configure(isolation_level="SERIALIZABLE"))
+    def compute(x):
+        computed.append(x)
+        return x
+
+    @task
+    def twice():
+        return compute(1), compute(1)
+
+    @flow
+    def order():
+        with transaction():
+            if around == "task":
+                return twice()
+            if around == "submitted":
+                return tuple(compute.map([1, 1]).result())
+            if around == "one":
+                return compute(1), compute(1)
+            with transaction():
+                return compute(1), compute(1)
+
+    assert order() == (1, 1)
+    assert computed == [1]
+
+
 # Keys.
 
 
@@ -512,6 +573,7 @@ PROGRAM = """
     import os, sys
     from orchestrator import flow, task
     from orchestrator.engine.flow_run import Execution
+    from orchestrator.result_storage import LocalDirectory, ResultStorage
     from orchestrator.transactions import get_transaction, transaction
 
     def did(what):
@@ -545,7 +607,12 @@ PROGRAM = """
             os.kill(os.getpid(), 9)
         did("shipped")
 
-    @flow(log_prints=False)
+    class Plain(ResultStorage):
+        def __init__(self):
+            files = LocalDirectory(os.environ["PLAIN"])
+            self.url, self.writing, self.reading = files.url, files.writing, files.reading
+
+    @flow(log_prints=False, result_storage=Plain() if os.environ.get("PLAIN") else None)
     def order():
         with transaction() as txn:
             txn.set("customer", "ann")
@@ -590,6 +657,14 @@ def test_the_next_attempt_undoes_what_was_half_done(attempt):
     """1.15: kill -9 in a task of the transaction: those that had finished are undone, then all is done again."""
     assert attempt(1, dies="ship") == ["charge 20", "charge 5", "ship"]
     assert attempt(2) == [*UNDONE, *WHOLE]
+
+
+def test_a_storage_that_can_neither_list_nor_delete_will_do(attempt, monkeypatch, tmp_path):
+    """1.15: the server and blocks of yours can't; what was committed there isn't undone."""
+    monkeypatch.setenv("PLAIN", str(tmp_path / "plain"))
+    assert attempt(1, dies="end") == ["charge 20", "charge 5", "ship"]
+    assert attempt(2, dies="after") == ["call back", *UNDONE, *WHOLE]
+    assert attempt(3) == []  # All is replayed, and nothing is undone.
 
 
 @pytest.mark.parametrize("dies", ["end", "commit"])
