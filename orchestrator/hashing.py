@@ -148,19 +148,25 @@ class _Walk:
         return _join(b"array", [self.of(facts), _digest(b"buffer", flat)])
 
     def _of_pandas(self, kind: type, value: Any) -> bytes:
-        from pandas.util import hash_pandas_object
-
-        facts: list[Any] = [kind.__name__, str(getattr(value, "name", ""))]
+        facts: list[Any] = [kind.__name__, getattr(value, "name", None)]
+        columns = [value]
         if kind.__name__ == "DataFrame":
-            facts += [list(map(str, value.columns)), list(map(str, value.dtypes))]
+            facts += [value.columns.tolist(), list(value.columns.names), list(map(str, value.dtypes))]
+            columns = [value.iloc[:, place] for place in range(value.shape[1])]
         else:
             facts.append(str(value.dtype))
-        try:
-            hashed: Any = hash_pandas_object(value)  # pyright: ignore[reportCallIssue]
-            rows = self.of(hashed.to_numpy())
-        except TypeError:  # Lists and the like in its cells.
-            rows = self.of(value.reset_index().to_dict("list") if kind.__name__ == "DataFrame" else value.tolist())
-        return _join(b"pandas", [self.of(facts), rows])
+        index = [] if kind.__name__ == "Index" else [list(value.index.names), self._of_rows(value.index)]
+        rows = [self._of_rows(column) for column in columns]
+        return _join(b"pandas", [self.of(facts), self.of(index), *rows])
+
+    def _of_rows(self, column: Any) -> bytes:
+        """Objects are hashed by what they are: pandas goes by how they are printed, where they are not all texts."""
+        from pandas.util import hash_pandas_object
+
+        if column.dtype == object and type(column).__name__ != "MultiIndex":
+            return self.of(column.tolist())
+        hashed: Any = hash_pandas_object(column, index=False)  # pyright: ignore[reportCallIssue]
+        return self.of(hashed.to_numpy())
 
     def _of_enum(self, value: Enum) -> bytes:
         return _join(b"enum", [self.of(type(value)), self.of(value.name)])

@@ -6,9 +6,12 @@ import base64
 import dataclasses
 import importlib
 import math
+from collections import OrderedDict, deque
 from typing import Any
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+_MAPPINGS = (dict, OrderedDict)
+_ITERABLES = (set, frozenset, deque)
 _MARK = "$type"
 
 
@@ -34,11 +37,11 @@ def plain(value: Any) -> Any:
 def _inside(kind: type, value: Any) -> Any:
     if kind is float:
         return str(value)
-    if kind is dict:
+    if kind in _MAPPINGS:
         return [[plain(key), plain(item)] for key, item in value.items()]
     if kind is bytes:
         return base64.b64encode(value).decode()
-    if kind is set or kind is frozenset or isinstance(value, tuple):
+    if kind in _ITERABLES or isinstance(value, tuple):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(kind):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(kind)}
@@ -95,11 +98,11 @@ def _type_of(place: str) -> Any:
 def _made(kind: Any, told: Any) -> Any:
     if kind is float:
         return float(told)
-    if kind is dict:
-        return {typed(key): typed(item) for key, item in told}
+    if kind in _MAPPINGS:
+        return kind((typed(key), typed(item)) for key, item in told)
     if kind is bytes:
         return base64.b64decode(told)
-    if issubclass(kind, set | frozenset | tuple):
+    if kind in _ITERABLES or issubclass(kind, set | frozenset | tuple):
         items = [typed(item) for item in told]
         return kind(*items) if hasattr(kind, "_fields") else kind(items)
     if dataclasses.is_dataclass(kind):

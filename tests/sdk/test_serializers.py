@@ -6,6 +6,7 @@ import enum
 import io
 import pathlib
 import uuid
+from collections import OrderedDict, deque
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -49,7 +50,8 @@ class Pair(NamedTuple):
 
 VALUES = [
     None, True, 7, 1.5, float("inf"), "text \u2603", b"\xff\x00", [1, "a", None], {"a": [1]}, {1: "a", (1, 2): "b"},
-    {"$type": "mine"}, (1, (2,)), {1, 2}, frozenset({"a"}), Pair(1, (2,)), 2**70,
+    {"$type": "mine"}, deque([(1, 2)]), OrderedDict(a={1, 2}), (1, (2,)), {1, 2}, frozenset({"a"}), Pair(1, (2,)),
+    2**70,
     datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.UTC), datetime.date(2026, 1, 2), datetime.time(1, 2),
     datetime.timedelta(days=2, microseconds=1), Decimal("1.10"), uuid.UUID(int=5), pathlib.PurePosixPath("a/b"),
     Color.RED, Point(1.0, datetime.date(2026, 1, 2), frozenset({1})), [Point(2.0)],
