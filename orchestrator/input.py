@@ -20,9 +20,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 
 from orchestrator.client import Client, in_context
+from orchestrator.config import current_api
 from orchestrator.context import current_flow_run
 from orchestrator.counterparts import missing
-from orchestrator.exceptions import Conflict, InputRefused, MissingContext, NotPaused, TimedOut
+from orchestrator.exceptions import Conflict, InputRefused, MissingContext, NotConfigured, NotPaused, TimedOut
 
 T = TypeVar("T")
 HOUR = 3600.0  # seconds
@@ -235,10 +236,13 @@ def receive_input(
 
     Raises:
         MissingContext: There is no flow run here.
+        NotConfigured: No API is known, so nobody could send it anything.
     """
     run = current_flow_run()
     if run is None:
         raise MissingContext("There is no flow run here that could receive anything.")
+    if current_api() is None:
+        raise NotConfigured
     receiver = UUID(str(flow_run_id)) if flow_run_id is not None else run.id
     return Messages(run, receiver, input_type, timeout, raise_timeout_error, key_prefix, with_metadata)
 

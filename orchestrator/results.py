@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Header", "ResultStorage", "ResultStore", "Stored", "StoredValue", "get_result_store", "replaying"]
 
-_MAX_HEADER = 64 << 10  # bytes
+_MAX_HEADER = 1 << 20  # bytes
+MAX_TOLD = 50_000  # characters of a state's message, each of which may become 12 bytes of the header
 _FORM = 1
 
 

@@ -107,17 +107,20 @@ class ThreadExecution:
         """Execute it. Its end is told when the server has all of it."""
         execution = Ordered(self._claimed.claim)
         execution.alone = False
-        if self._claimed.ended is not None:
-            last_hooks.call(self._task, execution, self._claimed.ended)
-            return Ending(0, [])
         execution.on_start = self._introduce
         root = None
         try:
+            if self._claimed.ended is not None:
+                last_hooks.call(self._task, execution, self._claimed.ended)
+                return Ending(0, [])
             root = self._task.execute(execution)
             self._wait_until_told(root)
         except RunStopped as reason:  # It came when the call was over.
             if root is None:
                 return Ending(execute.ENDED_EARLY, [], str(reason))
+        except Exception as error:  # Of what came with the call: its lease would be held for ever.
+            if root is None:
+                return Ending(execute.ENDED_EARLY, [], f"{type(error).__name__}: {error}")
         return Ending(execute.exit_code(root), [], root.message or "")
 
     def _wait_until_told(self, root: FlowRun) -> None:

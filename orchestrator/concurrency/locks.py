@@ -100,7 +100,7 @@ def _file(name: str, timeout_seconds: float | None) -> Generator[None]:
                 flow_run.root.check_stop()
         yield
     finally:
-        os.close(file)
+        _close(file)
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def _file_async(name: str, timeout_seconds: float | None) -> AsyncGenerato
             await asyncio.sleep(pause)
         yield
     finally:
-        os.close(file)
+        _close(file)
 
 
 def _open(name: str) -> int:
@@ -122,6 +122,14 @@ def _open(name: str) -> int:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _close(file: int) -> None:
+    """Unlock a file. A process that was forked meanwhile has it open too, and would hold the lock for as long."""
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 def _looks(name: str, file: int, timeout_seconds: float | None) -> Generator[float]:

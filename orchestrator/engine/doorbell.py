@@ -72,6 +72,11 @@ class Waiter:
         if self.is_done:
             self.woken()
 
+    def give_up(self, error: BaseException) -> None:
+        """There will be nothing."""
+        self.error = error
+        self.woken()
+
 
 class Doorbell:
     """Hears for one execution that something has come for it."""
@@ -100,6 +105,16 @@ class Doorbell:
                 self._waiters.remove(waiter)
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        except Exception as error:  # Nobody else would tell those who wait.
+            with self._lock:
+                self._listens = False
+                waiting = [waiter for waiter in self._waiters if not waiter.is_done]
+            for waiter in waiting:
+                waiter.give_up(error)
+
+    def _hear(self) -> None:
         from orchestrator.client import Client
 
         since, failures = -1, 0

@@ -162,7 +162,9 @@ class Keeping:
         """Store a value now."""
         path, place, header = self.path, self.place(), self.header()
         if manual is not None and (manual.name != default_name(manual.type) or manual.message):
-            header.state = (manual.name, manual.message)
+            from orchestrator.results import MAX_TOLD
+
+            header.state = (manual.name, manual.message and manual.message[:MAX_TOLD])
         self.stored = self.store.write(place, value, header)
         if place != path:
             self.store.lead(path, place, call=path)

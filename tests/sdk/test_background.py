@@ -365,6 +365,16 @@ def test_served_tasks_are_executed_in_threads_of_the_process(reached):
             refuses.delay().result(timeout=30)
 
 
+def test_a_call_that_can_not_even_begin_holds_no_lease(reached, until):
+    """1.19: its options are none; they came by the API."""
+    with served(later), Client() as client:
+        call = {"parameters": {"value": 1}, "call": {"options": {"retry_delay_seconds": "soon"}}}
+        told = client.post("/background-runs", {"deployment": "later/background", "calls": [call]})
+        run_id = told["runs"][0]["id"]
+        until(lambda: get_background_task(run_id).done())
+        assert get_background_task(run_id).state.is_crashed()
+
+
 def test_a_served_call_is_cancelled_in_its_thread(reached, tmp_path, until):
     with served(busy, asleep):
         for number, each in enumerate((busy, asleep)):

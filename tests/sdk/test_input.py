@@ -16,6 +16,7 @@ from orchestrator.exceptions import (
     InputRefused,
     Invalid,
     MissingContext,
+    NotConfigured,
     NotPaused,
 )
 from orchestrator.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run, wait_for_approval
@@ -39,6 +40,17 @@ def asked(server: Server, key: str = "pause-0") -> Any:
     """What the run asks there, once it does."""
     inputs = server.memory.store.inputs
     return wait_for(key, lambda: next((each for (_, known), each in inputs.items() if known == key), None))
+
+
+def test_nothing_is_received_where_no_api_is_known(home: Any) -> None:
+    """1.17: it is said at once, instead of after an hour."""
+
+    @flow
+    def receives() -> Any:
+        return receive_input(str).next()
+
+    with pytest.raises(NotConfigured):
+        receives()
 
 
 def test_a_model_is_asked_for_and_returned(server: Server) -> None:

@@ -172,6 +172,24 @@ def test_a_process_that_is_killed_lets_go_of_a_file(tmp_path):
         pass
 
 
+def test_a_child_that_was_forked_holds_no_file(home):
+    """1.18: it has the file open, and may live for long."""
+    read, write = os.pipe()
+    with lock("a"):
+        child = os.fork()
+        if not child:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+    try:
+        with lock("a", timeout_seconds=0):
+            pass
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)
+
+
 def test_a_lock_that_is_lost_says_so(caplog, until):
     with testing.server() as server, caplog.at_level("WARNING"), lock("a"):
         lose(server)

@@ -209,6 +209,23 @@ def test_a_state_that_was_returned_comes_back_as_it_was(steps):
     assert program() == ("Skipped", "nothing new", 3, 3)
 
 
+def test_a_long_message_of_a_state_keeps_nobody_from_finding_the_value(steps):
+    @task(persist_result=True)
+    def talks():
+        did("talks")
+        return Completed(message="\N{SNAKE}" * 100_000, data=3)
+
+    @flow(retries=1)
+    def program():
+        value = talks()
+        if steps.take():
+            raise Broken
+        return value
+
+    assert program() == 3
+    assert steps.take() == []
+
+
 def test_futures_count_as_their_producers(steps):
     broken = [True]
 
