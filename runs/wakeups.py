@@ -2,8 +2,8 @@
 
 A word says how much work came to a pool. Each word has a ticket for each piece, kept in Redis, so that of several web
 processes no two wake somebody for the same piece. Whoever was woken may be gone, or may not serve that queue: when
-fewer runs were claimed than agents were woken after a moment, the rest is said again, to others, with pauses that
-double. Whatever goes wrong with that, an agent whose counter moved while it waited looks once when its wait is over.
+fewer runs were claimed than agents were woken after a moment, the rest is said again, to twice as many others, with
+pauses that double: of a hundred agents that wait for a pool one may serve the queue of a task. Whatever goes wrong with that, an agent whose counter moved while it waited looks once when its wait is over.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Waiters:
         missing = woken - (int(await self.redis.get(TAKEN + pool_id) or 0) - taken_before)
         if missing > 0:
             async with self.redis.pipeline(transaction=False) as pipeline:
-                word(pipeline, pool_id, missing, tried)
+                word(pipeline, pool_id, 2 * missing, tried)
                 await pipeline.execute()
 
     # ── planned times ──

@@ -189,6 +189,31 @@ def test_when_nobody_takes_the_work_others_are_woken(acme: Company, monkeypatch:
 
 
 @pytest.mark.usefixtures("nothing_missed")
+def test_the_one_who_serves_a_queue_is_woken_behind_many_who_do_not(
+    acme: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.19: background tasks wait in the default pool, in queues of their own."""
+    monkeypatch.setattr(wakeups, "SECOND_THOUGHTS", 0.001)
+    pool_id, woken = str(acme.pool.id), list[int]()
+
+    async def hundred() -> None:
+        waiters = wakeups.waiters()
+        waiters.of_pool[pool_id] = {asyncio.Event(): 0 for _ in range(100)}
+        await waiters.redis.set(f"{wakeups.TICKETS}word", 1)
+        said: list[tuple[int, int]] = []
+        monkeypatch.setattr(wakeups, "word", lambda _, pool, number, tried: said.append((number, tried)))
+        await waiters._hand_out(pool_id, "word", 0)
+        while said:
+            number, tried = said.pop()
+            await waiters.redis.set(f"{wakeups.TICKETS}{tried}", number)
+            await waiters._hand_out(pool_id, str(tried), tried)
+        woken.append(100 - len(waiters.of_pool.get(pool_id, ())))
+
+    run(hundred)
+    assert woken == [100]
+
+
+@pytest.mark.usefixtures("nothing_missed")
 @pytest.mark.django_db(transaction=True)
 def test_when_the_work_was_taken_nobody_else_is_woken(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     by, key = agent(acme), acme.key("agent", "agent")
