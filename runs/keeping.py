@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
 
-TABLES = ("artifact", "asset_materialization", "stored_result")
+TABLES = ("artifact", "asset_materialization", "stored_result", "run_message")
 SHOWN_AFTER_ITS_END = timedelta(days=7)
 UNUSED_FOR = timedelta(days=400)
 

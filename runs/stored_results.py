@@ -96,6 +96,6 @@ def _owner(key: str, by: Actor) -> FlowRun | None:
         if wanted is not None and wanted not in {run.id, run.replay_root}:
             raise Forbidden("The token of a run stores the values of this run, and of those that it replays.")
         return run
-    if wanted is None or not FlowRun.objects.filter(id=wanted).exists():
+    if wanted is None or not FlowRun.objects.filter(workspace_id=by.workspace_id, id=wanted).exists():
         return None
     return find_run(by, wanted)

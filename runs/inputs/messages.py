@@ -10,6 +10,7 @@ from orchestrator.wire import MAX_INPUT, MAX_KEY, clean_text, encode, json_value
 from runs.hidden import check_run
 from runs.inputs import doorbell
 from runs.models import FlowRun, RunMessage
+from runs.partitions import kept_until
 from runs.transitions import lock_runs
 from tenants import audit
 from tenants.errors import Conflict, Invalid
@@ -41,6 +42,7 @@ def send(run: FlowRun, *, key: str, value: Any, sender: str = "", by: Actor) -> 
     message = RunMessage.objects.create(
         organization_id=by.organization_id, workspace_id=run.workspace_id, run=run, number=last + 1,
         key=clean_text(key), sender=clean_text(sender, 254) or _name(by), value=value,
+        keep_until=kept_until((run.retention, run.bucket)),
     )  # fmt: skip
     if by.kind != "run":
         audit.record(by, "run.messaged", run, name=run.name, details={"key": key})

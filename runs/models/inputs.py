@@ -100,8 +100,12 @@ class RunMessage(InWorkspace):
     sender = models.CharField(max_length=254, blank=True)
     value = models.JSONField(null=True)
     sent_at = models.DateTimeField(default=now)
+    keep_until = models.DateField()  # as long as the rows of its run
 
     class Meta:
         db_table = "run_message"
         constraints = [models.UniqueConstraint(fields=["organization", "run", "number"], name="run_message_number")]
-        indexes = [models.Index(fields=["organization", "run", "key", "number"], name="run_message_by_key")]
+        indexes = [
+            models.Index(fields=["organization", "run", "key", "number"], name="run_message_by_key"),
+            models.Index(fields=["keep_until"], name="run_message_age"),
+        ]

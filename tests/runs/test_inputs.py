@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -11,11 +12,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from runs import tasks
 from runs.claims import end_attempt
 from runs.inputs import requests
-from runs.models import EventRow, FlowRun, InputAnswer, InputRequest
+from runs.models import EventRow, FlowRun, InputAnswer, InputRequest, RunMessage
+from runs.partitions import kept_until
 from tenants.models import AuditEntry, Team, TeamMember
 from tests.cast import Company
+from tests.contract.journals import Journal
 from tests.contract.test_pausing import SCHEMA, asks
 from tests.runs.work import agent, claim, claimed_run, deploy, moment, start, trigger
 
@@ -165,3 +169,19 @@ def test_who_is_told_of_a_question_that_is_asked_again_is_led_to_it(acme: Compan
         asked = InputRequest.objects.get(root_id=id)
         told = EventRow.objects.filter(event="flow-run.waiting").values_list("payload", flat=True)
         assert [payload["input"] for payload in told] == [str(asked.id)] * 2
+
+
+def test_messages_go_with_the_rows_of_their_run(acme: Company, api: Any) -> None:
+    """1.17: by the run's retention, and not while it lives."""
+    ended, live = Journal(api), Journal(api)
+    for journal in (ended, live):
+        journal.send(journal.begin())
+        assert api.post(f"/flow-runs/{journal.root}/messages", {"key": "k", "value": 1}).status_code == 201
+    ended.send(ended.state("COMPLETED"))
+    with acme.scope():
+        run = FlowRun.objects.get(id=live.root)
+        assert {row.keep_until for row in RunMessage.objects.all()} == {kept_until((run.retention, run.bucket))}
+        RunMessage.objects.update(keep_until=date(2026, 1, 1))
+    tasks.forget_artifacts()
+    with acme.scope():
+        assert [row.run_id for row in RunMessage.objects.all()] == [live.root]

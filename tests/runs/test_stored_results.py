@@ -67,3 +67,17 @@ def test_the_token_of_a_run_that_is_over_stores_nothing(acme: Company, api: Api)
     journal.send(journal.state("COMPLETED"))
     forget_secrets()  # They are trusted for five seconds.
     assert Api(claimed.token).put(f"/results/runs/{claimed.run}/a", b"x").status_code == 403
+
+
+def test_a_run_of_another_workspace_is_like_one_that_is_not_there(acme: Company, api: Api) -> None:
+    """1.14: whoever stores under its id learns nothing by the answer, and reaches nothing of it."""
+    from tenants.provisioning import create_workspace
+
+    with acme.scope():
+        second = create_workspace(organization=acme.organization, name="Second")
+    other = Api(Company(acme.organization, second, acme.owner, None).key("developer"))
+    journal = Journal(api)
+    journal.send(journal.begin())
+    assert api.put(f"/results/runs/{journal.root}/a", b"mine").status_code == 201
+    assert [other.put(f"/results/runs/{id}/a", b"x").status_code for id in (journal.root, uuid7())] == [201, 201]
+    assert api.get(f"/results/runs/{journal.root}/a").content == b"mine"
