@@ -3,7 +3,8 @@
 A word says how much work came to a pool. Each word has a ticket for each piece, kept in Redis, so that of several web
 processes no two wake somebody for the same piece. Whoever was woken may be gone, or may not serve that queue: when
 fewer runs were claimed than agents were woken after a moment, the rest is said again, to twice as many others, with
-pauses that double: of a hundred agents that wait for a pool one may serve the queue of a task. Whatever goes wrong with that, an agent whose counter moved while it waited looks once when its wait is over.
+pauses that double: of a hundred agents that wait for a pool one may serve the queue of a task. Whatever goes wrong with
+that, an agent whose counter moved while it waited looks once when its wait is over.
 """
 
 from __future__ import annotations
