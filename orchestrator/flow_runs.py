@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from orchestrator.client import Client, in_context
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0  # seconds
 MAX_TIMES = 10  # that a place asks again
 MAX_QUORUM = 100  # people
+Link = Literal["login", "anyone"]
 
 
 def pause_flow_run(
@@ -34,6 +35,7 @@ def pause_flow_run(
     *,
     title: str = "",
     description: str = "",
+    link: Link = "login",
 ) -> Any:
     """Wait, in this process, until somebody resumes the run: by its page, the API, the command line, or code.
 
@@ -46,14 +48,17 @@ def pause_flow_run(
         timeout: Seconds after which FlowPauseTimeout is raised; None for no end.
         key: Names this pause within the flow; by default pauses are counted. Give one where their order varies.
         title, description: What people read; the description is markdown.
+        link: "anyone" for a form that who has its link answers without an account; else people log in.
         poll_interval: Not needed, and without effect: an answer comes at once.
 
     Raises:
         FlowPauseTimeout: Nobody has resumed the run in time. Uncaught, the run ends FAILED as PauseTimedOut.
         PauseRefused: Called in a task, or by a flow of a process that can't tell the server.
         NotConfigured: No API is known, so nobody could resume it.
+        ValueError: There is no such link.
     """
-    return _wait(wait_for_input, timeout=timeout, key=key, title=title, description=description)
+    words = {"title": title, "description": description, "link": link}
+    return _wait(wait_for_input, timeout=timeout, key=key, **words)
 
 
 def suspend_flow_run(
@@ -64,6 +69,7 @@ def suspend_flow_run(
     *,
     title: str = "",
     description: str = "",
+    link: Link = "login",
 ) -> Any:
     """End the process of this run until somebody resumes it: then the next attempt comes here and goes on.
 
@@ -76,14 +82,16 @@ def suspend_flow_run(
         timeout: Seconds after which the run ends FAILED as PauseTimedOut; None for no end.
         key: Names this pause within the flow; by default pauses are counted. Give one where their order varies.
         title, description: What people read; the description is markdown.
+        link: As in `pause_flow_run`.
 
     Raises:
         PauseRefused: The run was not started by an agent, so no agent could start it again; or called in a task.
         NotConfigured: No API is known, so nobody could resume it.
+        ValueError: There is no such link.
     """
     if flow_run_id is not None:
         return in_context(_post, flow_run_id, "suspend", None)
-    words = {"title": title, "description": description}
+    words = {"title": title, "description": description, "link": link}
     return _wait(wait_for_input, pause="suspend", timeout=timeout, key=key, **words)
 
 
@@ -171,6 +179,8 @@ async def aresume_flow_run(flow_run_id: UUID | str, run_input: Any = None, *, ke
 
 def _wait(wait_for_input: Any, *, pause: str = "pause", **options: Any) -> Any:
     """Ask, and ask again where the type refuses what the form could not: a place of its own each time."""
+    if options.get("link", "login") not in ("login", "anyone"):
+        raise ValueError('link is "login" or "anyone".')
     run = _pausable()
     if _in_loop():
         return _wait_async(run, wait_for_input, pause, options)

@@ -104,8 +104,8 @@ VERBS = frozenset().union(*WORKSPACE_VERBS.values(), *ORGANIZATION_VERBS.values(
 class Actor:
     """Who asks, in which workspace, in which role.
 
-    `kind` is `user`, `key`, `run` or `system`; `label` is how lists and audit name the actor. `role` is the one in
-    the workspace, `organization_role` the one a person has in the organization; either may be missing. A run's
+    `kind` is `user`, `key`, `run`, `link` or `system`; `label` is how lists and audit name the actor. `role` is the one
+    in the workspace, `organization_role` the one a person has in the organization; either may be missing. A run's
     actor carries its root, its attempt and its deployment, a key's the key. `granted` are the verbs in the
     workspace where they are more than a built-in role's name says: several roles together, one of the
     organization's own, a key held down by its person.

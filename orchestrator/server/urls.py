@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from orchestrator.server import health
 from orchestrator.server.admin import doors
+from runs.views import input_links
 
 urlpatterns = [
     path("health/live", health.live, name="health-live"),
@@ -19,6 +20,7 @@ urlpatterns = [
         for name in settings.SOCIALACCOUNT_PROVIDERS
     ],
     path("", include("tenants.urls")),
+    path("waiting/<str:token>", input_links.follow, name="input-link"),
     path("admin/", doors.staff, {"rest": ""}, name="staff-admin"),
     path("admin/<path:rest>", doors.staff, name="staff-admin-page"),
     path("o/<slug:organization>/admin/", doors.organization, {"rest": ""}, name="organization-admin"),

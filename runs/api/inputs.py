@@ -122,6 +122,7 @@ def describe(request: InputRequest) -> dict[str, Any]:
         "quorum": request.quorum,
         "roles": request.roles,
         "teams": request.teams,
+        "link": request.link,
         "state": request.state,
         "value": request.value,
         "created_at": request.created_at,

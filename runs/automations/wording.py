@@ -7,7 +7,9 @@ from typing import Any
 
 from django.utils.timezone import now
 
-from runs.models import Automation, Firing
+from orchestrator.ids import as_id
+from runs.inputs import links
+from runs.models import Automation, Firing, InputRequest
 
 _WORDS = {
     "flow-run.scheduled": "scheduled", "flow-run.pending": "claimed by an agent", "flow-run.running": "running",
@@ -105,10 +107,17 @@ def of_firing(firing: Firing, portal: str) -> dict[str, Any]:
 
 
 def _address(firing: Firing, portal: str) -> str:
-    """Where to look: at the form, while it is asked for; else at the run."""
+    """Where to look: at the form, while it is asked for, by its own link where it has one; else at the run."""
     if firing.event == "flow-run.waiting" and firing.cause.get("input"):
-        return f"{portal}/waiting/{firing.cause['input']}"
+        return _link(firing) or f"{portal}/waiting/{firing.cause['input']}"
     return f"{portal}/runs/{firing.run_id}" if firing.run_id else ""
+
+
+def _link(firing: Firing) -> str:
+    """That of what the run itself asks anyone: other runs may write events with whatever id they like."""
+    rows = InputRequest.objects.filter(run_id=firing.run_id, workspace_id=firing.workspace_id)
+    asked = rows.filter(id=as_id(str(firing.cause["input"]))).first()
+    return links.address(asked) if asked else ""
 
 
 def example(automation: Automation, portal: str) -> dict[str, Any]:

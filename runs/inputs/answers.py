@@ -23,7 +23,7 @@ from tenants.permissions import Actor
 
 State, Verdict = InputRequest.State, InputAnswer.Verdict
 MAX_COMMENT = 2_000  # characters
-BY_LINK = "link"
+BY_LINK = "link"  # The kind of actor that is whoever has the link of the request.
 
 
 @dataclass(frozen=True, slots=True)

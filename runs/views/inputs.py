@@ -11,14 +11,15 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from blocks.forms import SchemaForm
-from runs.hidden import find_run
-from runs.inputs import answers, pausing, requests
+from runs.hidden import check_run, find_run
+from runs.inputs import answers, links, pausing, requests
 from runs.models import FlowRun, InputAnswer, InputRequest
 from runs.reads.markdown import as_html
 from runs.views.deployments import form_context
 from tenants.access import workspace_page
 from tenants.cursors import newest
-from tenants.errors import Conflict, Invalid, Problem
+from tenants.errors import Conflict, Forbidden, Invalid, Problem
+from tenants.permissions import Actor, require
 
 PAGE = 50
 
@@ -83,13 +84,8 @@ def _list(request: Any) -> dict[str, Any]:
 def one(request: HttpRequest, id: UUID) -> HttpResponse:
     """The form of what is asked. Posted: the answer."""
     asked = requests.find(id, by=request.actor)
-    if request.method != "POST":
-        form = (
-            SchemaForm.of_values(asked.schema, asked.initial, context=form_context(request)) if asked.schema else None
-        )
-        return _form(request, asked, form)
-    form = SchemaForm.of_post(asked.schema, request.POST, context=form_context(request)) if asked.schema else None
-    if form is not None and form.rearranged:
+    form = _fields(request, asked)
+    if request.method != "POST" or (form is not None and form.rearranged):
         return _form(request, asked, form)
     try:
         _answer(request, asked, form)
@@ -135,8 +131,19 @@ def _form(
         "about": as_html(asked.description) if asked.description else "",
         "is_open": requests.is_open(asked, FlowRun.objects.get(id=asked.root_id)),
         "is_asked": requests.is_asked(asked, request.actor),
+        "link": _link(asked, request.actor),
         "answers": given,
         "approvals": sum(each.verdict == "approve" for each in given),
         "comment": request.POST.get("comment", "")[:2_000],
     }
     return TemplateResponse(request, "runs/inputs/input.html", context, status=status)
+
+
+def _link(asked: InputRequest, by: Actor) -> str:
+    """The link that answers without an account, for who could answer as well."""
+    try:
+        require(by, "runs.answer")
+        check_run(asked.run, by, "runs.answer")
+    except Forbidden:
+        return ""
+    return links.address(asked)

@@ -14,10 +14,8 @@ from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
-from django.core.cache import cache
-
-from tenants import trace
-from tenants.errors import RateLimited, Unavailable
+from tenants import visits
+from tenants.errors import Unavailable
 from tenants.sso import fetching
 
 SECONDS = 5.0  # for all of a question
@@ -41,14 +39,8 @@ def count_visit(door: str, organization_id: UUID) -> None:
     Raises:
         RateLimited: This address has come too often within a minute.
     """
-    key = f"sso-visits:{door}:{organization_id}:{trace.address.get()}"
-    cache.add(key, 0, 60)
-    try:
-        visits = cache.incr(key)
-    except ValueError:  # The minute ended in this moment.
-        return
-    if visits > A_MINUTE:
-        raise RateLimited("Too many log-ins were tried from your address. Wait a minute.", retry_after=60)
+    told = "Too many log-ins were tried from your address."
+    visits.count_visit(f"sso:{door}:{organization_id}", most=A_MINUTE, told=told)
 
 
 def ask(question: Callable[[], Answer], *, organization_id: UUID) -> Answer:

@@ -82,6 +82,14 @@ def test_what_does_not_wait_is_not_resumed(world: World, journal: Journal) -> No
     assert resume(world, journal.root).status_code == 409
 
 
+def test_anyone_with_the_link_is_asked_only_where_no_person_is_named(world: World, journal: Journal) -> None:
+    """1.17: a request says for whom its link works; the first word counts."""
+    named = {"people": {"roles": ["owner"]}, "approval": {"quorum": 1}, "anyone": {}}
+    journal.send(*(asks(journal, key, link="anyone", **more) for key, more in named.items()), asks(journal, "default"))
+    found = {key: asked(world, journal.root, key)["link"] for key in (*named, "default")}
+    assert found == {"people": "login", "approval": "login", "anyone": "anyone", "default": "login"}
+
+
 def test_a_paused_run_that_is_cancelled_is_told(world: World, journal: Journal) -> None:
     """1.17: its process confirms."""
     paused(journal)

@@ -53,6 +53,24 @@ def test_nothing_is_received_where_no_api_is_known(home: Any) -> None:
         receives()
 
 
+def test_the_flow_says_for_whom_the_link_works(server: Server) -> None:
+    """1.17: who logs in, by default."""
+
+    @flow
+    def address() -> str:
+        pause_flow_run()
+        return pause_flow_run(wait_for_input=str, link="anyone")
+
+    with beside(address) as came:
+        assert asked(server).link == "login"
+        resume_flow_run(in_state(server, "PAUSED").id)
+        assert asked(server, "pause-1").link == "anyone"
+        resume_flow_run(server.runs()[0].id, "Here", key="pause-1")
+    assert came == ["Here"]
+    with pytest.raises(ValueError, match="login"):
+        pause_flow_run(link="everyone")  # type: ignore[arg-type]
+
+
 def test_a_model_is_asked_for_and_returned(server: Server) -> None:
     """1.17: with initial values and a text above the form."""
 

@@ -45,6 +45,7 @@ WITHOUT_TENANT = {
     "sso-break-glass",  # for owners
     "account", "new-organization", "restore-organization",  # one's own
     "invitation",  # who has the link may know who invites
+    "input-link",  # who has the link may answer what it is for: tests/runs/test_input_links.py
 }  # fmt: skip
 ACCOUNT = re.compile(
     r"account_|mfa_|usersessions_|socialaccount_|(google|github|microsoft)_"

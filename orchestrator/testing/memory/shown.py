@@ -114,7 +114,9 @@ def show_line(line: LogLine) -> dict[str, Any]:
 def show_input(store: Store, each: Input) -> dict[str, Any]:
     """A request for people, with its answers."""
     run = store.runs[each.run]
-    names = ("id", "run", "key", "pause", "title", "description", "schema", "initial", "quorum", "roles", "teams")
+    names = (
+        "id", "run", "key", "pause", "title", "description", "schema", "initial", "quorum", "roles", "teams", "link",
+    )  # fmt: skip
     return {
         **{name: getattr(each, name) for name in names},
         "run_name": run.name,
