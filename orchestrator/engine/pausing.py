@@ -18,7 +18,7 @@ from orchestrator.engine.doorbell import Doorbell, Waiter
 from orchestrator.engine.waiting import wait, wait_async
 from orchestrator.exceptions import ApprovalRejected, FlowPauseTimeout, NotFound, PauseRefused, RunSuspended
 from orchestrator.ids import uuid7
-from orchestrator.journal.records import InputAsked
+from orchestrator.journal.records import InputAsked, Resumed
 from orchestrator.wire import MAX_KEY
 
 if TYPE_CHECKING:
@@ -190,10 +190,18 @@ def _paused(run: FlowRun, asked: Asked) -> Generator[None]:
         stopping.wishes += stopping.wish is not None
         stopping.wish = None
         with _lock:
+            stopping.resumed += 1
             for each in reversed(around):
                 each.waits -= 1
                 if not each.waits:
                     each.go_on()
+            tell_resumed(run, stopping.resumed)
+
+
+def tell_resumed(run: FlowRun, number: int) -> None:
+    """Have it noted when the server has heard that a pause is over."""
+    if run.stream is not None:
+        run.stream.put(Resumed(number))
 
 
 def tell(run: FlowRun, asked: Asked) -> None:

@@ -59,6 +59,8 @@ class Stopping:
         "muted",
         "places",
         "reason",
+        "resumed",
+        "resumed_heard",
         "superseded",
         "waiters",
         "wish",
@@ -72,6 +74,8 @@ class Stopping:
         self.superseded = False  # True once another attempt holds the run.
         self.wish: str | None = None  # `pause` or `suspend`: what somebody outside asks for.
         self.wishes = 0  # How many of them were fulfilled.
+        self.resumed = 0  # How often the execution has gone on after a pause,
+        self.resumed_heard = 0  # and how often the server has heard so.
         self.waiters: set[threading.Event] = set()  # Who is to be woken by the end.
         self.places: set[str] = set()  # Where this execution has asked people.
         self.bell: Doorbell | None = None
@@ -116,8 +120,8 @@ class Stopping:
             self.stop(RunTerminated("The server was out of reach for so long that another attempt may begin."))
         elif word == "over":
             self.muted = True
-        elif word in {"pause", "suspend"} and not self._root.waits:
-            self.wish = word
+        elif word in {"pause", "suspend"} and not self._root.waits and self.resumed == self.resumed_heard:
+            self.wish = word  # One that comes before the server knows of the pause's end is from before the pause.
 
     def stop(self, reason: RunStopped) -> None:
         """Stop the execution for this reason. The first reason counts, but being superseded overrides."""

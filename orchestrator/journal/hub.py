@@ -20,7 +20,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.config import Api
-from orchestrator.journal.records import Finish, RunReport
+from orchestrator.journal.records import Finish, Resumed, RunReport
 from orchestrator.journal.stream import Stream
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ class Hub:
             if type(record) is Finish:
                 stream.finished = True
                 self._add(stream, stream.last_progress(), lines)
+            elif type(record) is Resumed:
+                stream.resumed = (stream.seq, record.number)
             elif not stream.refused:
                 self._add(stream, [record], lines)
                 urgent = urgent or (type(record) is RunReport and record.urgent and record.run == stream.root)

@@ -170,6 +170,17 @@ class InputAsked:
         self.t = t
 
 
+class Resumed:
+    """All that was told so far says that the execution has gone on after so many pauses. Nothing is written of it: it
+    is noted when the server has received all that.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 class Finish:
     """The execution is over: once all is acked, its file may go."""
 

@@ -190,6 +190,7 @@ class Shipper:
             after = (acked + 1) if acked is not None else (expected or 0)
             place.offset = file.offset_of(after)
         if acked is not None:
+            stream.acked(acked)
             file.trim(place.offset)
         return place.offset != before
 

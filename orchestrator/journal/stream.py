@@ -27,6 +27,7 @@ class Stream:
         open: Task runs under way, oldest first.
         progress: The last word on the progress of each artifact that was not written yet.
         seq: The number of the last entry written.
+        resumed: The last entry that tells of the end of a pause, and of the how manieth.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Stream:
         self.local = local
         self.id = f"{root}.{attempt}.{writer}"
         self.seq = 0
+        self.resumed = (0, 0)
         self.open: dict[TaskRun, None] = {}
         self.progress: dict[UUID, ArtifactTold] = {}
         self._progress_told: dict[UUID, int] = {}  # when (µs UTC) it was written last
@@ -77,6 +79,14 @@ class Stream:
     def finish(self) -> None:
         """No more is to come, but for stragglers."""
         self.hub.put((self, Finish()))
+
+    # The shipper's thread.
+
+    def acked(self, seq: int) -> None:
+        """The server has received all up to an entry."""
+        told, number = self.resumed
+        if self.stopping is not None and seq >= told:
+            self.stopping.resumed_heard = number
 
     # The hub's thread.
 

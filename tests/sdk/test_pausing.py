@@ -13,6 +13,8 @@ import pytest
 
 from orchestrator import flow, task, testing
 from orchestrator.context import current_flow_run
+from orchestrator.engine.flow_run import FlowRun
+from orchestrator.engine.stopping import Stopping
 from orchestrator.exceptions import (
     FlowPauseTimeout,
     MissingContext,
@@ -28,6 +30,7 @@ from orchestrator.flow_runs import (
     resume_flow_run,
     suspend_flow_run,
 )
+from orchestrator.journal.shipper import Shipper
 from orchestrator.testing import Server
 
 WITHIN = 20.0  # seconds: far beyond what anything here takes
@@ -313,6 +316,42 @@ def test_a_flow_that_somebody_else_pauses_waits_at_its_next_call(server: Server)
     assert server.run(run).states == ["Running", "Paused", "Running", "Completed"]
 
 
+def test_a_wish_from_before_the_end_of_a_pause_pauses_nothing_once_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.17: an answer that was under way meanwhile says `pause` still; one after the server knows better counts."""
+    told, go_on, ship = threading.Event(), FlowRun.go_on, Shipper._ship
+    told.set()
+
+    def going_on(run: FlowRun) -> None:
+        told.clear()
+        go_on(run)
+
+    def shipping(shipper: Shipper, pieces: Any) -> None:
+        assert told.wait(WITHIN)
+        ship(shipper, pieces)
+
+    monkeypatch.setattr(FlowRun, "go_on", going_on)
+    monkeypatch.setattr(Shipper, "_ship", shipping)
+
+    @flow
+    def looping() -> int:
+        pause_flow_run()
+        signal("pause")
+        done = step()
+        told.set()
+        wait_for("the server to hear of it", lambda: signal("pause") or stopping().wish)
+        monkeypatch.undo()
+        return done + step()
+
+    with beside(looping) as came:
+        resume_flow_run(in_state(server, "PAUSED").id, key="pause-0")
+        wait_for("the second one", lambda: len(server.memory.store.inputs) == 2)
+        resume_flow_run(in_state(server, "PAUSED").id, key="asked-1-1-0")
+    assert came == [2]
+    assert server.runs()[0].states == ["Running", *["Paused", "Running"] * 2, "Completed"]
+
+
 def test_an_async_flow_that_somebody_else_pauses_waits_with_all_its_calls(server: Server) -> None:
     """1.17: none of those that it gathers begins meanwhile."""
 
@@ -334,9 +373,14 @@ def test_an_async_flow_that_somebody_else_pauses_waits_with_all_its_calls(server
 
 def signal(word: str) -> None:
     """What the server would say with its next answer to the run that calls this."""
+    stopping().signalled(word)
+
+
+def stopping() -> Stopping:
+    """What the execution knows that calls this."""
     run = current_flow_run()
     assert run is not None
-    run.root.stopping_state.signalled(word)
+    return run.root.stopping_state
 
 
 # ── suspended ────────────────────────────────────────────────────────────────────────────────────
