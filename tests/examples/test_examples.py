@@ -1,6 +1,7 @@
 """What the programs in `examples/` come to, and what they tell while they run."""
 
 import asyncio
+import json
 import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from examples import (
     long_backup,
     nightly,
     polite_client,
+    refunds,
     signup,
     sql_models,
     trip,
@@ -34,6 +36,8 @@ from orchestrator.client import Client
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.results import replaying
 from orchestrator.testing import recorded, server, time_control
+from tests.sdk.test_input import asked
+from tests.sdk.test_pausing import beside
 
 
 def means(stations: dict[str, list[float]]) -> dict[str, float]:
@@ -300,3 +304,34 @@ def test_a_web_application_answers_at_once_and_shows_later_what_was_prepared():
         application.shutdown()
     (run,) = here.runs("prepare_welcome")
     assert (run.name, run.tags) == ("welcome-Ada", ["signup"])
+
+
+def test_a_refund_waits_for_who_approves_it_and_for_the_customer(tmp_path):
+    """1.17: an approval with a quorum, a form that anyone with the link answers, what is wrong is asked for again."""
+    ledger = tmp_path / "refunds.jsonl"
+    with server() as here, beside(lambda: refunds.refund("4711", Decimal(800), ledger)) as came:
+        assert asked(here).quorum == 2
+        (run,) = here.runs("refund")
+        here.answer(run, "approve", by="ada@acme.example")
+        here.answer(run, "approve", {"amount": "650"}, by="bob@acme.example")
+        assert asked(here, "pause-1").link == "anyone"
+        here.answer(run, value={"iban": "DE98 3704 0044 0532 0130 00"}, key="pause-1")
+        assert "changed places" in asked(here, "pause-1~2").description
+        here.answer(run, value={"iban": "DE89 3704 0044 0532 0130 00"}, key="pause-1~2")
+    assert came == ["650 paid back"]
+    assert json.loads(ledger.read_text()) == {
+        "order": "4711",
+        "amount": "650",
+        "iban": "DE89370400440532013000",
+        "approved_by": ["ada@acme.example", "bob@acme.example"],
+    }
+
+
+def test_a_refund_that_somebody_rejects_is_not_paid(tmp_path):
+    """1.17."""
+    ledger = tmp_path / "refunds.jsonl"
+    with server() as here, beside(lambda: refunds.refund("4711", Decimal(80), ledger)) as came:
+        assert asked(here).quorum == 1
+        here.answer(here.runs("refund")[0], "reject", by="ada@acme.example", comment="paid already")
+    assert came == ["ada@acme.example rejected Refund order 4711?: paid already"]
+    assert not ledger.exists()
