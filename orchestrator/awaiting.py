@@ -66,19 +66,22 @@ class Watcher:
                 own = self._more([id for id in own if id not in over])
 
     def _more(self, own: list[str]) -> list[str]:
-        """What a thread asks for next: its own, and the new ones as far as one request may name them."""
+        """What a thread asks for next: its own and the new ones; by turns, if one request can't name them all."""
         from orchestrator.wire import MAX_AWAITED
 
         with self._lock:
             self._gathering = False
-            room = MAX_AWAITED - len(own)
-            own, self._new = own + self._new[:room], self._new[room:]
+            if len(own) + len(self._new) > MAX_AWAITED:
+                asked = self._new + own
+                own, self._new = asked[:MAX_AWAITED], asked[MAX_AWAITED:]
+            else:
+                own, self._new = own + self._new, []
             self._asking -= not own
         return own
 
     def _ask(self, client: Client, ids: list[str]) -> list[dict[str, Any]]:
         here = exchange_at(self._api.url) is not None
-        held = 0.0 if here else WAIT_SECONDS if self._asking < MOST else SHORT_SECONDS
+        held = 0.0 if here else SHORT_SECONDS if self._new or self._asking >= MOST else WAIT_SECONDS
         told = client.post("/flow-runs/wait", {"runs": ids, "seconds": held})
         if here and not told["runs"]:
             time.sleep(HERE)

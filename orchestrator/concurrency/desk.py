@@ -20,7 +20,16 @@ import msgspec
 
 from orchestrator.concurrency.asks import Ask
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError, RateLimited, SlotError, SlotTimeout, Unavailable, Unreachable
+from orchestrator.exceptions import (
+    ApiError,
+    Forbidden,
+    RateLimited,
+    SlotError,
+    SlotTimeout,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
 from orchestrator.ids import uuid7
 from orchestrator.journal.transport import Transport
 from orchestrator.slot_bodies import MAX_ASKS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, WaitAnswer
@@ -30,6 +39,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 LENIENT_SECONDS = 5.0  # without an answer after which those go on that may
 STRICT_SECONDS = 60.0  # after which the others give up
 END_SECONDS = 2.0  # for what is to be given back at the end of the process
+MAX_USED = 500  # names held or waited for at a time: the server takes twice as many in one exchange; others wait here
 KEEP_SHARE = 3  # times that the server is told of what is held before it would be lost
 WAIT_TIMEOUT = 75.0
 
@@ -83,8 +93,8 @@ class Desk:
 
     def _wake(self) -> None:
         if not self._running:
-            self._running = True
             threading.Thread(target=self._run, name="orchestrator-slots", daemon=True).start()
+            self._running = True  # There may be no more threads to be had.
         self._changed.notify_all()
 
     # The thread that asks.
@@ -107,11 +117,20 @@ class Desk:
 
     def _due(self, now: float, idle_until: float) -> float:
         """Seconds until the next request, or until the thread ends."""
-        if self._new or self._release:
+        if self._release or self._next():
             return self._not_before - now
         if self._known:
             return max(self._kept_at + self._seconds / KEEP_SHARE, self._not_before) - now
         return idle_until - now
+
+    def _next(self) -> list[Ask]:
+        """The asks that come next, in their order, as far as their names are few enough."""
+        used = {name for ask in self._known.values() for name in ask.names} if self._new else set()
+        for number, ask in enumerate(self._new[:MAX_ASKS]):
+            used.update(ask.names)
+            if len(used) > MAX_USED:
+                return self._new[:number]
+        return self._new[:MAX_ASKS]
 
     def _exchange(self) -> None:
         asks, told = self._take()
@@ -127,7 +146,8 @@ class Desk:
     def _take(self) -> tuple[list[Ask], SlotsInput]:
         """What is to be told now."""
         with self._changed:
-            asks, self._new = self._new[:MAX_ASKS], self._new[MAX_ASKS:]
+            asks = self._next()
+            del self._new[: len(asks)]
             release, self._release = self._release[:MAX_ASKS], self._release[MAX_ASKS:]
             keep = None
             if time.monotonic() >= self._kept_at + self._seconds / KEEP_SHARE:
@@ -183,6 +203,7 @@ class Desk:
         with self._changed:
             for ask in asks:
                 self._known.pop(ask.id, None)
+            self._changed.notify_all()  # There may be room for others.
 
     # Errors.
 
@@ -219,11 +240,20 @@ class Desk:
 
     def _refused(self, asks: list[Ask], error: Exception) -> None:
         """The server has answered, and will not: asking again makes no sense."""
+        if isinstance(error, Unauthorized | Forbidden):
+            asks = self._forget_all(asks)  # Nothing will be heard of the others either.
         self._drop(asks)
         self._not_before, self._kept_at = time.monotonic() + FIRST_PAUSE, time.monotonic()
         refusal = error if isinstance(error, ApiError) else SlotError(f"The answer can't be read: {error!r}")
         for ask in asks:
+            ask.lose()
             ask.settle("over", refusal)
+
+    def _forget_all(self, asks: list[Ask]) -> list[Ask]:
+        """Everything that the server was told of, or is to be."""
+        with self._changed:
+            known, self._known, new, self._new = self._known, {}, self._new, []
+        return list({ask.id: ask for ask in [*asks, *known.values(), *new]}.values())
 
     # The thread that waits.
 

@@ -95,8 +95,8 @@ class Doorbell:
             self._waiters.append(waiter)
             waiter.is_new = self._listens  # The thread may be asleep at the server, and know nothing of it.
             if not self._listens:
-                self._listens = True
                 threading.Thread(target=self._listen, name="orchestrator-doorbell", daemon=True).start()
+                self._listens = True
         self._news.set()
         try:
             yield

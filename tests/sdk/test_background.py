@@ -228,6 +228,21 @@ def test_many_are_awaited_together(server):
     assert [value[0] for value in futures.result()] == list(range(20))
 
 
+def test_what_nobody_has_begun_keeps_no_other_from_being_heard_of(server, monkeypatch):
+    """1.19: more are waited for than one request may name."""
+    monkeypatch.setattr("orchestrator.wire.MAX_AWAITED", 2)
+    late = [given.apply_async((number,), countdown=3600) for number in range(12)]
+    soon = [given.delay(number) for number in range(3)]
+    for future in [*late, *soon]:
+        future._expect()
+    server.work()
+    for future in soon:
+        future.wait(timeout=5)
+    assert all(future._done for future in soon)  # `done()` would ask for itself.
+    for future in late:
+        future.cancel()
+
+
 def test_options_go_along_with_the_call(server, tmp_path):
     with testing.time_control():
         options = {"retries": 2, "retry_delay_seconds": 1, "task_run_name": "try {fail}"}

@@ -16,7 +16,7 @@ from orchestrator import flow, testing
 from orchestrator.concurrency import desk as desks
 from orchestrator.concurrency.locks import alock, lock
 from orchestrator.config import require_api
-from orchestrator.exceptions import SlotLost, SlotTimeout, Unreachable
+from orchestrator.exceptions import ApiError, SlotLost, SlotTimeout, Unauthorized, Unreachable
 from tests.sdk.conftest import ROOT
 
 
@@ -188,6 +188,53 @@ def test_a_child_that_was_forked_holds_no_file(home):
         os.close(write)
         os.close(read)
         os.waitpid(child, 0)
+
+
+def test_more_names_than_the_server_takes_at_once_wait_here(monkeypatch):
+    """1.18: else neither what is held could be kept, nor given back."""
+    monkeypatch.setattr(desks, "MAX_USED", 2)
+    inside, most = [], []
+
+    async def holds(name):
+        async with alock(name):
+            inside.append(name)
+            most.append(len(inside))
+            await asyncio.sleep(0)
+            inside.remove(name)
+
+    async def all_of_them():
+        await asyncio.gather(*(holds(str(number)) for number in range(7)))
+
+    with testing.server():
+        asyncio.run(asyncio.wait_for(all_of_them(), 10))
+    assert len(most) == 7
+    assert max(most) <= 2
+
+
+def test_a_key_that_is_revoked_ends_all_waits(monkeypatch, until):
+    """1.18: whoever waits without end would never hear of it, nor who holds."""
+    with testing.server() as server, lock("held"):
+        ended = []
+
+        def waits():
+            try:
+                with lock("held"):
+                    raise AssertionError("two at once")
+            except ApiError as error:
+                ended.append(error)
+
+        waiting = threading.Thread(target=waits)
+        waiting.start()
+        until(lambda: len(server.memory.store.asks) == 2)
+        desk = desks.desk_of(require_api())
+
+        def refused(*_, **__):
+            raise Unauthorized("This key is revoked.")
+
+        monkeypatch.setattr(desk._transport, "request", refused)
+        desk._keep_now()
+        waiting.join(10)
+        assert [type(error) for error in ended] == [Unauthorized]
 
 
 def test_a_lock_that_is_lost_says_so(caplog, until):
