@@ -228,5 +228,5 @@ def test_what_changed_is_announced_after_the_commit(
         assert said == []
     [(channel, body)] = said
     assert channel == f"live:{acme.organization.id}"
-    told = {"w": str(acme.workspace.id), "run": str(id), "root": str(id), "state": True}
+    told = {"w": str(acme.workspace.id), "run": str(id), "root": str(id), "state": True, "over": True}
     assert json.loads(body) == [told]

@@ -16,7 +16,7 @@ from orchestrator.exceptions import FlowRunTimeout, TaskRunTimeout
 from orchestrator.task_runners import ThreadPoolTaskRunner
 from orchestrator.testing import recorded
 
-HELD = 1_000_000  # rounds of a hash, in C: half a second
+HELD = 4_000_000  # rounds of a hash, in C: more than a second
 SILENT: list[socket.socket] = []
 
 

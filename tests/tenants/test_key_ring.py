@@ -80,7 +80,7 @@ def test_an_agents_key_of_a_runner_does_what_both_may(acme: Company, bob: Any) -
     assert role_now(secret) == "agent"
     give(acme, bob, "runner")
     forget_secrets()
-    assert actor_of(secret).verbs == {"deployments.view", "pools.view"}
+    assert actor_of(secret).verbs == {"deployments.view", "limits.view", "pools.view"}
 
 
 def test_two_roles_held_against_each_other_do_no_more_than_either() -> None:
