@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.wire import AgentLine, Load
 from runs.agents import note
+from runs.models import InputRequest
 from tenants import audit
 from tenants.models import Organization
 from tenants.sso.domains import claim_domain
@@ -21,7 +22,9 @@ from tests.contract.test_artifacts import artifact
 from tests.contract.test_assets import asset_of, materialized
 from tests.contract.test_cache import cached, entry_of
 from tests.contract.test_events import event
+from tests.contract.test_pausing import SCHEMA, asks
 from tests.runs.automating import automate
+from tests.runs.test_input_links import path_of
 from tests.runs.work import agent, deploy
 from tests.server.things_of_acme import limit_of
 from tests.tenants.sso.setup import arrive, connect, owner_of
@@ -133,6 +136,16 @@ def told_by_run(journal: Journal) -> tuple[Any, Any]:
     return table, paid
 
 
+def asked_by_run(company: Company, journal: Journal) -> list[str]:
+    """The forms of what a run asks: of anyone, with its link, and an approval."""
+    anyone = asks(journal, title="How much?", description="*Nothing* is too much.", schema=SCHEMA, link="anyone")
+    approval = asks(journal, "release", title="Release 2.0?", quorum=2, teams=["Finance"])
+    journal.send(anyone, approval)
+    with company.scope():
+        link = path_of(InputRequest.objects.get(id=anyone.id))
+    return ["waiting", f"waiting/{anyone.id}", f"waiting/{approval.id}", f"../../..{link}"]
+
+
 def settings_of(api: Api) -> str:
     """A variable, blocks in versions, and a queue that is paused: the queue's id."""
     api.put("/variables/bucket", {"value": {"name": "flights"}, "tags": ["a"]})
@@ -149,6 +162,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     deployment = deployed(acme)
     journal = runs_in_each_state(served_api)
     table, paid = told_by_run(journal)
+    forms = asked_by_run(acme, journal)
     by = agent(acme, "box")
     with acme.scope():
         note(by, load=Load(cpu=1.5, memory=1 << 28), lines=[AgentLine(0, "is away", 40), AgentLine(0, "is back")])
@@ -201,6 +215,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         f"deployments/{deployment.id}/access",
         "variables/bucket",
         "../audit",
+        *forms,
     ]
     with acme.scope():
         audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})
