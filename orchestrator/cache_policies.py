@@ -238,7 +238,7 @@ class FlowParameters(CachePolicy):
     def compute_key(
         self, task_ctx: CacheContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        return _digest(flow_parameters) if flow_parameters else None
+        return _digest(_task(task_ctx), flow_parameters) if flow_parameters else None
 
 
 @dataclass
@@ -250,7 +250,7 @@ class RunId(CachePolicy):
     ) -> str | None:
         from orchestrator.engine.caching import place_of
 
-        return place_of(task_ctx.flow_run)
+        return _digest(_task(task_ctx), place_of(task_ctx.flow_run))
 
 
 @dataclass
@@ -262,7 +262,7 @@ class Inputs(CachePolicy):
     def compute_key(
         self, task_ctx: CacheContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        return _digest({name: value for name, value in inputs.items() if name not in self.exclude})
+        return _digest(_task(task_ctx), {name: value for name, value in inputs.items() if name not in self.exclude})
 
     def __sub__(self, name: str) -> CachePolicy:
         super().__sub__(name)
@@ -305,6 +305,13 @@ def refresh_cache(refresh: bool = True) -> Generator[None]:
         yield
     finally:
         refreshes_cache_here.reset(token)
+
+
+def _task(context: CacheContext) -> str:
+    """Tasks that are given the same don't return the same."""
+    from orchestrator.engine.call_keys import task_key
+
+    return task_key(context.task)
 
 
 def _digest(*values: Any) -> str:

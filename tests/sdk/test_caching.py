@@ -86,6 +86,23 @@ def test_no_cache_is_no_policy(counted):
     assert NO_CACHE + INPUTS is INPUTS
 
 
+@pytest.mark.parametrize("policy", [INPUTS, RUN_ID, FLOW_PARAMETERS, INPUTS - "y", INPUTS + RUN_ID])
+def test_tasks_that_are_given_the_same_do_not_share_a_value(policy):
+    @task(cache_policy=policy)
+    def double(x):
+        return 2 * x
+
+    @task(cache_policy=policy)
+    def triple(x):
+        return 3 * x
+
+    @flow
+    def around(n):
+        return double(n), triple(n)
+
+    assert around(1) == (2, 3)
+
+
 def test_inputs_are_taken_off(counted):
     compute = counted.task(cache_policy=INPUTS + TASK_SOURCE - "y")
     assert run(lambda: (compute(1, 2), compute(1, 3), compute(2, 2))) == ([1, 2], [1, 2], [2, 2])
