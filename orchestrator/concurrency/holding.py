@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
@@ -105,7 +105,7 @@ async def take_async(desk: Desk, ask: Ask) -> None:
             settled.set_result(None)
 
     def tell() -> None:
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
             loop.call_soon_threadsafe(wake)
 
     desk.ask(ask)
@@ -190,7 +190,12 @@ class WatchedAsync:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if self._interrupt and task is not None:
             self._task = task
-            self._ask.on_lost = lambda: loop.call_soon_threadsafe(task.cancel) and None
+
+            def end() -> None:
+                with suppress(RuntimeError):  # The loop is closed, and the task with it.
+                    loop.call_soon_threadsafe(task.cancel)
+
+            self._ask.on_lost = end
         else:
             self._ask.on_lost = lambda: say(lost(self._ask))
 

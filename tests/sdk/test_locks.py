@@ -211,6 +211,21 @@ def test_more_names_than_the_server_takes_at_once_wait_here(monkeypatch):
     assert max(most) <= 2
 
 
+def test_a_loop_that_is_gone_keeps_no_other_from_its_slots():
+    """1.18: it was closed in the midst of its block, and its slots are lost then."""
+
+    with testing.server() as server:
+        loop = asyncio.new_event_loop()
+        held = alock("a", raise_on_lease_renewal_failure=True)
+        loop.run_until_complete(held.__aenter__())
+        loop.close()
+        lose(server)
+        for name in ("b", "c"):
+            with lock(name, timeout_seconds=5):
+                pass
+        assert held is not None
+
+
 def test_a_key_that_is_revoked_ends_all_waits(monkeypatch, until):
     """1.18: whoever waits without end would never hear of it, nor who holds."""
     with testing.server() as server, lock("held"):
