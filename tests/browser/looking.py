@@ -19,10 +19,17 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 LINE_NUMBERS = 'target-size: a[href$="#L'
 
 
+# Colours that are on their way to those of another theme would be taken for the ones that stay.
+END_OF_TRANSITIONS = """() => document.getAnimations().forEach((each) => {
+  if (each.effect?.getComputedTiming().endTime !== Infinity) each.finish();
+})"""
+
+
 def check(page: Any, rules: list[str] = EVERYTHING) -> list[str]:
     """What axe-core finds on a page, and whether the page scrolls sideways."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.evaluate(END_OF_TRANSITIONS)
     wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     found = [each for each in page.evaluate(RUN_AXE, rules) if not each.startswith(LINE_NUMBERS)]
     return [*found, *(["the page scrolls sideways"] if wide else [])]

@@ -80,9 +80,11 @@ def test_many_thousand_items_are_mapped():
     assert in_flow(main) == [2 * n for n in range(20_000)]
 
 
-def until_full(full, count):
-    """Numbers; says when as many as may be wait their turn."""
+def until_full(full, count, begun=None):
+    """Numbers; says when as many as may be wait their turn, while the first one has begun."""
     for n in range(count):
+        if n == 1 and begun is not None:
+            assert begun.wait(60)
         if n == 1_001:
             full.set()
         yield n
@@ -90,16 +92,17 @@ def until_full(full, count):
 
 def test_maps_within_a_full_map_come_to_their_end():
     """1.3: a worker whose queue is full goes on with what is its own, not with whatever needs its stack as well."""
-    full = threading.Event()
+    begun, full = threading.Event(), threading.Event()
 
     @task
     def outer(x):
-        full.wait(10)
+        begun.set()
+        full.wait(60)
         return sum(add.map([x, 1]).result())
 
-    @flow(timeout_seconds=30, task_runner=ThreadPoolTaskRunner(max_workers=1))
+    @flow(timeout_seconds=60, task_runner=ThreadPoolTaskRunner(max_workers=1))
     def main():
-        return outer.map(until_full(full, 1_200)).result()
+        return outer.map(until_full(full, 1_200, begun)).result()
 
     assert main() == [x + 1 for x in range(1_200)]
 
