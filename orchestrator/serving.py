@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from orchestrator.client import Client
 from orchestrator.config import Api, require_api
-from orchestrator.exceptions import ApiError, NotFound
+from orchestrator.exceptions import ApiError, Invalid, NotFound
 
 if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
@@ -105,10 +105,21 @@ def _make_known(api: Api, deployments: list[Deployment]) -> list[str]:
 
 def _make_queue(client: Client, deployment: Deployment) -> None:
     queues, name = f"/work-pools/{quote(deployment.settings['work_pool'], safe='')}/queues", queue_of(deployment)
+    if _is_there(client, queues, name):
+        return
+    try:
+        client.post(queues, {"name": name, "description": DESCRIPTION})
+    except Invalid:
+        if not _is_there(client, queues, name):  # Another process that serves it, or a call of `.delay`, was first.
+            raise
+
+
+def _is_there(client: Client, queues: str, name: str) -> bool:
     try:
         client.get(f"{queues}/{quote(name, safe='')}")
     except NotFound:
-        client.post(queues, {"name": name, "description": DESCRIPTION})
+        return False
+    return True
 
 
 def queue_of(deployment: Deployment) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import Flow, flow, serve, testing
+from orchestrator import Flow, flow, serve, serving, testing
 from orchestrator.client import Client
+from orchestrator.config import Api
 from orchestrator.exceptions import LoadError, NotConfigured
 from orchestrator.fetching import fetched, split
 from orchestrator.serving import queue_of
@@ -75,6 +76,24 @@ def program(served, tmp_path, until):
 def schedule_of(deployment):
     with Client() as client:
         return client.get(f"/deployments/by-name/{deployment}")["schedules"][0]
+
+
+def test_two_processes_begin_to_serve_at_once(served, monkeypatch):
+    """1.1, 1.19: each finds that there is no queue yet, and one of them makes it."""
+    deployment = flow(lambda: None, name="twice").to_deployment("prod")
+    looks = serving._is_there
+
+    def look(client, queues, name):
+        found = looks(client, queues, name)
+        if not found:
+            monkeypatch.setattr(serving, "_is_there", looks)
+            client.post(queues, {"name": name})
+        return found
+
+    monkeypatch.setattr(serving, "_is_there", look)
+    with Client(Api(served.url, served.key)) as client:
+        serving._make_queue(client, deployment)
+        serving._make_queue(client, deployment)
 
 
 def test_it_executes_what_it_serves_until_it_is_told_to_stop(served, program, until, tmp_path):
