@@ -300,15 +300,18 @@ class RealWorld(World):
             return list(JournalQuarantine.objects.order_by("seq").values_list("seq", "code", "entry"))
 
     def wait(self, agent: str, since: int = -1, key: str = "") -> tuple[int, Any]:
-        from tests.runs.test_waiting import run, wait
+        from tests.runs.doors import run
+        from tests.runs.test_waiting import wait
 
         return run(wait(agent, key or self._key("agent"), since))[0]
 
     def wait_for_slots(self, api: Any, session: UUID, since: str) -> Any:
         from runs.messenger import messenger
-        from tests.runs.slot_waiting import heard
+        from runs.slots.waiting import wait_app
+        from tests.runs.doors import ask, run
 
         messenger.flush()
-        status, told = heard(api.key, session, since)
+        query = f"session={session}&since={since}"
+        [(status, told)] = run(lambda: ask(wait_app, "/api/v1/slots/wait", api.key, query))
         assert status == 200, told
         return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.server.bridge import Bodies
 from runs import background, endings
 from runs.messenger import messenger
 from tests.cast import Api, Company
+from tests.runs import doors
 from tests.runs.work import agent
 
 pytestmark = pytest.mark.django_db
@@ -89,22 +91,9 @@ def test_runs_are_listed_by_where_they_come_from(acme: Company, api: Api, alice:
 
 
 def asked(key: str, body: Any, method: str = "POST") -> Callable[[], Awaitable[tuple[int, dict]]]:
-    async def call() -> tuple[int, dict]:
-        sent: list[dict] = []
-
-        async def send(message: dict) -> None:
-            sent.append(message)
-
-        async def receive() -> dict:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = [(b"authorization", f"Bearer {key}".encode()), (b"content-length", str(len(content)).encode())]
-        scope = {"type": "http", "method": method, "path": "/api/v1/flow-runs/wait", "headers": headers}
-        await endings.endings_app(scope, receive, send, Bodies())
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
-    return call
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    app = partial(endings.endings_app, bodies=Bodies())
+    return partial(doors.ask, app, "/api/v1/flow-runs/wait", key, method=method, body=content)
 
 
 @pytest.mark.django_db(transaction=True)

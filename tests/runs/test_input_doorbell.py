@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +16,9 @@ from orchestrator.server.asgi import application
 from runs.inputs import doorbell
 from runs.messenger import client, messenger
 from tests.cast import Api, Company
+from tests.runs import doors
+from tests.runs.doors import run
 from tests.runs.test_inputs import waiting
-from tests.runs.test_waiting import run
 
 pytestmark = pytest.mark.django_db
 LONG, SHORT = 20.0, 0.05
@@ -33,22 +34,7 @@ def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait(run_id: object, key: str, since: object = -1) -> Callable[[], Awaitable[tuple[int, dict]]]:
-    async def call() -> tuple[int, dict]:
-        sent: list[dict] = []
-
-        async def send(message: dict) -> None:
-            sent.append(message)
-
-        async def receive() -> dict:
-            return {"type": "http.request", "body": b""}
-
-        headers = [(b"authorization", f"Bearer {key}".encode("latin-1"))] if key else []
-        path, query = f"/api/v1/flow-runs/{run_id}/wait", f"since={since}".encode()
-        scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers}
-        await application(scope, receive, send)
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
-    return call
+    return partial(doors.ask, application, f"/api/v1/flow-runs/{run_id}/wait", key, f"since={since}")
 
 
 def test_a_counter_that_has_moved_answers_at_once(acme: Company, api: Api) -> None:

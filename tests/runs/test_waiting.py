@@ -7,13 +7,13 @@ wait; nobody sleeps.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import connection
 
 from orchestrator.ids import uuid7
@@ -21,6 +21,8 @@ from runs import waiting, wakeups
 from runs.messenger import client, messenger
 from runs.models import Agent
 from tests.cast import Company
+from tests.runs import doors
+from tests.runs.doors import run
 from tests.runs.work import agent, claim, deploy, in_seconds, limit, silence, start, sweep, trigger
 from tests.threads import at_once
 
@@ -39,43 +41,11 @@ def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(path: str, key: str, query: str = "", method: str = "GET") -> Callable[[], Awaitable[tuple[int, dict]]]:
-    async def call() -> tuple[int, dict]:
-        sent: list[dict] = []
-
-        async def send(message: dict) -> None:
-            sent.append(message)
-
-        async def receive() -> dict:
-            return {"type": "http.request", "body": b""}
-
-        headers = [(b"authorization", f"Bearer {key}".encode("latin-1"))] if key else []
-        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}
-        await waiting.wait_app(scope, receive, send)
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
-    return call
+    return partial(doors.ask, waiting.wait_app, path, key, query, method)
 
 
 def wait(agent_id: object, key: str, since: object = -1, **more: Any) -> Callable[[], Awaitable[tuple[int, dict]]]:
     return ask(f"/api/v1/agents/{agent_id}/wait", key, f"since={since}", **more)
-
-
-def run(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Run coroutines side by side; what they started is ended afterwards."""
-
-    async def all_of_them() -> list[Any]:
-        try:
-            return await asyncio.wait_for(asyncio.gather(*(call() for call in calls)), LONG / 2)
-        finally:
-            heard = wakeups.announcements()
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await heard.client.aclose()
-            wakeups._of_loop.clear()
-
-    return async_to_sync(all_of_them)()
 
 
 async def until_somebody_waits(pool_id: UUID, number: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The door at which processes wait for their slots, called directly."""
+"""The doors that are served on the event loop, called directly; and coroutines side by side in a loop of their own."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 from asgiref.sync import async_to_sync
 
+from runs import wakeups
 from runs.announcements import announcements
-from runs.slots import waiting
 
 
-async def ask(key: str, query: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    """Status and answer."""
+async def ask(
+    app: Callable[..., Awaitable[Any]], path: str, key: str, query: str = "", method: str = "GET", body: bytes = b""
+) -> tuple[int, dict[str, Any]]:
+    """Status and answer of one request. Without a key it brings no credentials."""
     sent: list[dict] = []
 
     async def send(message: dict) -> None:
         sent.append(message)
 
     async def receive() -> dict:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [(b"authorization", f"Bearer {key}".encode("latin-1"))] if key else []
-    scope = {"type": "http", "method": method, "path": "/api/v1/slots/wait", "query_string": query.encode()}
-    await waiting.wait_app({**scope, "headers": headers}, receive, send)
+    if body:
+        headers.append((b"content-length", b"%d" % len(body)))
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}
+    await app(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
 def run(*calls: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> list[Any]:
-    """Run coroutines side by side in a loop of their own; what they started is ended afterwards."""
+    """Run coroutines side by side; what they started is ended afterwards."""
 
     async def all_of_them() -> list[Any]:
         try:
@@ -43,10 +46,6 @@ def run(*calls: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> list[Any
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await heard.client.aclose()
+            wakeups._of_loop.clear()
 
     return async_to_sync(all_of_them)()
-
-
-def heard(key: str, session: UUID, since: str = "0-0") -> tuple[int, dict[str, Any]]:
-    """What a process is told that waits with this key."""
-    return run(lambda: ask(key, f"session={session}&since={since}"))[0]
