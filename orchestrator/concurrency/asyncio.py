@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from orchestrator.concurrency.holding import WatchedAsync, desk_here, new_ask, take_async
+from orchestrator.concurrency.holding import desk_here, held_async, new_ask, take_async
 from orchestrator.exceptions import SlotError, SlotTimeout
 
 AcquireConcurrencySlotTimeoutError = SlotTimeout
@@ -33,12 +33,8 @@ async def concurrency(
         yield
         return
     ask = new_ask(names, "limit", occupy, timeout_seconds, strict)
-    try:
-        await take_async(desk, ask)
-        with WatchedAsync(ask, raise_on_lease_renewal_failure):
-            yield
-    finally:
-        desk.give_back(ask)
+    async with held_async(desk, ask, raise_on_lease_renewal_failure):
+        yield
 
 
 async def rate_limit(

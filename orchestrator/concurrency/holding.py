@@ -7,8 +7,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
@@ -65,6 +65,35 @@ def new_ask(
     elif flow_run is None:
         ask.label = f"{os.path.basename(sys.argv[0]) or 'python'} on {socket.gethostname()}, process {os.getpid()}"
     return ask
+
+
+# ── to hold ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def held(desk: Desk, ask: Ask, interrupt: bool) -> Generator[None]:
+    """Take what is asked for, hold it while the block runs, and give it back, whatever becomes of it.
+
+    Args:
+        interrupt: End the block by SlotLost when the slots are lost on the way; else the log says so.
+    """
+    try:
+        take(desk, ask)
+        with watched(ask, interrupt):
+            yield
+    finally:
+        desk.give_back(ask)
+
+
+@asynccontextmanager
+async def held_async(desk: Desk, ask: Ask, interrupt: bool) -> AsyncGenerator[None]:
+    """The same in a coroutine."""
+    try:
+        await take_async(desk, ask)
+        with WatchedAsync(ask, interrupt):
+            yield
+    finally:
+        desk.give_back(ask)
 
 
 # ── to wait ──────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
-from orchestrator.concurrency.holding import desk_here, new_ask, take, take_async, too_late, watched
+from orchestrator.concurrency.holding import desk_here, held, held_async, new_ask, too_late
 from orchestrator.config import current_api, home
 from orchestrator.context import current_flow_run
 from orchestrator.exceptions import SlotTimeout
@@ -52,12 +52,8 @@ def lock(
         return
     desk = desk_here(strict)
     assert desk is not None
-    try:
-        take(desk, ask)
-        with watched(ask, raise_on_lease_renewal_failure):
-            yield
-    finally:
-        desk.give_back(ask)
+    with held(desk, ask, raise_on_lease_renewal_failure):
+        yield
 
 
 @asynccontextmanager
@@ -69,8 +65,6 @@ async def alock(
     raise_on_lease_renewal_failure: bool = False,
 ) -> AsyncGenerator[None]:
     """Hold the lock of a name in a coroutine: `async with alock("nightly-export"):`. See `lock`."""
-    from orchestrator.concurrency.holding import WatchedAsync
-
     ask = new_ask(name, "lock", 1, timeout_seconds, strict)
     if current_api() is None:
         async with _file_async(name, timeout_seconds):
@@ -78,12 +72,8 @@ async def alock(
         return
     desk = desk_here(strict)
     assert desk is not None
-    try:
-        await take_async(desk, ask)
-        with WatchedAsync(ask, raise_on_lease_renewal_failure):
-            yield
-    finally:
-        desk.give_back(ask)
+    async with held_async(desk, ask, raise_on_lease_renewal_failure):
+        yield
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────

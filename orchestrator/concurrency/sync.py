@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from orchestrator.concurrency.holding import desk_here, new_ask, take, watched
+from orchestrator.concurrency.holding import desk_here, held, new_ask, take
 from orchestrator.exceptions import SlotError, SlotTimeout
 
 AcquireConcurrencySlotTimeoutError = SlotTimeout
@@ -46,12 +46,8 @@ def concurrency(
         yield
         return
     ask = new_ask(names, "limit", occupy, timeout_seconds, strict)
-    try:
-        take(desk, ask)
-        with watched(ask, raise_on_lease_renewal_failure):
-            yield
-    finally:
-        desk.give_back(ask)
+    with held(desk, ask, raise_on_lease_renewal_failure):
+        yield
 
 
 def rate_limit(
