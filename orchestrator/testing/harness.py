@@ -17,7 +17,8 @@ from orchestrator.exchange import SCHEME
 from orchestrator.testing import timing
 from orchestrator.testing.memory.api import Memory
 from orchestrator.testing.memory.asked import Refusal
-from orchestrator.testing.memory.rows import Artifact, Event, LogLine, Run, Store, TaskRun
+from orchestrator.testing.memory.rows import Artifact, Event, LogLine, Run, TaskRun
+from orchestrator.testing.memory.store import Store
 from orchestrator.testing.worker import Worker
 
 FLUSH_SECONDS = 10.0
@@ -101,7 +102,7 @@ class Server:
         from orchestrator.exceptions import API_ERRORS
         from orchestrator.testing.memory import inputs
         from orchestrator.testing.memory.asked import Asked
-        from orchestrator.testing.memory.rows import Actor
+        from orchestrator.testing.memory.store import Actor
         from orchestrator.wire import encode
 
         self._hear()

@@ -2,10 +2,11 @@
 
     api.py          who asks, for what: keys, roles, routes, errors
     asked.py        bodies and queries, read with errors by field
-    rows.py         what is kept
+    store.py        all that is kept, and the one lock
+    rows.py         … of runs
+    definitions.py  … of what people and code set up
     states.py       moves by the table of `orchestrator.states`, and what ends with a run
     journal.py      what running flows tell
-    cleaned.py      … cut and cleaned as it is kept
     streams.py      who may tell it: tokens, marks, gaps
     claims.py       claims, leases, heartbeats, and what happens when nobody is heard of
     deployments.py  deployments, bundles
@@ -14,6 +15,10 @@
     slots.py        slots of limits and locks: who holds them, who waits
     schedules.py    when schedules are due
     runs.py         triggers, lists, cancels, logs, task runs
+    background.py   calls that `.delay` queued
+    retries.py      retries from failure, and their plan
+    results.py      values that the server keeps
+    inputs.py       questions to people, and messages between runs
     artifacts.py    artifacts
     events.py       events of code
     assets.py       assets, and what was made of what

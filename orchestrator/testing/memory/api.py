@@ -31,8 +31,8 @@ from orchestrator.testing.memory import (
     variables,
 )
 from orchestrator.testing.memory.asked import Asked, Refusal
-from orchestrator.testing.memory.rows import Actor, Store
 from orchestrator.testing.memory.shown import PORTAL, show_variable
+from orchestrator.testing.memory.store import Actor, Store
 from orchestrator.wire import WIRE, encode
 
 Handler = Callable[[Store, Asked], Any]

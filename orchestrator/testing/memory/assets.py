@@ -9,8 +9,9 @@ from orchestrator.cleaned import Made
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal
-from orchestrator.testing.memory.rows import Asset, Making, Store
+from orchestrator.testing.memory.rows import Asset, Making
 from orchestrator.testing.memory.shown import show_asset, show_making
+from orchestrator.testing.memory.store import Store
 
 
 def write(store: Store, made: Made, *, id: UUID, run: UUID, at: int) -> None:

@@ -9,8 +9,10 @@ from orchestrator.bodies import AwaitedInput, BackgroundInput, BackgroundTask, D
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import deployments, pools, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Deployment, Queue, Run, Store
+from orchestrator.testing.memory.definitions import Deployment, Queue
+from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_run
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import MAX_AWAITED, MAX_DELAYED, SERVED, clean_text, encode, json_value
 
 MAX_CALL = 64 << 10  # bytes

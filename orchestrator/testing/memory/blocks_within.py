@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestrator.block_data import MAX_BLOCKS, MAX_DEPTH, Stored, blocks_in, field_of, filled
 from orchestrator.testing.memory.asked import Refusal
-from orchestrator.testing.memory.rows import Block, BlockVersion, Deployment, Store
+from orchestrator.testing.memory.definitions import Block, BlockVersion, Deployment
+from orchestrator.testing.memory.store import Store
 
 
 def users_of(store: Store, block: Block) -> list[Block]:

@@ -11,8 +11,9 @@ from orchestrator.cleaned import cache_word_of
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import CacheEntry, Store
+from orchestrator.testing.memory.rows import CacheEntry
 from orchestrator.testing.memory.shown import show_cache_entry, time_of
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import TaskState
 
 STATES = ("live", "expired", "invalidated")

@@ -14,8 +14,10 @@ from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, WISHES, By, StateType
 from orchestrator.testing.memory import pools, slots
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Agent, Attempt, Lease, Run, Store
+from orchestrator.testing.memory.definitions import Agent
+from orchestrator.testing.memory.rows import Attempt, Lease, Run
 from orchestrator.testing.memory.states import move, settle
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import (
     HOOKS_WITHIN,
     SERVED,

@@ -11,8 +11,9 @@ from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Event, Store
+from orchestrator.testing.memory.rows import Event
 from orchestrator.testing.memory.shown import micros_of, show_event
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
 
 

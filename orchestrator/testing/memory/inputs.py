@@ -13,9 +13,10 @@ from orchestrator.states import WISHES, By, StateType
 from orchestrator.testing.memory import runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
-from orchestrator.testing.memory.rows import Actor, Given, Input, Message, Run, Store
+from orchestrator.testing.memory.rows import Given, Input, Message, Run
 from orchestrator.testing.memory.shown import show_input, show_message, show_run_with_tasks
 from orchestrator.testing.memory.states import move, settle
+from orchestrator.testing.memory.store import Actor, Store
 from orchestrator.wire import MAX_INPUT, MAX_KEY, InputRequest, clean_text, encode, json_value
 
 MAX_COMMENT = 2_000

@@ -16,9 +16,10 @@ from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_o
 from orchestrator.states import TERMINAL, By, StateType
 from orchestrator.testing.memory import artifacts, assets, cache, claims, events, inputs
 from orchestrator.testing.memory.asked import Asked, Refusal
-from orchestrator.testing.memory.rows import Actor, Attempt, Lease, LogLine, Run, Store, TaskRun
+from orchestrator.testing.memory.rows import Attempt, Lease, LogLine, Run, TaskRun
 from orchestrator.testing.memory.rows import Event as KeptEvent
 from orchestrator.testing.memory.states import end_late, move, rank, settle
+from orchestrator.testing.memory.store import Actor, Store
 from orchestrator.testing.memory.streams import OpenStream, mark, open_streams
 from orchestrator.wire import (
     MAX_MESSAGE,

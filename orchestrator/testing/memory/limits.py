@@ -11,8 +11,10 @@ from orchestrator.ids import uuid7
 from orchestrator.slot_bodies import LimitInput, TakeAwayInput, wrong_of_limit
 from orchestrator.testing.memory import slots
 from orchestrator.testing.memory.asked import Asked, Refusal
-from orchestrator.testing.memory.rows import Ask, NamedLimit, Store
+from orchestrator.testing.memory.definitions import NamedLimit
+from orchestrator.testing.memory.rows import Ask
 from orchestrator.testing.memory.shown import time_of
+from orchestrator.testing.memory.store import Store
 
 SHOWN = 100
 

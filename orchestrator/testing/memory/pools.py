@@ -11,9 +11,11 @@ from orchestrator.bodies import PoolChange, PoolInput, QueueChange, QueueInput, 
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Pool, Queue, Run, Store
+from orchestrator.testing.memory.definitions import Pool, Queue
+from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_pool, show_queue
 from orchestrator.testing.memory.states import somebody_waits
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import clean_text
 
 DEFAULT = "default"

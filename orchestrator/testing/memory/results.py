@@ -8,7 +8,7 @@ from uuid import UUID
 
 from orchestrator.bodies import wrong_in_result_key
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Store
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import MAX_STORED
 
 _OF_RUN = re.compile(r"runs/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})/.+")

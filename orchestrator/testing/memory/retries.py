@@ -12,8 +12,9 @@ from orchestrator.bodies import RetryInput
 from orchestrator.ids import as_id
 from orchestrator.testing.memory import runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Run, Store, TaskRun
+from orchestrator.testing.memory.rows import Run, TaskRun
 from orchestrator.testing.memory.shown import show_run
+from orchestrator.testing.memory.store import Store
 
 GROUPS = {
     "reused": ("stored", "within"),

@@ -1,8 +1,7 @@
-"""What is kept. Times are microseconds UTC."""
+"""What runs leave behind, as it is kept. Times are microseconds UTC."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.cleaned import CacheWord, Made
 from orchestrator.states import TERMINAL, is_held
+from orchestrator.testing.memory.definitions import Deployment, Schedule
 
 State = tuple[int, str, str, str | None, int]
 """When (µs UTC), type, name, message, attempt."""
@@ -294,82 +294,6 @@ class Run:
 
 
 @dataclass(eq=False, slots=True)
-class Schedule:
-    """When a deployment runs by itself: a cron, or an interval in seconds."""
-
-    id: UUID
-    cron: str = ""
-    day_or: bool = True
-    interval: float | None = None
-    anchor: int | None = None
-    timezone: str = "UTC"
-    active: bool = False
-    paused_by: str = ""
-    next_at: int | None = None
-
-    @property
-    def times(self) -> tuple[Any, ...]:
-        """What decides when it is due."""
-        return self.cron, self.day_or, self.interval, self.anchor, self.timezone
-
-
-@dataclass(eq=False, slots=True)
-class Deployment:
-    """A flow that can be triggered."""
-
-    id: UUID
-    flow: str
-    name: str
-    pool: str
-    facts: dict[str, Any]
-    created_at: int
-    updated_at: int
-    schedule: Schedule | None = None
-
-    @property
-    def full_name(self) -> str:
-        """Flow and name."""
-        return f"{self.flow}/{self.name}"
-
-
-@dataclass(eq=False, slots=True)
-class Pool:
-    """Where runs are executed. `limit`: how many of its runs may go on at once."""
-
-    id: UUID
-    name: str
-    description: str = ""
-    limit: int | None = None
-    paused: bool = False
-
-
-@dataclass(eq=False, slots=True)
-class Queue:
-    """A lane within a pool. Lower `priority` numbers go first."""
-
-    id: UUID
-    pool: str
-    name: str
-    description: str = ""
-    limit: int | None = None
-    paused: bool = False
-    priority: int = 100
-
-
-@dataclass(eq=False, slots=True)
-class NamedLimit:
-    """At most `slots` holders at once of a name; `rate` gives slots back by itself, per second."""
-
-    id: UUID
-    name: str
-    slots: int
-    rate: float = 0.0
-    active: bool = True
-    reserved_until: int = 0
-    created_at: int = 0
-
-
-@dataclass(eq=False, slots=True)
 class Ask:
     """Somebody holds slots of some names (`held_at`), or waits for them. `leased`: for as long as the run's lease."""
 
@@ -387,134 +311,8 @@ class Ask:
 
 
 @dataclass(eq=False, slots=True)
-class Agent:
-    """An agent that has registered."""
-
-    id: UUID
-    pool: str
-    name: str
-    facts: dict[str, Any]
-    last_seen_at: int
-    load: dict[str, Any] = field(default_factory=dict)
-    lines: list[Any] = field(default_factory=list)
-
-
-@dataclass(eq=False, slots=True)
-class Variable:
-    """A named value."""
-
-    name: str
-    value: Any
-    tags: list[str]
-    updated_at: int
-    updated_by: str
-
-
-@dataclass(eq=False, slots=True)
-class BlockVersion:
-    """What a block held from one change to the next: `{"$secret": true}` where a secret belongs, these apart."""
-
-    number: int
-    data: dict[str, Any]
-    secrets: dict[str, Any] = field(repr=False)
-    note: str
-    created_at: int
-    created_by: str
-
-
-@dataclass(eq=False, slots=True)
-class Block:
-    """A document of a type under a name, its versions newest last."""
-
-    type: str
-    name: str
-    description: str
-    created_at: int
-    updated_at: int
-    updated_by: str
-    versions: list[BlockVersion] = field(default_factory=list)
-
-    @property
-    def path(self) -> str:
-        """How code and other blocks name it."""
-        return f"{self.type}/{self.name}"
-
-    @property
-    def newest(self) -> BlockVersion:
-        """What it holds now."""
-        return self.versions[-1]
-
-
-@dataclass(eq=False, slots=True)
 class Mark:
     """How far one stream was applied, and how far its writer's clock is off (µs)."""
 
     applied: int
     offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who asks. A run's actor carries its root and attempt."""
-
-    kind: str
-    role: str
-    label: str
-    run_id: UUID | None = None
-    attempt: int | None = None
-
-
-class Store:
-    """All rows, and the one lock over them."""
-
-    def __init__(self, lease_seconds: float, wait_seconds: float) -> None:
-        self.lease_seconds = lease_seconds
-        self.wait_seconds = wait_seconds
-        self.changed = threading.Condition(threading.RLock())
-        self.keys: dict[str, Actor] = {}
-        self.tokens: dict[str, tuple[Run, int]] = {}
-        self.runs: dict[UUID, Run] = {}
-        self.marks: dict[tuple[UUID, int, int], Mark] = {}
-        self.quarantine: list[dict[str, Any]] = []
-        self.events: dict[UUID, Event] = {}
-        self.assets: dict[str, Asset] = {}
-        self.cache: dict[str, CacheEntry] = {}
-        self.artifacts: dict[UUID, Artifact] = {}
-        self.deployments: dict[UUID, Deployment] = {}
-        self.bundles: dict[str, bytes] = {}
-        self.results: dict[str, bytes] = {}
-        self.pools: dict[str, Pool] = {}
-        self.queues: dict[tuple[str, str], Queue] = {}  # by pool and name
-        self.wakes: dict[str, int] = {}
-        self.agents: dict[UUID, Agent] = {}
-        self.limits: dict[str, NamedLimit] = {}
-        self.asks: dict[UUID, Ask] = {}  # the oldest first
-        self.slot_logs: dict[UUID, list[tuple[str, UUID]]] = {}  # by session: what was granted or lost, oldest first
-        self.variables: dict[str, Variable] = {}
-        self.block_types: dict[str, dict[str, Any]] = {}  # those that were registered
-        self.blocks: dict[tuple[str, str], Block] = {}
-        self.inputs: dict[tuple[UUID, str], Input] = {}  # by root and key
-        self.bells: dict[UUID, int] = {}  # by root
-
-    @property
-    def lease_time(self) -> int:
-        """For how long (µs) a holder may be silent."""
-        return int(self.lease_seconds * 1_000_000)
-
-    def wake(self, pool: str) -> None:
-        """A pool has work."""
-        self.wakes[pool] = self.wakes.get(pool, 0) + 1
-        self.changed.notify_all()
-
-    def ring(self, root: UUID) -> None:
-        """Something has come for an execution that may wait for it."""
-        self.bells[root] = self.bells.get(root, 0) + 1
-        self.changed.notify_all()
-
-    def roots(self) -> list[Run]:
-        """Runs that are executions of their own."""
-        return [run for run in self.runs.values() if run.is_root]
-
-    def held(self, run: Run) -> bool:
-        """True while a lease of the run lives."""
-        return run.lease is not None and run.lease.expires_at > clock.now()

@@ -15,10 +15,12 @@ from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.testing.memory import deployments, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
+from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
-from orchestrator.testing.memory.rows import Deployment, Run, Schedule, Store
+from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task
 from orchestrator.testing.memory.states import move, settle
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 
 MAX_LINES = 5_000

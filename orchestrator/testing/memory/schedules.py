@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from orchestrator import clock
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory.asked import Refusal, invalid
-from orchestrator.testing.memory.rows import Deployment, Schedule, Store
+from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.shown import micros_of, time_of
+from orchestrator.testing.memory.store import Store
 
 AHEAD = 60_000_000  # µs: how far ahead of its time a run is made
 GRACE = 60_000_000  # µs: a time that was missed by more is skipped

@@ -6,25 +6,20 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestrator.testing.memory.definitions import Block, BlockVersion, Deployment, Pool, Queue, Variable
 from orchestrator.testing.memory.rows import (
     Artifact,
     Asset,
-    Block,
-    BlockVersion,
     CacheEntry,
-    Deployment,
     Event,
     Input,
     LogLine,
     Making,
     Message,
-    Pool,
-    Queue,
     Run,
-    Store,
     TaskRun,
-    Variable,
 )
+from orchestrator.testing.memory.store import Store
 
 PORTAL = "http://testing.invalid/o/testing/main"
 

@@ -11,7 +11,8 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.slot_bodies import MAX_ASKS, MAX_SECONDS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Ask, Run, Store
+from orchestrator.testing.memory.rows import Ask, Run
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import clean_text
 
 UNLIMITED = 1_000_000_000

@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator import clock
 from orchestrator.states import RANK, TERMINAL, By, StateType, default_name, may_move
 from orchestrator.testing.memory import slots
-from orchestrator.testing.memory.rows import Run, Store
+from orchestrator.testing.memory.rows import Run
+from orchestrator.testing.memory.store import Store
 
 MAX_HISTORY = 200
 LATE = "Its attempt had ended before this was told."

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.reading import Part
-from orchestrator.testing.memory.rows import Mark, Run, Store
+from orchestrator.testing.memory.rows import Mark, Run
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import AnyEntry, Rejected
 
 CLOCK_TOLERANCE = 2_000_000

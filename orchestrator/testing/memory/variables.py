@@ -8,8 +8,9 @@ from typing import Any
 from orchestrator import clock
 from orchestrator.bodies import VariableInput
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
-from orchestrator.testing.memory.rows import Store, Variable
+from orchestrator.testing.memory.definitions import Variable
 from orchestrator.testing.memory.shown import show_variable
+from orchestrator.testing.memory.store import Store
 from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
 
 MAX_VALUE = 64 << 10

@@ -1,0 +1,142 @@
+"""What people and code set up, as it is kept. Times are microseconds UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(eq=False, slots=True)
+class Schedule:
+    """When a deployment runs by itself: a cron, or an interval in seconds."""
+
+    id: UUID
+    cron: str = ""
+    day_or: bool = True
+    interval: float | None = None
+    anchor: int | None = None
+    timezone: str = "UTC"
+    active: bool = False
+    paused_by: str = ""
+    next_at: int | None = None
+
+    @property
+    def times(self) -> tuple[Any, ...]:
+        """What decides when it is due."""
+        return self.cron, self.day_or, self.interval, self.anchor, self.timezone
+
+
+@dataclass(eq=False, slots=True)
+class Deployment:
+    """A flow that can be triggered."""
+
+    id: UUID
+    flow: str
+    name: str
+    pool: str
+    facts: dict[str, Any]
+    created_at: int
+    updated_at: int
+    schedule: Schedule | None = None
+
+    @property
+    def full_name(self) -> str:
+        """Flow and name."""
+        return f"{self.flow}/{self.name}"
+
+
+@dataclass(eq=False, slots=True)
+class Pool:
+    """Where runs are executed. `limit`: how many of its runs may go on at once."""
+
+    id: UUID
+    name: str
+    description: str = ""
+    limit: int | None = None
+    paused: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Queue:
+    """A lane within a pool. Lower `priority` numbers go first."""
+
+    id: UUID
+    pool: str
+    name: str
+    description: str = ""
+    limit: int | None = None
+    paused: bool = False
+    priority: int = 100
+
+
+@dataclass(eq=False, slots=True)
+class NamedLimit:
+    """At most `slots` holders at once of a name; `rate` gives slots back by itself, per second."""
+
+    id: UUID
+    name: str
+    slots: int
+    rate: float = 0.0
+    active: bool = True
+    reserved_until: int = 0
+    created_at: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Agent:
+    """An agent that has registered."""
+
+    id: UUID
+    pool: str
+    name: str
+    facts: dict[str, Any]
+    last_seen_at: int
+    load: dict[str, Any] = field(default_factory=dict)
+    lines: list[Any] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class Variable:
+    """A named value."""
+
+    name: str
+    value: Any
+    tags: list[str]
+    updated_at: int
+    updated_by: str
+
+
+@dataclass(eq=False, slots=True)
+class BlockVersion:
+    """What a block held from one change to the next: `{"$secret": true}` where a secret belongs, these apart."""
+
+    number: int
+    data: dict[str, Any]
+    secrets: dict[str, Any] = field(repr=False)
+    note: str
+    created_at: int
+    created_by: str
+
+
+@dataclass(eq=False, slots=True)
+class Block:
+    """A document of a type under a name, its versions newest last."""
+
+    type: str
+    name: str
+    description: str
+    created_at: int
+    updated_at: int
+    updated_by: str
+    versions: list[BlockVersion] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """How code and other blocks name it."""
+        return f"{self.type}/{self.name}"
+
+    @property
+    def newest(self) -> BlockVersion:
+        """What it holds now."""
+        return self.versions[-1]
