@@ -12,8 +12,7 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Collection
-from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -35,13 +34,6 @@ LONGEST = 45.0  # seconds; proxies commonly give up after 60
 LOOK_EVERY = 10.0  # seconds, whatever was heard
 GATHER = 0.01  # seconds after the first end in which others are waited for
 BODY = 64 << 10  # bytes
-
-
-class Bodies(Protocol):
-    """Reads bodies within bounds: `orchestrator.server.bridge.Bodies`."""
-
-    async def read(self, scope: Any, receive: Any, body: bytearray) -> None: ...
-    def release(self, body: bytearray) -> None: ...
 
 
 class Endings:
@@ -86,30 +78,18 @@ def endings() -> Endings:
     return _of_loop[id(heard)]
 
 
-async def endings_app(scope: dict[str, Any], receive: Any, send: Any, bodies: Bodies) -> None:
-    """The address as an ASGI application."""
-    body = bytearray()
+async def endings_app(scope: dict[str, Any], send: Any, body: bytes) -> None:
+    """The address as an ASGI application, given the request's body."""
     try:
-        await bodies.read(scope, receive, body)
-        status, told = await _answer(scope, bytes(body))
-    except Exception as error:
-        status, told = _refused(error)
-    finally:
-        bodies.release(body)
+        status, told = await _answer(scope, body)
+    except Problem as problem:
+        status, told = problem.status, error_body(problem.code, problem.message, problem.fields)
+    except (OSError, DatabaseError):
+        status = 503
+        told = error_body("unavailable", "The server is short of a store. Try again in some seconds.")
     head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": encode(told)})
-
-
-def _refused(error: Exception) -> tuple[int, dict[str, Any]]:
-    refused = getattr(error, "status", None)  # The bridge's word on a body that it doesn't take.
-    if isinstance(error, Problem):
-        return error.status, error_body(error.code, error.message, error.fields)
-    if isinstance(refused, HTTPStatus):
-        return int(refused), error_body("invalid", refused.phrase)
-    if isinstance(error, OSError | DatabaseError):
-        return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
-    raise error
 
 
 async def _answer(scope: dict[str, Any], body: bytes) -> tuple[int, dict[str, Any]]:

@@ -61,7 +61,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     elif SLOT_WAIT_PATH.fullmatch(scope["path"]):
         await slot_waiting.wait_app(scope, receive, send)
     elif ENDINGS_PATH.fullmatch(scope["path"]):
-        await endings_app(scope, receive, send, bodies)
+        await bodies.serve(scope, receive, send, lambda body: endings_app(scope, send, body))
     elif BELL_PATH.fullmatch(scope["path"]):
         await serve_wait(scope, send, doorbell.answer)
     elif scope["path"].startswith("/api/"):

@@ -47,8 +47,23 @@ class Bodies:
         self.idle = idle
         self.held = 0
 
-    async def read(self, scope: Message, receive: Receive, body: bytearray) -> None:
-        """Append the request's body to `body`. Call `release` with it when the request is done."""
+    async def serve(
+        self, scope: Message, receive: Receive, send: Send, answer: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Have a request answered once its body is whole; refuse a body that doesn't fit."""
+        body = bytearray()
+        try:
+            await self._read(scope, receive, body)
+            await answer(bytes(body))
+        except Refused as refusal:
+            await _refuse(send, refusal.status)
+        except ClientGone:
+            return
+        finally:
+            self.held -= len(body)
+
+    async def _read(self, scope: Message, receive: Receive, body: bytearray) -> None:
+        """Append the request's body to `body`."""
         announced = _announced_length(scope)
         if announced == 0:
             return
@@ -60,9 +75,6 @@ class Bodies:
                     pass
         except TimeoutError:
             raise Refused(HTTPStatus.REQUEST_TIMEOUT) from None
-
-    def release(self, body: bytearray) -> None:
-        self.held -= len(body)
 
     async def _read_piece(self, receive: Receive, body: bytearray) -> bool:
         async with asyncio.timeout(self.idle):
@@ -88,17 +100,11 @@ class WsgiBridge:
         self.pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        body = bytearray()
-        try:
-            await self.bodies.read(scope, receive, body)
+        async def answer(body: bytes) -> None:
             exchange = _Exchange(self.application, asyncio.get_running_loop(), send)
-            await exchange.run(self.pool, _environ(scope, bytes(body)))
-        except Refused as refusal:
-            await _refuse(send, refusal.status)
-        except ClientGone:
-            return
-        finally:
-            self.bodies.release(body)
+            await exchange.run(self.pool, _environ(scope, body))
+
+        await self.bodies.serve(scope, receive, send, answer)
 
 
 class _Exchange:

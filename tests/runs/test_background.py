@@ -92,7 +92,10 @@ def test_runs_are_listed_by_where_they_come_from(acme: Company, api: Api, alice:
 
 def asked(key: str, body: Any, method: str = "POST") -> Callable[[], Awaitable[tuple[int, dict]]]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    app = partial(endings.endings_app, bodies=Bodies())
+
+    async def app(scope: dict, receive: Any, send: Any) -> None:
+        await Bodies().serve(scope, receive, send, partial(endings.endings_app, scope, send))
+
     return partial(doors.ask, app, "/api/v1/flow-runs/wait", key, method=method, body=content)
 
 
