@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 from orchestrator.counterparts import missing
@@ -11,7 +12,7 @@ from orchestrator.engine.definition import Definition, refuse
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.flow_run import Execution, FlowRun
 from orchestrator.engine.hooks import NAMES
-from orchestrator.engine.life import live, perform_elsewhere
+from orchestrator.engine.life import live, perform_as_root, perform_elsewhere
 from orchestrator.engine.retries import Delays
 
 if TYPE_CHECKING:
@@ -210,19 +211,7 @@ class Flow(Deployable, Definition[P, R], Generic[P, R]):
         Async flows get an event loop; generators are run to their end. The returned run tells its final state.
         """
         run = self.run_for(execution)
-        from orchestrator.context import adopt_strays
-
-        if execution.alone:
-            adopt_strays(run)
-        if execution.on_start is not None:
-            execution.on_start(run)
-        try:
-            self._perform_to_the_end(run)
-        except BaseException:
-            # The run has taken note. What ended the process from outside is known by its state.
-            if run.error is None:
-                raise
-        return run
+        return perform_as_root(run, partial(self._perform_to_the_end, run))
 
     def _perform_to_the_end(self, run: FlowRun) -> None:
         outcome = self._perform(run, return_state=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.context import adopt_strays
 from orchestrator.engine.drivers import drive, drive_async
 from orchestrator.engine.keeping import Keeping
-from orchestrator.engine.life import live
+from orchestrator.engine.life import live, perform_as_root
 from orchestrator.engine.task_run import TaskRun
 from orchestrator.exceptions import ResultNotStored
 
@@ -40,12 +40,6 @@ class DelayedRun(TaskRun):
         self.tags = self.tags | execution.tags
         if task.keeps is not False:
             self.keeping = _Kept(self, is_asked=bool(task.keeps))
-
-    @property
-    def own_root(self) -> FlowRun:
-        """The run of the server's."""
-        assert self.alone is not None
-        return self.alone
 
     def prepare(self) -> None:
         self.args, self.kwargs = self.definition.call_arguments(self._parameters())
@@ -95,18 +89,7 @@ def _as_called(task: Task[..., Any], execution: Execution) -> Task[..., Any]:
 def execute(task: Task[..., Any], execution: Execution) -> FlowRun:
     """Execute a task as the root of an execution that an agent was given. The returned run tells its final state."""
     run = DelayedRun(task, execution)
-    root = run.own_root
-    if execution.alone:
-        adopt_strays(root)
-    if execution.on_start is not None:
-        execution.on_start(root)
-    try:
-        _perform(run)
-    except BaseException:
-        # The run has taken note. What ended the process from outside is known by its state.
-        if run.error is None:
-            raise
-    return root
+    return perform_as_root(run, partial(_perform, run))
 
 
 def _perform(run: DelayedRun) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.context import adopt_strays
 from orchestrator.engine import handover, hooks, retries
 from orchestrator.engine.drivers import drive_async
 from orchestrator.engine.effects import Body, CloseRunner, Gate, Settle, Sleep, UndoLeftovers
@@ -12,6 +13,7 @@ from orchestrator.engine.effects import Body, CloseRunner, Gate, Settle, Sleep, 
 if TYPE_CHECKING:
     from orchestrator.concurrency.tags import Held
     from orchestrator.engine.drivers import Effect
+    from orchestrator.engine.flow_run import FlowRun
     from orchestrator.engine.run import Run
     from orchestrator.task_runners.base import End
 
@@ -63,6 +65,24 @@ def perform_elsewhere(run: Run) -> None:
     else:
         handover.perform(run, live(run))
     run.forget_value()
+
+
+def perform_as_root(run: Run, perform: Callable[[], object]) -> FlowRun:
+    """Perform the run of an execution that an agent was given. The returned root tells its final state."""
+    root: FlowRun = run.root
+    execution = root.execution
+    assert execution is not None
+    if execution.alone:
+        adopt_strays(root)
+    if execution.on_start is not None:
+        execution.on_start(root)
+    try:
+        perform()
+    except BaseException:
+        # The run has taken note. What ended the process from outside is known by its state.
+        if run.error is None:
+            raise
+    return root
 
 
 def _executions(run: Run) -> Generator[Effect, Any, None]:
