@@ -158,8 +158,40 @@ def settings_of(api: Api) -> str:
     return api.post("/work-pools/default/queues", cards | {"paused": True}).json()["id"]
 
 
+def paths_of_run(run: str) -> list[str]:
+    """The page of a run, and what its tabs show."""
+    return [run, *(f"{run}?tab={tab}" for tab in ("tasks", "log", "attempts", "artifacts"))]
+
+
+def paths_of_pools(acme: Company, by: Any, queue: object) -> list[str]:
+    """Where runs are executed."""
+    pool = f"pools/{acme.pool.id}"
+    return [
+        "pools",
+        f"agents/{by.id}",
+        pool,
+        f"{pool}/access",
+        f"{pool}/edit",
+        f"{pool}/queues/new",
+        f"queues/{queue}",
+    ]
+
+
+PATHS_OF_SETTINGS = [
+    "variables",
+    "variables/bucket",
+    "blocks",
+    "blocks/s3-bucket/lake",
+    "blocks/aws-credentials/prod",
+    "blocks/aws-credentials/prod/access",
+    "blocks/aws-credentials/prod?tab=versions",
+    "blocks/aws-credentials/prod?tab=users",
+    "blocks/new?type=s3-bucket",
+]
+
+
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
-    deployment = deployed(acme)
+    deployment = f"deployments/{deployed(acme).id}"
     journal = runs_in_each_state(served_api)
     table, paid = told_by_run(journal)
     forms = asked_by_run(acme, journal)
@@ -167,55 +199,20 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     with acme.scope():
         note(by, load=Load(cpu=1.5, memory=1 << 28), lines=[AgentLine(0, "is away", 40), AgentLine(0, "is back")])
     queue = settings_of(served_api)
-    run, alarm = f"runs/{journal.root}", f"automations/{told_automation(acme, served_api)}"
+    alarm = f"automations/{told_automation(acme, served_api)}"
     paths = [
-        "",
-        "automations",
-        alarm,
-        f"{alarm}/edit",
-        "?range=30d",
-        "runs",
-        run,
-        f"{run}?tab=tasks",
-        f"{run}?tab=log",
-        f"{run}?tab=attempts",
-        f"{run}?tab=artifacts",
-        "artifacts",
-        "artifacts?view=all",
-        f"artifacts/{table.id}",
-        "artifacts/by-key/report",
-        "events",
-        f"events/{paid.id}",
-        "assets",
-        f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}",
-        "cache",
-        f"cache/{entry_of(served_api, 'flights')['id']}",
-        "limits",
-        f"limits/{limit_of(acme, served_api)}",
-        "deployments",
-        "pools",
-        f"agents/{by.id}",
-        f"pools/{acme.pool.id}",
-        f"pools/{acme.pool.id}/access",
-        f"pools/{acme.pool.id}/edit",
-        f"pools/{acme.pool.id}/queues/new",
-        f"queues/{queue}",
-        "quarantine",
-        "quarantine?code=invalid",
-        "variables",
-        "blocks",
-        "blocks/s3-bucket/lake",
-        "blocks/aws-credentials/prod",
-        "blocks/aws-credentials/prod/access",
-        "blocks/aws-credentials/prod?tab=versions",
-        "blocks/aws-credentials/prod?tab=users",
-        "blocks/new?type=s3-bucket",
-        f"deployments/{deployment.id}",
-        f"deployments/{deployment.id}/run",
-        f"deployments/{deployment.id}/access",
-        "variables/bucket",
+        *("", "?range=30d", "runs", *paths_of_run(f"runs/{journal.root}"), *forms),
+        *("automations", alarm, f"{alarm}/edit"),
+        *("artifacts", "artifacts?view=all", f"artifacts/{table.id}", "artifacts/by-key/report"),
+        *("events", f"events/{paid.id}"),
+        *("assets", f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}"),
+        *("cache", f"cache/{entry_of(served_api, 'flights')['id']}"),
+        *("limits", f"limits/{limit_of(acme, served_api)}"),
+        *("deployments", deployment, f"{deployment}/run", f"{deployment}/access"),
+        *paths_of_pools(acme, by, queue),
+        *("quarantine", "quarantine?code=invalid"),
+        *PATHS_OF_SETTINGS,
         "../audit",
-        *forms,
     ]
     with acme.scope():
         audit.record(acme.actor(), "bucket.emptied", acme.workspace, details={"objects": 3})

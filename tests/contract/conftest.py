@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator import testing
 from tests.contract.journals import Journal
+from tests.contract.slot_process import Process
 from tests.contract.worlds import MemoryWorld, RealWorld, World
 
 BOTH = [pytest.param("memory", id="memory"), pytest.param("real", id="real", marks=pytest.mark.django_db)]
@@ -41,3 +42,13 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 def journal(world: World) -> Journal:
     """A local run's journal."""
     return Journal(world.api)
+
+
+@pytest.fixture
+def first(world: World) -> Process:
+    return Process(world)
+
+
+@pytest.fixture
+def second(world: World) -> Process:
+    return Process(world)

@@ -7,19 +7,9 @@ from typing import Any
 import pytest
 
 from orchestrator.ids import uuid7
+from tests.contract.slot_process import Process
 from tests.contract.test_queues import error
-from tests.contract.test_slots import Process
 from tests.contract.worlds import World
-
-
-@pytest.fixture
-def first(world: World) -> Process:
-    return Process(world)
-
-
-@pytest.fixture
-def second(world: World) -> Process:
-    return Process(world)
 
 
 def limited(world: World, name: str = "database", **told: Any) -> dict[str, Any]:

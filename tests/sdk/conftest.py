@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -195,3 +196,30 @@ def _wait_for_moto(url, process):
             assert process.poll() is None, "moto ended"
             assert time.monotonic() < until, "moto does not answer"
             time.sleep(0.1)
+
+
+@pytest.fixture
+def program(tmp_path, until):
+    """Start a program that serves, as a person would, and wait until it does; it is told to stop as by Ctrl-C."""
+    file, log = tmp_path / "program.py", tmp_path / "serve.log"
+    started = []
+
+    def start(text):
+        file.write_text(text)
+        with log.open("a") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(file)],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(process)
+        until(lambda: process.poll() is not None or log.read_text().count("works for the pool") == len(started))
+        assert process.poll() is None, log.read_text()
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)

@@ -7,8 +7,6 @@ import datetime
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -34,7 +32,6 @@ from orchestrator.exceptions import (
 from orchestrator.futures import as_completed, wait
 from orchestrator.serving import _agent, _checked, _make_known
 from orchestrator.task_worker import TaskWorker
-from tests.sdk.conftest import ROOT
 
 HEARD = []
 
@@ -433,36 +430,11 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def program(reached, tmp_path, until):
-    file, log = tmp_path / "program.py", tmp_path / "serve.log"
-    file.write_text(PROGRAM)
-    started = []
-
-    def start():
-        with log.open("a") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(file)],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        started.append(process)
-        until(lambda: process.poll() is not None or log.read_text().count("works for the pool") == len(started), 60)
-        assert process.poll() is None, log.read_text()
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait(30)
-
-
 def test_a_call_survives_the_kill_of_who_serves_it(reached, program, tmp_path, until):
     """1.19: the next process on the machine tells of the end of the former one, and takes the call up again."""
     path = tmp_path / "pids"
     (tmp_path / "once.py").write_text(PROGRAM)
-    process = program()
+    process = program(PROGRAM)
     with Client() as client:
         (run,) = client.post(
             "/background-runs", {"deployment": "once/background", "calls": [{"parameters": {"path": str(path)}}]}
@@ -470,7 +442,7 @@ def test_a_call_survives_the_kill_of_who_serves_it(reached, program, tmp_path, u
     until(path.exists, 30)
     process.send_signal(signal.SIGKILL)
     process.wait(30)
-    second = program()
+    second = program(PROGRAM)
     assert get_background_task(run["id"]).result(timeout=60) == "done"
     assert path.read_text().split() == [str(process.pid), str(second.pid)]
     assert reached.run(run["id"]).attempt == 2

@@ -242,14 +242,6 @@ def test_a_storage_that_takes_no_writes_fails_the_call(tmp_path):
         load()
 
 
-def test_what_was_there_stays_when_a_write_fails(directory):
-    store = get_result_store(directory)
-    store.write("a", 1)
-    with pytest.raises(ResultNotStored):
-        store.write("a", threading.Lock())
-    assert store.read("a")[0] == 1
-
-
 def test_objects_are_private(directory):
     get_result_store(directory).write("a/b", 1)
     assert (directory / "a" / "b").stat().st_mode & 0o077 == 0

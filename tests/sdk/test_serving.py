@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from orchestrator.config import Api
 from orchestrator.exceptions import LoadError, NotConfigured
 from orchestrator.fetching import fetched, split
 from orchestrator.serving import queue_of
-from tests.sdk.conftest import ROOT
 
 PROGRAM = """
 from orchestrator import flow, get_run_logger, serve
@@ -46,33 +44,6 @@ def served():
         yield server
 
 
-@pytest.fixture
-def program(served, tmp_path, until):
-    """Start the program as a person would; it is told to stop as by Ctrl-C."""
-    file, log = tmp_path / "program.py", tmp_path / "serve.log"
-    started = []
-
-    def start(text=PROGRAM):
-        file.write_text(text)
-        with log.open("a") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(file)],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        started.append(process)
-        until(lambda: process.poll() is not None or log.read_text().count("works for the pool") == len(started))
-        assert process.poll() is None, log.read_text()
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
 def schedule_of(deployment):
     with Client() as client:
         return client.get(f"/deployments/by-name/{deployment}")["schedules"][0]
@@ -97,7 +68,7 @@ def test_two_processes_begin_to_serve_at_once(served, monkeypatch):
 
 
 def test_it_executes_what_it_serves_until_it_is_told_to_stop(served, program, until, tmp_path):
-    process = program()
+    process = program(PROGRAM)
     runs = [served.trigger("greet/prod", {"name": "you"}), served.trigger("add up/prod", {"a": 1, "b": 2})]
     until(lambda: all(run.is_final for run in runs))
     for run, line in zip(runs, ("hello you", "is 3"), strict=True):
@@ -116,7 +87,7 @@ def test_it_executes_what_it_serves_until_it_is_told_to_stop(served, program, un
 
 def test_what_it_paused_at_its_end_goes_on_when_it_is_back(served, program):
     for _ in range(2):
-        process = program()
+        process = program(PROGRAM)
         assert schedule_of("greet/prod")["active"] is True
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -124,7 +95,7 @@ def test_what_it_paused_at_its_end_goes_on_when_it_is_back(served, program):
 
 
 def test_other_agents_leave_its_runs_alone(served, program, tmp_path):
-    process = program()
+    process = program(PROGRAM)
     process.send_signal(signal.SIGTERM)
     process.wait(30)
     run = served.trigger("greet/prod")
