@@ -16,21 +16,18 @@ from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError
 
 from orchestrator.bodies import AwaitedInput, BadBody, BodyTooLarge, read_body
 from orchestrator.states import TERMINAL
-from orchestrator.wire import MAX_AWAITED, encode
+from orchestrator.wire import MAX_AWAITED
+from runs import long_polls
 from runs.announcements import Announcements, announcements
 from runs.hidden import hidden_deployments
 from runs.models import FlowRun
-from runs.usage.api_calls import calls
-from tenants.authentication import actor_of
-from tenants.errors import Invalid, Problem, TooLarge, Unauthorized, error_body
-from tenants.permissions import Actor, require
+from tenants.errors import Invalid, TooLarge
+from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 
-LONGEST = 45.0  # seconds; proxies commonly give up after 60
 LOOK_EVERY = 10.0  # seconds, whatever was heard
 GATHER = 0.01  # seconds after the first end in which others are waited for
 BODY = 64 << 10  # bytes
@@ -80,26 +77,13 @@ def endings() -> Endings:
 
 async def endings_app(scope: dict[str, Any], send: Any, body: bytes) -> None:
     """The address as an ASGI application, given the request's body."""
-    try:
-        status, told = await _answer(scope, body)
-    except Problem as problem:
-        status, told = problem.status, error_body(problem.code, problem.message, problem.fields)
-    except (OSError, DatabaseError):
-        status = 503
-        told = error_body("unavailable", "The server is short of a store. Try again in some seconds.")
-    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": encode(told)})
+    await long_polls.serve(scope, send, lambda scope: _answer(scope, body), method="POST")
 
 
-async def _answer(scope: dict[str, Any], body: bytes) -> tuple[int, dict[str, Any]]:
-    if scope["method"] != "POST":
-        return 405, error_body("method_not_allowed", "Ask by POST.")
-    secret = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
-    actor = await database_sync_to_async(_actor)(secret)
+async def _answer(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
+    actor = await database_sync_to_async(long_polls.caller)(scope, "runs.view")
     asked = read(body)
-    ended = await wait(actor, asked.runs, min(max(asked.seconds, 0.0), LONGEST))
-    return 200, {"runs": ended}
+    return {"runs": await wait(actor, asked.runs, min(max(asked.seconds, 0.0), long_polls.WAIT_SECONDS))}
 
 
 def read(body: bytes) -> AwaitedInput:
@@ -125,15 +109,6 @@ def check(asked: AwaitedInput) -> None:
     """Refuse what names no runs, or too many."""
     if not 0 < len(asked.runs) <= MAX_AWAITED:
         raise Invalid(f"1 to {MAX_AWAITED:,} runs.", fields={"runs": f"1 to {MAX_AWAITED:,}."})
-
-
-def _actor(secret: str) -> Actor:
-    actor = actor_of(secret)
-    if actor is None:
-        raise Unauthorized("This key is unknown, expired or revoked.")
-    calls.count(actor)
-    require(actor, "runs.view")
-    return actor
 
 
 async def wait(actor: Actor, runs: list[UUID], seconds: float) -> list[dict[str, Any]]:

@@ -7,34 +7,25 @@ it touches no database but for keys and agents that were not seen lately.
 
 from __future__ import annotations
 
-import json
-import random
-import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError, transaction
-from redis.exceptions import RedisError
+from django.db import transaction
 
+from runs import long_polls
 from runs.messenger import client, messenger
 from runs.models import Agent
-from runs.usage.api_calls import calls
 from runs.wakeups import CHANNEL, COUNTER, DUE, DUE_NUMBERS, KEEP_SECONDS, SEEN, TAKEN, waiters, word
-from tenants.authentication import actor_of
-from tenants.errors import NotFound, Problem, Unauthorized, error_body
-from tenants.permissions import Actor, require
+from tenants.errors import NotFound
+from tenants.permissions import Actor
 from tenants.scope import tenant_scope
 
-WAIT_SECONDS = 45.0  # Proxies commonly give up after 60.
-SPREAD = 0.1  # of it: those who began to wait together don't come back together
 REMEMBERED = 100_000
-SINCE = re.compile(r"-?[0-9]{1,18}")
 
 
 def wake_pools(work: Mapping[UUID, int]) -> None:
@@ -88,52 +79,21 @@ def take_seen(*, limit: int) -> list[tuple[UUID, UUID, float]]:
 # ── the asynchronous side ────────────────────────────────────────────────────────────────────────
 
 
-Wait = Callable[[str, str, int], Awaitable[dict[str, Any]]]
-"""Waits for what comes after a counter: given a secret, an id, and the counter."""
-
-
 async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """`GET /api/v1/agents/{id}/wait?since=n` as an ASGI application.
 
     Answers `{"since": n, "due": bool}`: the counter now, and whether it makes sense to claim.
     """
-    await serve_wait(scope, send, _wait_of_agent)
+    await long_polls.serve(scope, send, _answer)
 
 
-async def serve_wait(scope: dict[str, Any], send: Any, wait: Wait) -> None:
-    """Serve an address that ends in `…/{id}/wait?since=n`."""
-    status, body = await _answer(scope, wait)
-    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
-
-
-async def _answer(scope: dict[str, Any], wait: Wait) -> tuple[int, dict[str, Any]]:
-    if scope["method"] != "GET":
-        return 405, error_body("method_not_allowed", "Ask by GET.")
-    secret = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
-    id = scope["path"].rstrip("/").split("/")[-2]
-    since = parse_qs(scope["query_string"].decode("latin-1")).get("since", ["-1"])[0]
-    if not SINCE.fullmatch(since):
-        return 400, error_body("invalid", "since is a whole number.", {"since": "A whole number."})
-    try:
-        return 200, await wait(secret, id, int(since))
-    except Problem as problem:
-        return problem.status, error_body(problem.code, problem.message)
-    except (RedisError, OSError, DatabaseError):
-        return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
-
-
-async def _wait_of_agent(secret: str, agent_id: str, since: int) -> dict[str, Any]:
-    return await _wait(await database_sync_to_async(_agent_of)(secret, agent_id), since)
-
-
-async def _wait(agent: _Known, since: int) -> dict[str, Any]:
+async def _answer(scope: dict[str, Any]) -> dict[str, Any]:
     """Waiting is a sign of life: an agent that holds nothing gives no other."""
+    agent_id, since = long_polls.id_and_count(scope)
+    agent = await database_sync_to_async(_agent_of)(scope, agent_id)
     all_of_them = waiters()
     await all_of_them.redis.zadd(SEEN, {f"{agent.organization_id}|{agent.id}": time.time()})
-    seconds = WAIT_SECONDS * random.uniform(1 - SPREAD, 1)  # noqa: S311
-    number = await all_of_them.wait(str(agent.pool_id), since, seconds)
+    number = await all_of_them.wait(str(agent.pool_id), since, long_polls.wait_seconds())
     return {"since": number, "due": number != since}
 
 
@@ -145,13 +105,9 @@ class _Known(NamedTuple):
     pool_id: UUID
 
 
-def _agent_of(secret: str, agent_id: str) -> _Known:
-    """An agent that this key may speak for."""
-    actor = actor_of(secret)
-    if actor is None:
-        raise Unauthorized("This key is unknown, expired or revoked.")
-    calls.count(actor)
-    require(actor, "agents.work")
+def _agent_of(scope: dict[str, Any], agent_id: str) -> _Known:
+    """An agent that the request's key may speak for."""
+    actor = long_polls.caller(scope, "agents.work")
     known = (actor.workspace_id, agent_id)
     if known not in _agents:
         if len(_agents) >= REMEMBERED:

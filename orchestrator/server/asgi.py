@@ -23,7 +23,7 @@ from runs.endings import endings_app  # noqa: E402
 from runs.inputs import doorbell  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
 from runs.slots import waiting as slot_waiting  # noqa: E402
-from runs.waiting import serve_wait, wait_app  # noqa: E402
+from runs.waiting import wait_app  # noqa: E402
 
 SLOT_WAIT_PATH = re.compile(r"/api/v1/slots/wait/?")
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
@@ -63,7 +63,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     elif ENDINGS_PATH.fullmatch(scope["path"]):
         await bodies.serve(scope, receive, send, lambda body: endings_app(scope, send, body))
     elif BELL_PATH.fullmatch(scope["path"]):
-        await serve_wait(scope, send, doorbell.answer)
+        await doorbell.wait_app(scope, receive, send)
     elif scope["path"].startswith("/api/"):
         await api(scope, receive, send)
     else:

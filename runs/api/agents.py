@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.wire import EndedAnswer, clean_text
-from runs import agents, claims, last_hooks, waiting
+from runs import agents, claims, last_hooks, long_polls
 from runs.models import Agent
 from tenants.api import TenantView
 from tenants.errors import NotFound
@@ -37,7 +37,7 @@ class Agents(TenantView):
                 "pool": told.pool,
                 "lease_seconds": settings.LEASE_SECONDS,
                 "heartbeat_seconds": settings.LEASE_SECONDS / 4,
-                "wait_seconds": waiting.WAIT_SECONDS,
+                "wait_seconds": long_polls.WAIT_SECONDS,
             }
         )
 

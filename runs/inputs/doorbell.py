@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -19,14 +18,11 @@ from channels.db import database_sync_to_async
 from django.db import transaction
 
 from orchestrator.ids import as_id
+from runs import long_polls
 from runs.announcements import BELL, Announcements, announcements
 from runs.hidden import find_run
 from runs.messenger import messenger
-from runs.usage.api_calls import calls
-from runs.waiting import SPREAD, WAIT_SECONDS
-from tenants.authentication import actor_of
-from tenants.errors import NotFound, Unauthorized
-from tenants.permissions import require
+from tenants.errors import NotFound
 from tenants.scope import tenant_scope
 
 COUNTER = "bell:"  # + root id: how many words there were
@@ -83,23 +79,19 @@ class Listeners:
                 event.set()
 
 
-async def answer(secret: str, run_id: str, since: int) -> dict[str, Any]:
-    """What the door answers: the counter now.
-
-    Raises:
-        Problem: Who asks is unknown, may not, or there is no such run.
-    """
-    root = await database_sync_to_async(_root_of)(secret, run_id)
-    seconds = WAIT_SECONDS * random.uniform(1 - SPREAD, 1)  # noqa: S311
-    return {"since": await _listeners().wait(root, since, seconds)}
+async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """`GET /api/v1/flow-runs/{id}/wait?since=n` as an ASGI application. Answers `{"since": n}`: the counter now."""
+    await long_polls.serve(scope, send, _answer)
 
 
-def _root_of(secret: str, run_id: str) -> str:
-    actor = actor_of(secret)
-    if actor is None:
-        raise Unauthorized("This key is unknown, expired or revoked.")
-    calls.count(actor)
-    require(actor, "runs.view")
+async def _answer(scope: dict[str, Any]) -> dict[str, Any]:
+    run_id, since = long_polls.id_and_count(scope)
+    root = await database_sync_to_async(_root_of)(scope, run_id)
+    return {"since": await _listeners().wait(root, since, long_polls.wait_seconds())}
+
+
+def _root_of(scope: dict[str, Any], run_id: str) -> str:
+    actor = long_polls.caller(scope, "runs.view")
     id = as_id(run_id)
     if id is None:
         raise NotFound("There is no such flow run here.")

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import random
 import re
 from collections import defaultdict
 from typing import Any
-from urllib.parse import parse_qs
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError
-from redis.exceptions import RedisError
 
+from runs import long_polls
 from runs.announcements import Announcements, announcements
 from runs.slots.words import GRANTED, LOST, log_of
-from runs.usage.api_calls import calls
-from tenants.authentication import actor_of
-from tenants.errors import Invalid, Problem, Unauthorized, error_body
-from tenants.permissions import require
+from tenants.errors import Invalid
 
-WAIT_SECONDS = 45.0  # Proxies commonly give up after 60.
-SPREAD = 0.1
 BEGINNING = "0-0"
 SINCE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
@@ -40,35 +31,18 @@ async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
     Answers `{"since": …, "granted": [ids], "lost": [ids]}`: where the log ends now, and what it told since `since`.
     """
-    status, body = await _answer(scope)
-    head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+    await long_polls.serve(scope, send, _answer)
 
 
-async def _answer(scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    if scope["method"] != "GET":
-        return 405, error_body("method_not_allowed", "Ask by GET.")
-    secret = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")[2]
-    query = {name: texts[0] for name, texts in parse_qs(scope["query_string"].decode("latin-1")).items()}
-    try:
-        workspace_id = await database_sync_to_async(_workspace_of)(secret)
-        session, since = _read(query)
-        return 200, await _wait(log_of(workspace_id, session), since)
-    except Problem as problem:
-        return problem.status, error_body(problem.code, problem.message, problem.fields)
-    except (RedisError, OSError, DatabaseError):
-        return 503, error_body("unavailable", "The server is short of a store. Try again in some seconds.")
-
-
-def _workspace_of(secret: str) -> UUID:
-    actor = actor_of(secret)
-    if actor is None:
-        raise Unauthorized("This key is unknown, expired or revoked.")
-    calls.count(actor)
-    require(actor, "slots.take")
+async def _answer(scope: dict[str, Any]) -> dict[str, Any]:
+    actor = await database_sync_to_async(long_polls.caller)(scope, "slots.take")
     assert actor.workspace_id is not None
-    return actor.workspace_id
+    session, since = _read(long_polls.query_of(scope))
+    lines = await listeners().wait(log_of(actor.workspace_id, session), since, long_polls.wait_seconds())
+    told: dict[str, Any] = {"since": lines[-1][0] if lines else since}
+    for name, field in (("granted", GRANTED), ("lost", LOST)):
+        told[name] = [ask for _, fields in lines if field in fields for ask in fields[field].split(",")]
+    return told
 
 
 def _read(query: dict[str, str]) -> tuple[UUID, str]:
@@ -80,14 +54,6 @@ def _read(query: dict[str, str]) -> tuple[UUID, str]:
     if not SINCE.fullmatch(since):
         raise Invalid("since is what the last answer said.", fields={"since": f"Like {BEGINNING}."})
     return session, since
-
-
-async def _wait(log: str, since: str) -> dict[str, Any]:
-    lines = await listeners().wait(log, since, WAIT_SECONDS * random.uniform(1 - SPREAD, 1))  # noqa: S311
-    told: dict[str, Any] = {"since": lines[-1][0] if lines else since}
-    for name, field in (("granted", GRANTED), ("lost", LOST)):
-        told[name] = [ask for _, fields in lines if field in fields for ask in fields[field].split(",")]
-    return told
 
 
 class Listeners:

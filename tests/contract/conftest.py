@@ -24,13 +24,11 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         return
     from django.db import connection
 
-    from runs import waiting
-    from runs.slots import waiting as slot_waiting
+    from runs import long_polls, waiting
     from tenants.authentication import forget_secrets
 
     forget_secrets()
-    monkeypatch.setattr(waiting, "WAIT_SECONDS", WAIT_SECONDS)
-    monkeypatch.setattr(slot_waiting, "WAIT_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", WAIT_SECONDS)
     if connection.in_atomic_block:
         monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
     waiting._agents.clear()

@@ -13,6 +13,7 @@ from django.db import connection
 
 from orchestrator.ids import uuid7
 from orchestrator.server.asgi import application
+from runs import long_polls
 from runs.inputs import doorbell
 from runs.messenger import client, messenger
 from tests.cast import Api, Company
@@ -27,7 +28,7 @@ LONG, SHORT = 20.0, 0.05
 @pytest.fixture(autouse=True)
 def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has an event loop, and so listeners, of its own. Its transaction is not to be closed."""
-    monkeypatch.setattr(doorbell, "WAIT_SECONDS", LONG)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", LONG)
     monkeypatch.setattr(doorbell, "_of_loop", {})
     if connection.in_atomic_block:
         monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
@@ -48,7 +49,7 @@ def test_a_counter_that_has_moved_answers_at_once(acme: Company, api: Api) -> No
 
 def test_nothing_new_answers_after_a_while(acme: Company, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """1.17."""
-    monkeypatch.setattr(doorbell, "WAIT_SECONDS", SHORT)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", SHORT)
     asked = waiting(acme)
     [(_, told)] = run(wait(asked.run_id, api.key))
     assert run(wait(asked.run_id, api.key, told["since"])) == [(200, told)]

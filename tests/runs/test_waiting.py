@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from orchestrator.ids import uuid7
-from runs import waiting, wakeups
+from runs import long_polls, waiting, wakeups
 from runs.messenger import client, messenger
 from runs.models import Agent
 from tests.cast import Company
@@ -34,7 +34,7 @@ LONG, SHORT = 20.0, 0.05
 @pytest.fixture(autouse=True)
 def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has an event loop of its own, and so subscribers of its own. Its transaction is not to be closed."""
-    monkeypatch.setattr(waiting, "WAIT_SECONDS", LONG)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", LONG)
     if connection.in_atomic_block:
         monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
     waiting._agents.clear()
@@ -100,7 +100,7 @@ def test_a_counter_that_moved_answers_at_once(acme: Company) -> None:
 
 
 def test_nothing_new_answers_after_a_while(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "WAIT_SECONDS", SHORT)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", SHORT)
     by, key = agent(acme), acme.key("agent", "agent")
     assert run(wait(by.id, key, since=0)) == [NOTHING]
 
@@ -248,7 +248,7 @@ def test_who_waits_is_seen(acme: Company) -> None:
 
 
 def test_a_word_for_another_pool_wakes_nobody(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", 0.3)
     by, key = agent(acme), acme.key("agent", "agent")
     wake = when_waiting(acme.pool.id, lambda: waiting._wake(client(), {str(uuid7()): 1}))
     assert run(wait(by.id, key, since=0), wake)[0] == NOTHING
@@ -293,7 +293,7 @@ def test_a_planned_time_is_taken_once(acme: Company, valkey) -> None:
 
 
 def test_nobody_is_left_behind_who_waits(acme: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "WAIT_SECONDS", SHORT)
+    monkeypatch.setattr(long_polls, "WAIT_SECONDS", SHORT)
     by, key = agent(acme), acme.key("agent", "agent")
     left: list[int] = []
 
