@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.context import transaction_here
 from orchestrator.counterparts import missing
-from orchestrator.engine.drivers import drive, drive_async
+from orchestrator.engine.drivers import Call, drive, drive_async
 
 if TYPE_CHECKING:
     from orchestrator.engine.drivers import Effect
@@ -215,7 +215,7 @@ class Transaction:
         if self.isolation_level is IsolationLevel.SERIALIZABLE:
             self._key_lock = undo.KeyLock(self._path())
             yield undo.TakeLock(self._key_lock)
-        if not self.overwrite and (yield undo.Call(self._is_stored)):
+        if not self.overwrite and (yield Call(self._is_stored)):
             self.state = TransactionState.COMMITTED
 
     def _closing(self, error: BaseException | None) -> Generator[Effect, Any, None]:
@@ -248,17 +248,17 @@ class Transaction:
             for each in self._all():
                 if each._writes():
                     written.append(each)
-                    yield undo.Call(each._write)
+                    yield Call(each._write)
             for each in self._all():
                 for hook in each.on_commit_hooks:
                     yield undo.CallHook(hook, each)
             if self.records is not None and self.parent is None:
-                yield undo.Call(self.records.clear)  # Else the next attempt would undo it.
+                yield Call(self.records.clear)  # Else the next attempt would undo it.
         except BaseException as error:
             self._say("The transaction can't commit (%s), and is rolled back.", error)
             for each in written:
                 try:
-                    yield undo.Call(each._unwrite)
+                    yield Call(each._unwrite)
                 except Exception as left:  # What the tasks did is undone all the same.
                     self._say("A value that was stored already can't be deleted: %r", left)
             yield from self._rolling_back()
@@ -286,11 +286,10 @@ class Transaction:
 
     def _forgetting(self) -> Generator[Effect, Any, None]:
         """All is undone: the next attempt is not to do so again."""
-        from orchestrator.engine import undo
 
         if self.records is not None and self.parent is None:
             try:
-                yield undo.Call(self.records.clear)
+                yield Call(self.records.clear)
             except Exception as error:
                 self._say("The records of a transaction that was undone can't be removed: %r", error)
 

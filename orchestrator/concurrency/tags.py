@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.concurrency.holding import desk_here, lost, named, new_ask, say, take, take_async
 from orchestrator.config import Api, current_api
+from orchestrator.engine.drivers import Call
 from orchestrator.exceptions import OrchestratorError
 from orchestrator.slot_bodies import TAG
 
@@ -50,7 +51,7 @@ def taken(run: Run) -> Generator[Effect, Any, Held | None]:
         return None
     known = _known_of(api)
     if known.at is None:
-        yield _Look(known)
+        yield Call(known.look)
     elif time.monotonic() - known.at > FRESH_SECONDS:
         known.refresh()
     names = {f"{TAG}{tag}" for tag in run.tags}.intersection(known.names) - _held.get()
@@ -82,23 +83,6 @@ class _Take:
 
     async def arun(self) -> None:
         await take_async(self._desk, self._ask)
-
-
-class _Look:
-    """Learn which tags are limited."""
-
-    __slots__ = ("_known",)
-
-    def __init__(self, known: _Known) -> None:
-        self._known = known
-
-    def run(self) -> None:
-        self._known.look()
-
-    async def arun(self) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self._known.look)
 
 
 class _Known:

@@ -6,7 +6,7 @@ it, or throws what it raised. Nothing about runs, states or retries is known her
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Protocol
 
 
@@ -21,6 +21,23 @@ class Effect(Protocol):
 
 
 Life = Generator[Effect, Any, object]
+
+
+class Call:
+    """Call a function that blocks: it waits for a storage, or for the server."""
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Callable[[], Any]) -> None:
+        self._fn = fn
+
+    def run(self) -> Any:
+        return self._fn()
+
+    async def arun(self) -> Any:
+        import asyncio
+
+        return await asyncio.to_thread(self._fn)
 
 
 class Abandoned(BaseException):

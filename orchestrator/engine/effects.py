@@ -144,22 +144,3 @@ class CloseRunner:
         import asyncio
 
         return await asyncio.to_thread(self._runner.close, self._end) or 0
-
-
-class UndoLeftovers:
-    """Undo what transactions of former attempts have left half done."""
-
-    __slots__ = ("_run",)
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def run(self) -> None:
-        from orchestrator.engine.undo import leftovers
-
-        leftovers(self._run)  # type: ignore[arg-type]
-
-    async def arun(self) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self.run)

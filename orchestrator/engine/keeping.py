@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator.engine import call_keys
+from orchestrator.engine.drivers import Call
 from orchestrator.engine.outcomes import judge
 from orchestrator.exceptions import MissingResult
 from orchestrator.states import State, StateType, default_name
@@ -130,11 +132,25 @@ class Keeping:
         if self.by_place is not None:
             self.run.log.info("It is known again by its place among such calls alone: %s", self.by_place)
         if self.again:
-            found = yield _Recall(self)
+            found = yield Call(self._recall)
             if found is not None:
                 self.run.take_kept(found, REPLAYED)
                 return True
         return False
+
+    def _recall(self) -> Any:
+        """What a former execution of the call has stored, as the function had returned it; None if there is nothing."""
+        try:
+            found = self.store.find(self.path, self.counts)
+        except MissingResult as error:
+            if error.__cause__ is not None:
+                self.run.log.warning("What was stored can't be used, so it is executed again. %s", error)
+            return None
+        if found is None:
+            return None
+        value, header, place = found
+        self.stored = self.store.stored(place, header)
+        return as_returned(value, header)
 
     def let_go(self) -> Generator[Effect, Any, None]:
         """Give back what was held for the call's sake, whatever became of it."""
@@ -156,7 +172,7 @@ class Keeping:
         if around is not None and around.keeps_back:
             around.keep_back(self, kept, manual)
         else:
-            yield _Keep(self, kept, manual)
+            yield Call(partial(self.write, kept, manual))
 
     def write(self, value: Any, manual: State | None) -> None:
         """Store a value now."""
@@ -223,56 +239,9 @@ def _follow(root: FlowRun, store: ResultStore) -> None:
             store.lead(f"runs/{root.id}/{_FIRST}", str(root.replays), call="")
 
 
-class _Recall:
-    """Look for what a former execution of the call has stored."""
-
-    __slots__ = ("_keeping",)
-
-    def __init__(self, keeping: Keeping) -> None:
-        self._keeping = keeping
-
-    def run(self) -> Any:
-        keeping = self._keeping
-        try:
-            found = keeping.store.find(keeping.path, keeping.counts)
-        except MissingResult as error:
-            if error.__cause__ is not None:
-                keeping.run.log.warning("What was stored can't be used, so it is executed again. %s", error)
-            return None
-        if found is None:
-            return None
-        value, header, place = found
-        keeping.stored = keeping.store.stored(place, header)
-        return as_returned(value, header)
-
-    async def arun(self) -> Any:
-        import asyncio
-
-        return await asyncio.to_thread(self.run)
-
-
 def as_returned(value: Any, header: Header) -> Any:
     """What the function had returned: a value in a tuple, or a state of its own."""
     if header.state is None:
         return (value,)
     name, message = header.state
     return State(StateType.COMPLETED, name, message, data=value)
-
-
-class _Keep:
-    """Store a value."""
-
-    __slots__ = ("_keeping", "_manual", "_value")
-
-    def __init__(self, keeping: Keeping, value: Any, manual: State | None) -> None:
-        self._keeping = keeping
-        self._value = value
-        self._manual = manual
-
-    def run(self) -> None:
-        self._keeping.write(self._value, self._manual)
-
-    async def arun(self) -> None:
-        import asyncio
-
-        await asyncio.to_thread(self.run)

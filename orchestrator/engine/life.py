@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.context import adopt_strays
 from orchestrator.engine import handover, hooks, retries
-from orchestrator.engine.drivers import drive_async
-from orchestrator.engine.effects import Body, CloseRunner, Gate, Settle, Sleep, UndoLeftovers
+from orchestrator.engine.drivers import Call, drive_async
+from orchestrator.engine.effects import Body, CloseRunner, Gate, Settle, Sleep
 
 if TYPE_CHECKING:
     from orchestrator.concurrency.tags import Held
@@ -35,7 +36,9 @@ def live(run: Run) -> Generator[Effect, Any, None]:
         else:
             if not is_known:
                 if run.takes_over:
-                    yield UndoLeftovers(run)
+                    from orchestrator.engine.undo import leftovers
+
+                    yield Call(partial(leftovers, run.root))
                 yield from _executions(run)
         if run.keeping is not None:
             yield from run.keeping.let_go()

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.engine.undo import Call
+from orchestrator.engine.drivers import Call
 from orchestrator.states import StateType
 from orchestrator.transactions import CommitMode, Transaction, TransactionState
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,23 +25,6 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 3600.0
 _FOLDER = "transactions"
-
-
-class Call:
-    """Call a function that waits for a storage."""
-
-    __slots__ = ("_fn",)
-
-    def __init__(self, fn: Callable[[], Any]) -> None:
-        self._fn = fn
-
-    def run(self) -> Any:
-        return self._fn()
-
-    async def arun(self) -> Any:
-        import asyncio
-
-        return await asyncio.to_thread(self._fn)
 
 
 class CallHook:
@@ -257,4 +240,4 @@ def _undo(record: dict[str, Any], log: Any) -> None:
             log.exception("The on_rollback hook %r failed.", getattr(hook, "__name__", hook))
 
 
-__all__ = ["Call", "CallHook", "GiveLock", "KeyLock", "Records", "TakeLock", "leftovers", "records_here", "undo_all"]
+__all__ = ["CallHook", "GiveLock", "KeyLock", "Records", "TakeLock", "leftovers", "records_here", "undo_all"]
