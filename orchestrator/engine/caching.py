@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine import call_keys
 from orchestrator.engine.cache_index import LOCAL, index
-from orchestrator.engine.keeping import CACHE, Keeping, as_returned
-from orchestrator.exceptions import ApiError, HashError, MissingResult, ParameterBindError, SlotError, SlotTimeout
+from orchestrator.engine.keeping import CACHE, Keeping
+from orchestrator.exceptions import ApiError, HashError, ParameterBindError, SlotError, SlotTimeout
 from orchestrator.states import StateType
 
 if TYPE_CHECKING:
@@ -124,17 +124,7 @@ class Caching(Keeping):
         around = self.run.transaction
         if around is not None and (staged := around.staged_at(self.cache_path)) is not None:
             return staged
-        try:
-            found = self.store.find(self.cache_path, self._is_of_use)
-        except MissingResult as error:
-            if error.__cause__ is not None:
-                self.run.log.warning("What was cached can't be used, so it is computed anew. %s", error)
-            return None
-        if found is None:
-            return None
-        value, header, place = found
-        self.stored = self.store.stored(place, header)
-        return as_returned(value, header)
+        return self._found(self.cache_path, self._is_of_use, "What was cached can't be used, so it is computed anew.")
 
     def _is_of_use(self, header: Header, place: str) -> bool:
         if header.expired or not self.is_not_again(header, place):

@@ -7,7 +7,7 @@ and the store does it again: at least once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -140,17 +140,20 @@ class Keeping:
 
     def _recall(self) -> Any:
         """What a former execution of the call has stored, as the function had returned it; None if there is nothing."""
+        return self._found(self.path, self.counts, "What was stored can't be used, so it is executed again.")
+
+    def _found(self, path: str, wanted: Callable[[Header, str], bool], if_spoilt: str) -> Any:
         try:
-            found = self.store.find(self.path, self.counts)
+            found = self.store.find(path, wanted)
         except MissingResult as error:
             if error.__cause__ is not None:
-                self.run.log.warning("What was stored can't be used, so it is executed again. %s", error)
+                self.run.log.warning("%s %s", if_spoilt, error)
             return None
         if found is None:
             return None
         value, header, place = found
         self.stored = self.store.stored(place, header)
-        return as_returned(value, header)
+        return _as_returned(value, header)
 
     def let_go(self) -> Generator[Effect, Any, None]:
         """Give back what was held for the call's sake, whatever became of it."""
@@ -239,7 +242,7 @@ def _follow(root: FlowRun, store: ResultStore) -> None:
             store.lead(f"runs/{root.id}/{_FIRST}", str(root.replays), call="")
 
 
-def as_returned(value: Any, header: Header) -> Any:
+def _as_returned(value: Any, header: Header) -> Any:
     """What the function had returned: a value in a tuple, or a state of its own."""
     if header.state is None:
         return (value,)
