@@ -17,6 +17,8 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from runs.listeners import Listeners
+
 logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts to connect
 LIVE, WAKE, SLOTS, BELL = "live:", "wake", "slots", "bell"
@@ -40,9 +42,9 @@ class Announcements:
             )
         )
         self.wake: Callable[[str | None], None] = lambda pool: None
-        self.slots: Callable[[str | None], None] = lambda log: None
-        self.over: Callable[[str | None], None] = lambda run: None  # A run has ended; None: some may have, unheard.
-        self.bell: Callable[[str | None], None] = lambda root: None
+        self.slots = Listeners(self.listen)  # by the logs of processes
+        self.over = Listeners(self.listen)  # by runs that are to end
+        self.bell = Listeners(self.listen)  # by the roots of runs
         self._task: asyncio.Task | None = None
 
     def listen(self) -> None:
@@ -66,23 +68,17 @@ class Announcements:
 
     async def _hand_on(self, message: dict[str, Any]) -> None:
         if message["type"] == "psubscribe":  # From here on nothing is missed; what came before may have been.
-            self.wake(None)
-            self.slots(None)
-            self.over(None)
-            self.bell(None)
+            for hear in (self.wake, self.slots.hear, self.over.hear, self.bell.hear):
+                hear(None)
         if message["type"] != "pmessage":
             return
-        if message["channel"] in (WAKE, SLOTS):
-            hear = self.wake if message["channel"] == WAKE else self.slots
+        if hear := {WAKE: self.wake, SLOTS: self.slots.hear, BELL: self.bell.hear}.get(message["channel"]):
             hear(message["data"])
-            return
-        if message["channel"] == BELL:
-            self.bell(message["data"])
             return
         layer = get_channel_layer()
         for told in json.loads(message["data"]):
             if told.get("over"):
-                self.over(told["run"])
+                self.over.hear(told["run"])
             for group in groups_of(told):
                 await layer.group_send(group, {"type": "live.changed", "group": group, "told": told})
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import defaultdict
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +19,7 @@ from orchestrator.bodies import AwaitedInput, BadBody, BodyTooLarge, read_body
 from orchestrator.states import TERMINAL
 from orchestrator.wire import MAX_AWAITED
 from runs import long_polls
-from runs.announcements import Announcements, announcements
+from runs.announcements import announcements
 from runs.hidden import hidden_deployments
 from runs.models import FlowRun
 from tenants.errors import Invalid, TooLarge
@@ -31,48 +29,6 @@ from tenants.scope import tenant_scope
 LOOK_EVERY = 10.0  # seconds, whatever was heard
 GATHER = 0.01  # seconds after the first end in which others are waited for
 BODY = 64 << 10  # bytes
-
-
-class Endings:
-    """Those who wait in this process, by the runs they wait for."""
-
-    def __init__(self, heard: Announcements) -> None:
-        self.heard = heard
-        self._of_run: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        heard.over = self._hear
-
-    def expect(self, runs: Collection[str]) -> asyncio.Event:
-        """An event that is set when one of these runs has ended. Give it back by `forget`."""
-        self.heard.listen()
-        event = asyncio.Event()
-        for run in runs:
-            self._of_run[run].add(event)
-        return event
-
-    def forget(self, runs: Collection[str], event: asyncio.Event) -> None:
-        """Nobody waits for these by this event any more."""
-        for run in runs:
-            waiting = self._of_run.get(run)
-            if waiting is not None:
-                waiting.discard(event)
-                if not waiting:
-                    del self._of_run[run]
-
-    def _hear(self, run: str | None) -> None:
-        every = self._of_run.values() if run is None else [self._of_run.get(run, set())]
-        for event in {event for waiting in every for event in waiting}:
-            event.set()
-
-
-_of_loop: dict[int, Endings] = {}
-
-
-def endings() -> Endings:
-    """The ones of this event loop."""
-    heard = announcements()
-    if id(heard) not in _of_loop:
-        _of_loop[id(heard)] = Endings(heard)
-    return _of_loop[id(heard)]
 
 
 async def endings_app(scope: dict[str, Any], send: Any, body: bytes) -> None:
@@ -113,9 +69,8 @@ def check(asked: AwaitedInput) -> None:
 
 async def wait(actor: Actor, runs: list[UUID], seconds: float) -> list[dict[str, Any]]:
     """Those of the runs that have ended, as soon as there are any."""
-    until, ids = time.monotonic() + seconds, [str(id) for id in runs]
-    event = endings().expect(ids)  # Before the rows are read: the word may come while that is under way.
-    try:
+    until = time.monotonic() + seconds
+    with announcements().over.listening(map(str, runs)) as event:
         while True:
             event.clear()
             ended = await database_sync_to_async(ended_of)(actor, runs)
@@ -125,8 +80,6 @@ async def wait(actor: Actor, runs: list[UUID], seconds: float) -> list[dict[str,
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), min(left, LOOK_EVERY))
                 await asyncio.sleep(GATHER)
-    finally:
-        endings().forget(ids, event)
 
 
 def ended_of(actor: Actor, runs: list[UUID]) -> list[dict[str, Any]]:

@@ -7,9 +7,6 @@ asked once per connection whose run it is.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -19,7 +16,7 @@ from django.db import transaction
 
 from orchestrator.ids import as_id
 from runs import long_polls
-from runs.announcements import BELL, Announcements, announcements
+from runs.announcements import BELL, announcements
 from runs.hidden import find_run
 from runs.messenger import messenger
 from tenants.errors import NotFound
@@ -43,42 +40,6 @@ def _ring(redis: Any, roots: list[str]) -> None:
         redis.publish(BELL, root)
 
 
-class Listeners:
-    """Those who wait in this web process, by the root of their run."""
-
-    def __init__(self, heard: Announcements) -> None:
-        self.redis = heard.client
-        self.heard = heard
-        self.of_root: dict[str, set[asyncio.Event]] = defaultdict(set)
-        heard.bell = self.hear
-
-    async def wait(self, root: str, since: int, seconds: float) -> int:
-        """The counter: at once if it is not `since`, else when the bell rings, or when the time is over."""
-        self.heard.listen()
-        event = asyncio.Event()
-        self.of_root[root].add(event)  # Before the counter is read: a word may come in while that is under way.
-        try:
-            if (number := await self._counter(root)) != since:
-                return number
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
-            return await self._counter(root)
-        finally:
-            self.of_root[root].discard(event)
-            if not self.of_root[root]:
-                del self.of_root[root]
-
-    async def _counter(self, root: str) -> int:
-        return int(await self.redis.get(COUNTER + root) or 0)
-
-    def hear(self, root: str | None) -> None:
-        """A word came in; None: something may have been missed."""
-        roots = list(self.of_root) if root is None else [root]
-        for each in roots:
-            for event in self.of_root.get(each, ()):
-                event.set()
-
-
 async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """`GET /api/v1/flow-runs/{id}/wait?since=n` as an ASGI application. Answers `{"since": n}`: the counter now."""
     await long_polls.serve(scope, send, _answer)
@@ -87,7 +48,12 @@ async def wait_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def _answer(scope: dict[str, Any]) -> dict[str, Any]:
     run_id, since = long_polls.id_and_count(scope)
     root = await database_sync_to_async(_root_of)(scope, run_id)
-    return {"since": await _listeners().wait(root, since, long_polls.wait_seconds())}
+    bell, seconds = announcements().bell, long_polls.wait_seconds()
+    return {"since": await bell.wait(root, lambda: _counter(root), known=since, seconds=seconds)}
+
+
+async def _counter(root: str) -> int:
+    return int(await announcements().client.get(COUNTER + root) or 0)
 
 
 def _root_of(scope: dict[str, Any], run_id: str) -> str:
@@ -97,14 +63,3 @@ def _root_of(scope: dict[str, Any], run_id: str) -> str:
         raise NotFound("There is no such flow run here.")
     with tenant_scope(actor.organization_id):
         return str(find_run(actor, id).root_id)
-
-
-_of_loop: dict[int, Listeners] = {}
-
-
-def _listeners() -> Listeners:
-    """The ones of this event loop."""
-    heard = announcements()
-    if id(heard) not in _of_loop:
-        _of_loop[id(heard)] = Listeners(heard)
-    return _of_loop[id(heard)]

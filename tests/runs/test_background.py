@@ -14,6 +14,7 @@ from django.db import connection
 
 from orchestrator.server.bridge import Bodies
 from runs import background, endings
+from runs.announcements import announcements
 from runs.messenger import messenger
 from tests.cast import Api, Company
 from tests.runs import doors
@@ -105,13 +106,13 @@ def test_who_waits_is_told_at_once_when_a_run_has_ended(acme: Company, api: Api)
 
     async def story() -> tuple[int, dict]:
         waiting = asyncio.create_task(asked(api.key, {"runs": [first, second], "seconds": 40})())
-        while not endings.endings()._of_run:
+        while not announcements().over.of_name:
             await asyncio.sleep(0.01)
         async with asyncio.timeout(20):
             await sync_to_async(lambda: api.post(f"/flow-runs/{second}/cancel"))()
             await sync_to_async(messenger.flush)()
             told = await waiting
-        assert not endings.endings()._of_run
+        assert not announcements().over.of_name
         return told
 
     status, told = async_to_sync(story)()

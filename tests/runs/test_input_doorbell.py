@@ -14,7 +14,9 @@ from django.db import connection
 from orchestrator.ids import uuid7
 from orchestrator.server.asgi import application
 from runs import long_polls
+from runs.announcements import announcements
 from runs.inputs import doorbell
+from runs.listeners import Listeners
 from runs.messenger import client, messenger
 from tests.cast import Api, Company
 from tests.runs import doors
@@ -29,7 +31,6 @@ LONG, SHORT = 20.0, 0.05
 def fresh(valkey: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has an event loop, and so listeners, of its own. Its transaction is not to be closed."""
     monkeypatch.setattr(long_polls, "WAIT_SECONDS", LONG)
-    monkeypatch.setattr(doorbell, "_of_loop", {})
     if connection.in_atomic_block:
         monkeypatch.setattr("channels.db.close_old_connections", lambda: None)
 
@@ -68,21 +69,17 @@ def test_a_process_that_waits_hears_of_an_answer_at_once(acme: Company, api: Api
         return told
 
     async def answer() -> None:
-        while not doorbell._of_loop or not any(
-            event._waiters for events in listeners().of_root.values() for event in events
-        ):
+        bells.append(announcements().bell)
+        while not any(event._waiters for events in bells[0].of_name.values() for event in events):
             await asyncio.sleep(0.001)
         told = await sync_to_async(api.post)(f"/flow-runs/{asked.run_id}/resume", {})
         assert told.status_code == 200
         assert await sync_to_async(messenger.flush)()
 
-    def listeners() -> doorbell.Listeners:
-        (found,) = doorbell._of_loop.values()
-        return found
-
+    bells: list[Listeners] = []
     (status, told), _ = run(process, answer)
     assert (status, told["since"] > since) == (200, True)
-    assert not listeners().of_root
+    assert not bells[0].of_name
 
 
 def test_others_wait_for_nothing_here(acme: Company, api: Api, eve_api: Api) -> None:
@@ -102,6 +99,6 @@ def test_redis_that_is_away_is_said(acme: Company, api: Api, monkeypatch: pytest
     async def away(*_: Any) -> int:
         raise ConnectionError
 
-    monkeypatch.setattr(doorbell.Listeners, "_counter", away)
+    monkeypatch.setattr(doorbell, "_counter", away)
     [(status, told)] = run(wait(waiting(acme).run_id, api.key))
     assert (status, told["error"]["code"]) == (503, "unavailable")
