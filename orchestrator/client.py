@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from orchestrator._version import __version__
 from orchestrator.config import Api, require_api
+from orchestrator.context import in_event_loop
 from orchestrator.exceptions import API_ERRORS, ApiError, RateLimited, Unavailable, Unreachable
 from orchestrator.exchange import Reply, exchange_at
 
@@ -211,9 +212,8 @@ def _seconds(text: str | None) -> float | None:
 
 def in_context(fn: Callable[..., T], *args: Any, **kwargs: Any) -> Any:
     """Call a blocking function: at once in sync code, as a coroutine to await where an event loop runs."""
-    import sys
+    if in_event_loop():
+        import asyncio
 
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
         return asyncio.to_thread(fn, *args, **kwargs)
     return fn(*args, **kwargs)

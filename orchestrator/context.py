@@ -1,10 +1,11 @@
 """Which run the present code belongs to, and what it inherits.
 
-Everything here is a context variable: threads of a task runner and asyncio tasks get a copy of their own.
+It is held by context variables: threads of a task runner and asyncio tasks get a copy of their own.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,6 +51,12 @@ def current_flow_run() -> FlowRun | None:
 def current_task_run() -> TaskRun | None:
     """The innermost task run around this code, if any."""
     return task_run_here.get()
+
+
+def in_event_loop() -> bool:
+    """True where an event loop runs this code, so that nothing may block. Not for user code."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def require_run() -> FlowRun | TaskRun:

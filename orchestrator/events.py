@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,7 +16,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.config import current_api
-from orchestrator.context import current_flow_run, current_task_run
+from orchestrator.context import current_flow_run, current_task_run, in_event_loop
 from orchestrator.counterparts import missing
 from orchestrator.ids import uuid7
 from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
@@ -114,8 +113,7 @@ def _by_journal(run: Run, event: Event) -> None:
 
 
 def _by_api(event: Event) -> None:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
+    if not in_event_loop():
         _post(event)
         return
     sender, places = _sender(os.getpid())

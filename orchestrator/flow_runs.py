@@ -6,14 +6,13 @@ case: `apause_flow_run`, `asuspend_flow_run`, `aresume_flow_run`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from orchestrator.client import Client, in_context
-from orchestrator.context import current_flow_run, current_task_run
+from orchestrator.context import current_flow_run, current_task_run, in_event_loop
 from orchestrator.counterparts import missing
 from orchestrator.exceptions import Conflict, InputRefused, MissingContext, NotConfigured, NotPaused, PauseRefused
 
@@ -182,7 +181,7 @@ def _wait(wait_for_input: Any, *, pause: str = "pause", **options: Any) -> Any:
     if options.get("link", "login") not in ("login", "anyone"):
         raise ValueError('link is "login" or "anyone".')
     run = _pausable()
-    if _in_loop():
+    if in_event_loop():
         return _wait_async(run, wait_for_input, pause, options)
     from orchestrator.engine import pausing
 
@@ -201,11 +200,6 @@ async def _wait_async(run: FlowRun, wait_for_input: Any, pause: str, options: di
         done, value = asking.take(await pausing.ask_async(run, asking.next()))
         if done:
             return value
-
-
-def _in_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 class _Asking:

@@ -8,13 +8,13 @@ as long as it waits, one more thread may run.
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from orchestrator.context import in_event_loop
 from orchestrator.engine import handover
 from orchestrator.engine.failures import is_silent
 from orchestrator.engine.interrupts import raise_in_thread
@@ -93,7 +93,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         self._jobs.put(job)
 
     def make_room(self) -> None:
-        if self._jobs.qsize() >= self.queue_size and not _in_event_loop():
+        if self._jobs.qsize() >= self.queue_size and not in_event_loop():
             self._wait_for_room()
 
     def close(self, end: End = "wait") -> int:
@@ -164,7 +164,7 @@ class ThreadPoolTaskRunner(TaskRunner):
         within = self._busy.get(threading.get_ident())
         if within is None:
             return False
-        is_async = job.run.definition.is_async and _in_event_loop()
+        is_async = job.run.definition.is_async and in_event_loop()
         if timeout is None and within.depth < DEEPEST and not is_async:
             if job.claim():
                 self._perform(job, job.perform)
@@ -251,12 +251,6 @@ class ThreadPoolTaskRunner(TaskRunner):
     def _take_over(self, job: Job, rest: Callable[[], None]) -> None:
         self._perform(job, partial(job.carry_out, rest))
         self._work()
-
-
-def _in_event_loop() -> bool:
-    """True where nothing may block."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 ConcurrentTaskRunner = ThreadPoolTaskRunner
