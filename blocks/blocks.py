@@ -13,7 +13,8 @@ from blocks.schema import take
 from blocks.types import find_type
 from orchestrator.block_data import Stored, Taken
 from orchestrator.bodies import BLOCK_NAME
-from orchestrator.wire import MAX_DESCRIPTION, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import MAX_DESCRIPTION
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor

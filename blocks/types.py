@@ -15,7 +15,8 @@ from django.utils.timezone import now
 from blocks.models import BlockType
 from blocks.schema import check_type
 from orchestrator.bodies import BLOCK_NAME, BlockTypeInput, wrong_block_type
-from orchestrator.wire import clean_text, encode, json_value
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import encode
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor

@@ -9,7 +9,8 @@ from django.db.models import Func, JSONField, QuerySet, Value
 from django.utils.timezone import now
 
 from blocks.models import Variable
-from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_TAG, MAX_TAGS, encode
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor

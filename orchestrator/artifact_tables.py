@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.wire import MAX_ARTIFACT, encode, json_value
+from orchestrator.storable import json_value
+from orchestrator.wire import MAX_ARTIFACT, encode
 
 _PLAIN = frozenset({str, int, bool, type(None)})
 

@@ -19,7 +19,8 @@ from orchestrator import clock
 from orchestrator.context import require_run
 from orchestrator.exceptions import MissingContext, NotFound
 from orchestrator.ids import uuid7
-from orchestrator.wire import ARTIFACT_KEY, MAX_DESCRIPTION, MAX_MARKDOWN, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import ARTIFACT_KEY, MAX_DESCRIPTION, MAX_MARKDOWN
 
 MAX_ADDRESS = 10_000  # characters of a link
 MAX_IMAGE = 512 << 10  # characters: an image may be its own address, data:image/…

@@ -19,8 +19,9 @@ from orchestrator.context import current_task_run
 from orchestrator.exceptions import MissingContext
 from orchestrator.ids import uuid7
 from orchestrator.states import REUSED
+from orchestrator.storable import clean_text, json_value
 from orchestrator.tasks import Task
-from orchestrator.wire import MAX_LABELS, MAX_PAYLOAD, clean_text, encode, json_value
+from orchestrator.wire import MAX_LABELS, MAX_PAYLOAD, encode
 
 if TYPE_CHECKING:
     from orchestrator.engine.task_run import TaskRun

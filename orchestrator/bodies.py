@@ -13,8 +13,9 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from orchestrator.agent_messages import PROCESSES, AgentLine, LeaseRef, Load
 from orchestrator.cleaned import MAX_RESULT_KEY
-from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS, PROCESSES, AgentLine, LeaseRef, Load
+from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
 
 MAX_BODY = 4 << 20  # bytes
 MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import (
     MAX_ANSWERERS,
     MAX_DESCRIPTION,
@@ -27,8 +28,6 @@ from orchestrator.wire import (
     InputRequest,
     ResultRef,
     TaskState,
-    clean_text,
-    json_value,
 )
 
 MAX_EXCERPT = 300  # characters of a text that a list shows

@@ -210,7 +210,7 @@ def is_json(value: Any, depth: int = 0) -> bool:
     >>> is_json({"a": [1, None, "x"]}), is_json((1, 2)), is_json({1: 2}), is_json(float("nan"))
     (True, False, False, False)
     """
-    from orchestrator.wire import clean_text
+    from orchestrator.storable import clean_text
 
     kind = type(value)
     if value is None or kind is bool:

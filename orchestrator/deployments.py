@@ -68,7 +68,7 @@ def describe(
     """
     from orchestrator.parameters import parameter_schema
     from orchestrator.schedules import choose
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     if not name or "/" in name:
         raise ValueError(f"A deployment's name is a text without '/', not {name!r}.")
@@ -96,7 +96,7 @@ def describe(
 
 
 def _process(process: str) -> str:
-    from orchestrator.wire import PROCESSES
+    from orchestrator.agent_messages import PROCESSES
 
     if process not in PROCESSES:
         raise ValueError(f"process is one of {', '.join(map(repr, PROCESSES))}, not {process!r}.")
@@ -291,7 +291,7 @@ def _run_deployment(
 ) -> RemoteRun:
     import os
 
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     body: dict[str, Any] = {
         "deployment": str(name),

@@ -19,7 +19,8 @@ from orchestrator.config import current_api
 from orchestrator.context import current_flow_run, current_task_run, in_event_loop
 from orchestrator.counterparts import missing
 from orchestrator.ids import uuid7
-from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import encode, wrong_in_event
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

@@ -269,7 +269,7 @@ def _pausable() -> FlowRun:
 
 def _value(run_input: Any) -> dict[str, Any]:
     """A plain value is that of the one field of its form."""
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     if run_input is None:
         return {}

@@ -163,7 +163,7 @@ class Form:
 
 
 def _initial_of(model: type[BaseModel]) -> dict[str, Any]:
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     return json_value(getattr(model, "_initial", {}))
 
@@ -196,7 +196,7 @@ async def asend_input(
 
 
 def _send(run_input: Any, flow_run_id: UUID | str, sender: str | None, key_prefix: str | None) -> None:
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     run = current_flow_run()
     by = sender or (f"flow-run.{run.id}" if run is not None else "")

@@ -221,7 +221,7 @@ def _copied(value: Any, budget: list[int], depth: int) -> Any:
     if kind is str:
         return value if len(value) <= _TEXT else value[:_TEXT] + "…"
     if kind is int or kind is float:
-        from orchestrator.wire import json_value
+        from orchestrator.storable import json_value
 
         return value if kind is int and -(2**53) < value < 2**53 else json_value(value)
     if depth > 20 or budget[0] <= 0:
@@ -230,7 +230,7 @@ def _copied(value: Any, budget: list[int], depth: int) -> Any:
         return {str(key): _copied(item, budget, depth + 1) for key, item in _first(value.items(), budget)}
     if isinstance(value, list | tuple | set | frozenset):
         return [_copied(item, budget, depth + 1) for item in _first(value, budget)]
-    from orchestrator.wire import json_value
+    from orchestrator.storable import json_value
 
     return json_value(value)
 

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from orchestrator.states import StateType
+from orchestrator.storable import json_value
 from orchestrator.wire import (
     ARTIFACT_KEY,
     MAX_BATCH,
@@ -34,7 +35,6 @@ from orchestrator.wire import (
     Usage,
     cut_log,
     decode_entry,
-    json_value,
     wrong_in_event,
 )
 

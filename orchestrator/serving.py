@@ -136,7 +136,7 @@ def queue_of(deployment: Deployment) -> str:
 
 def queue_named(*names: str) -> str:
     """The name of the queue for a flow or a task and the name of its deployment."""
-    from orchestrator.wire import SERVED
+    from orchestrator.agent_messages import SERVED
 
     plain = "-".join(re.sub(r"[^\w.-]+", "-", name) for name in names)[:150]
     if plain == "-".join(names) and plain.count("-") == 1:

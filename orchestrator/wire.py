@@ -1,4 +1,4 @@
-"""The journal's entries and the messages between SDK, agent and server.
+"""The entries of the journal, and the messages in which they travel.
 
 The journal travels as NDJSON: one batch line, then for each stream a stream line and its entries. Every entry is one
 JSON object tagged by `kind`. Times are integers in microseconds UTC; durations come from a monotonic clock.
@@ -7,14 +7,13 @@ Unknown fields are ignored, unknown kinds are quarantined by the server, so that
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+
+from orchestrator.storable import clean_text
 
 WIRE = 1
 """The version spoken here. A server speaks this one and the one before."""
@@ -55,8 +54,6 @@ ARTIFACT_TYPES = ("table", "markdown", "link", "image", "progress")
 
 MAX_DELAYED = 500  # background runs that are queued by one request
 MAX_AWAITED = 1_000  # runs whose end is waited for by one request
-SERVED = "serve "
-"""How the names of queues begin of which only processes that name them take runs: those that serve what is in them."""
 
 LOG_CUT_MARK = " … [cut: {dropped} more characters]"
 
@@ -307,99 +304,6 @@ class Answer(Struct, kw_only=True):
     signals: list[Signal] = []
 
 
-PROCESSES = ("fresh", "warm", "reuse")
-"""How an agent comes by the process of a run: a new one, one forked from a template that has imported the user's code,
-or one that takes run after run."""
-
-
-class ClaimedRun(Struct, kw_only=True):
-    """One run that an agent may now execute.
-
-    `token` authenticates its journal and everything its process may ask for; it dies with the lease.
-    `scheduled_at` (µs UTC) is when it was meant to start. `suspensions` of its executions used no retry.
-    `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
-    `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
-    memory; others are the launcher's business. `call` is what `.delay` has to say besides parameters: the options of
-    the call, and which arguments were stored.
-
-    `replay_root`, of a retry from failure, is the run under whose id the values of the runs before were stored; this
-    one stores and looks up there too. `again` says what must not be replayed from them, by the key of a task
-    (`TaskState.task`) or of a call (`ResultRef.key`): of these only the values count that the named runs stored.
-    """
-
-    run: UUID
-    attempt: int
-    run_count: int
-    token: str
-    name: str
-    flow: str
-    deployment: str
-    deployment_id: UUID
-    entrypoint: str
-    source: dict[str, str]
-    parameters: dict[str, Any]
-    tags: list[str]
-    lease_seconds: float
-    flow_version: str = ""
-    scheduled_at: int | None = None
-    suspensions: int = 0
-    process: str = "warm"
-    job_variables: dict[str, Any] = {}
-    replay_root: UUID | None = None
-    again: dict[str, list[UUID]] = {}
-    call: dict[str, Any] | None = None
-
-
-HOOKS_WITHIN = 150
-"""Seconds for which the token of an attempt that was lost still does what it did, for the hooks of the run's end."""
-
-
-class LastState(Struct, kw_only=True):
-    """The state in which the server ended a run whose process is gone. `t` is µs UTC."""
-
-    type: str
-    name: str
-    message: str
-    t: int
-
-
-class LastHooks(Struct, kw_only=True):
-    """The run has ended and nobody has called its hooks: an agent may, in a fresh process, with the attempt's token."""
-
-    state: LastState
-    run: ClaimedRun
-
-
-class EndedAnswer(Struct, kw_only=True):
-    """The answer to the word that the process of an attempt is gone."""
-
-    hooks: LastHooks | None = None
-
-
-class LeaseRef(Struct):
-    """A lease as its holder knows it."""
-
-    run: UUID
-    attempt: int
-
-
-class AgentLine(Struct):
-    """A line of an agent's own log. `t` is µs UTC, `level` a number of the standard library's scale."""
-
-    t: int
-    message: str
-    level: int = 20
-
-
-class Load(Struct):
-    """What an agent uses, runs included: `cpu` as a share of one core, `memory` in bytes; and what it keeps warm."""
-
-    cpu: float = 0.0
-    memory: int = 0
-    templates: int = 0
-    spares: int = 0
-
-
 def wrong_in_event(
     event: str, resource: dict[str, str], related: list[dict[str, str]], payload: bytes, *, own: bool = False
 ) -> dict[str, str]:
@@ -445,63 +349,9 @@ def decode_entry(line: bytes) -> AnyEntry:
     return _entry_decoder.decode(line)
 
 
-_UNSAFE = re.compile("[\x00\ud800-\udfff]")
-
-
-def clean_text(text: str, limit: int | None = None) -> str:
-    """Replace what PostgreSQL and UTF-8 can't hold (NUL, lone surrogates) by U+FFFD, and cut to `limit` characters.
-
-    >>> clean_text("a\\x00b")
-    'a\\ufffdb'
-    """
-    if limit is not None and len(text) > limit:
-        text = text[:limit]
-    return _UNSAFE.sub("\ufffd", text) if _UNSAFE.search(text) else text
-
-
 def cut_log(message: str) -> str:
     """Clean a log message and cut it to MAX_LOG_MESSAGE, with a mark that says how much is missing."""
     if len(message) > MAX_LOG_MESSAGE:
         kept = message[:MAX_LOG_MESSAGE]
         message = kept + LOG_CUT_MARK.format(dropped=len(message) - len(kept))
     return clean_text(message)
-
-
-def json_value(value: Any, depth: int = 0) -> Any:
-    """Turn any Python value into what JSON and PostgreSQL's jsonb can hold.
-
-    NaN and infinities become strings, so do keys and whatever JSON has no form for (its `repr`); nesting deeper than
-    50 becomes "…". Never raises: an object whose `repr` fails is named by its type.
-
-    >>> json_value({1: float("nan"), "when": [True, None]})
-    {'1': 'nan', 'when': [True, None]}
-    """
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, str):
-        return clean_text(str(value))
-    if isinstance(value, int):
-        # Beyond 64 bits browsers and msgspec lose digits.
-        return int(value) if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if depth >= 50:
-        return "…"
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): json_value(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [json_value(item, depth + 1) for item in value]
-    return _foreign_value(value, depth)
-
-
-def _foreign_value(value: Any, depth: int) -> Any:
-    """What msgspec knows (dates, UUIDs, dataclasses, enums) as JSON, pydantic models as objects, the rest as text."""
-    try:
-        if hasattr(value, "model_dump"):
-            return json_value(value.model_dump(mode="json"), depth + 1)
-        return json_value(msgspec.to_builtins(value), depth + 1)
-    except Exception:
-        try:
-            return clean_text(repr(value), 10_000)
-        except Exception:
-            return f"<{type(value).__name__}>"

@@ -13,8 +13,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils.timezone import now
 
+from orchestrator.agent_messages import AgentLine, Load
 from orchestrator.bodies import PoolInput, wrong_of_pool
-from orchestrator.wire import AgentLine, Load, clean_text
+from orchestrator.storable import clean_text
 from runs import events, live
 from runs.limits import set_limit
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue

@@ -15,8 +15,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from orchestrator.agent_messages import SERVED
 from orchestrator.bodies import BackgroundTask, DelayedCall, QueueInput
-from orchestrator.wire import MAX_DELAYED, SERVED, encode, json_value
+from orchestrator.storable import json_value
+from orchestrator.wire import MAX_DELAYED, encode
 from runs import agents, deployments, queues, trigger
 from runs.deployments import DeploymentRequest
 from runs.hidden import find_run

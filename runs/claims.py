@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
+from orchestrator.agent_messages import SERVED, ClaimedRun, LeaseRef
 from orchestrator.ids import uuid7
 from orchestrator.states import WISHES, By, StateType
-from orchestrator.wire import SERVED, ClaimedRun, LeaseRef, Signal
+from orchestrator.wire import Signal
 from runs import waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
 from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save

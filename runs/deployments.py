@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
 from orchestrator.states import By, StateType
-from orchestrator.wire import clean_text, json_value
+from orchestrator.storable import clean_text, json_value
 from runs import agents, events, limits, live, scheduling
 from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema

@@ -20,7 +20,8 @@ from blocks.models import Block
 from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType, default_name
-from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import encode, wrong_in_event
 from runs import live
 from runs.partitions import Place, fix_partition
 from runs.statements import Statement, raw_cursor, run_together

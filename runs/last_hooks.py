@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.utils.timezone import now
 
-from orchestrator.wire import HOOKS_WITHIN, LastHooks, LastState
+from orchestrator.agent_messages import HOOKS_WITHIN, LastHooks, LastState
 from runs.claims import describe
 from runs.models import Attempt
 from runs.transitions import RunRow, micros

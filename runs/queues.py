@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from orchestrator.bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.states import ALIVE
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs import limits, live, waiting
 from runs.agents import DEFAULT
 from runs.models import Deployment, FlowRun, WorkPool, WorkQueue

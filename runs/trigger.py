@@ -17,7 +17,8 @@ from django.utils.timezone import now
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
-from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
 from runs import claims, live, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments

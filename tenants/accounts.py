@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.shortcuts import render
 from django.urls import reverse
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import account_trail, trace
 from tenants.access import workspaces_of
 from tenants.encryption import seal_for_installation, unseal_for_installation

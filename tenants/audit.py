@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db import connection, models
 from django.utils.timezone import now
 
-from orchestrator.wire import clean_text, json_value
+from orchestrator.storable import clean_text, json_value
 from tenants import trace
 from tenants.models import AuditEntry
 from tenants.permissions import Actor

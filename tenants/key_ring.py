@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import audit
 from tenants.authentication import forget_secrets
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.validators import validate_email
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import outbox
 from tenants.outbound import guarded
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, connection, models, transaction
 from django.utils.text import slugify
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import audit
 from tenants.billing.subscriptions import demand_workspace
 from tenants.errors import Conflict, Invalid

@@ -26,7 +26,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants.encryption import seal, unseal
 from tenants.models import OutboxMessage
 from tenants.outbound import without_secrets

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import invitations, organizations
 from tenants.accounts import proved_addresses
 from tenants.errors import Invalid, NotFound

@@ -13,7 +13,7 @@ from django.urls import reverse
 from blocks import blocks, reads, references, types, versions
 from blocks.models import Block
 from blocks.views.block_form import BlockForm
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants.access import workspace_page
 from tenants.errors import NotFound, Problem
 from tenants.permissions import can

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from blocks import variables
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants.access import workspace_page
 from tenants.errors import Invalid, NotFound
 

@@ -17,7 +17,8 @@ from orchestrator.block_data.places import TooComplex, foreign_reference, pointe
 from orchestrator.block_data.words import located
 from orchestrator.bodies import BLOCK_NAME
 from orchestrator.schema import MAX_ERRORS, SchemaRefusal, check_schema, violations
-from orchestrator.wire import encode, json_value
+from orchestrator.storable import json_value
+from orchestrator.wire import encode
 
 __all__ = [
     "MAX_BLOCKS", "MAX_DATA", "MAX_DEPTH", "MAX_REFERENCES", "REFERENCE", "SECRET", "Stored", "Taken", "blocks_in",

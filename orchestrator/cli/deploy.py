@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
+from orchestrator.agent_messages import PROCESSES
 from orchestrator.cli.output import connect, output_option, print_json
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.delayable import BACKGROUND
 from orchestrator.deployments import MIN_MEMORY
 from orchestrator.deployments import deploy as deploy_all
 from orchestrator.schedules import Cron, Interval
-from orchestrator.wire import PROCESSES
 
 
 @click.command()

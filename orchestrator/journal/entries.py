@@ -22,6 +22,7 @@ from orchestrator.engine.task_run import TaskRun
 from orchestrator.journal.records import ArtifactTold, EventTold, InputAsked, Line, LogLine, RunReport, TaskSnapshot
 from orchestrator.masking import MASK, mask, mask_json
 from orchestrator.states import StateType
+from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import (
     MAX_DESCRIPTION,
     MAX_ENTRY,
@@ -44,10 +45,8 @@ from orchestrator.wire import (
     ResultRef,
     RunState,
     TaskState,
-    clean_text,
     cut_log,
     encode,
-    json_value,
 )
 
 if TYPE_CHECKING:

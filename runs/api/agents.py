@@ -8,8 +8,9 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from orchestrator.agent_messages import EndedAnswer
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
-from orchestrator.wire import EndedAnswer, clean_text
+from orchestrator.storable import clean_text
 from runs import agents, claims, last_hooks, long_polls
 from runs.models import Agent
 from tenants.api import TenantView

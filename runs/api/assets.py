@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs.api import paging
 from runs.models import Asset, Materialization
 from runs.reads import assets as reads

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from orchestrator.bodies import EventInput
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs import events
 from runs.ingest.budget import spend
 from runs.models import EventRow

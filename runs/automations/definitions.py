@@ -12,7 +12,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from orchestrator.bodies import BLOCK_NAME
-from orchestrator.wire import MAX_EVENT, MAX_LABEL, clean_text, wrong_in_event
+from orchestrator.storable import clean_text
+from orchestrator.wire import MAX_EVENT, MAX_LABEL, wrong_in_event
 from runs.automations import templates
 from runs.events import CHANGES, KNOWN_EVENTS
 from tenants.errors import Invalid

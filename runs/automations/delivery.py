@@ -21,7 +21,7 @@ from django.utils.timezone import now
 
 from blocks.blocks import find_block
 from blocks.values import value
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs import live
 from runs.automations import edit, senders, templates, wording
 from runs.automations.grouping import KIND

@@ -16,6 +16,7 @@ from django.utils.timezone import now
 from orchestrator.cleaned import ASSET_EVENTS
 from orchestrator.reading import QUARANTINED_TEXT, begins_local_run, may_open, read_kept
 from orchestrator.states import TERMINAL, WISHES, StateType
+from orchestrator.storable import clean_text
 from orchestrator.wire import (
     Answer,
     Artifact,
@@ -29,7 +30,6 @@ from orchestrator.wire import (
     Signal,
     TaskState,
     Usage,
-    clean_text,
 )
 from runs import events, live
 from runs.admission import refusal_of

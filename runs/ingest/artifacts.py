@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from orchestrator.cleaned import summary_of
-from orchestrator.wire import MAX_DESCRIPTION, Artifact, clean_text, encode
+from orchestrator.storable import clean_text
+from orchestrator.wire import MAX_DESCRIPTION, Artifact, encode
 from runs.ingest.staging import Staged, raw_cursor
 from runs.ingest.streams import OpenStream
 from runs.ingest.tall import MICROS, json_text

@@ -13,14 +13,8 @@ from django.db import connection
 
 from orchestrator.cleaned import clean_tags, error_of, parameters_of, stored_at
 from orchestrator.states import By, StateType
-from orchestrator.wire import (
-    MAX_MESSAGE,
-    MAX_NAME,
-    About,
-    RunState,
-    clean_text,
-    json_value,
-)
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_MESSAGE, MAX_NAME, About, RunState
 from runs import claims
 from runs.ingest.reading import Part
 from runs.ingest.streams import OpenStream

@@ -12,20 +12,8 @@ import msgspec
 from orchestrator.cleaned import clean_tags, error_of, stored_at
 from orchestrator.ids import uuid7
 from orchestrator.states import RANK, StateType
-from orchestrator.wire import (
-    MAX_MESSAGE,
-    MAX_NAME,
-    MAX_PARENTS,
-    Dropped,
-    Event,
-    Log,
-    Result,
-    TaskState,
-    Usage,
-    clean_text,
-    encode,
-    json_value,
-)
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_MESSAGE, MAX_NAME, MAX_PARENTS, Dropped, Event, Log, Result, TaskState, Usage, encode
 from runs import events
 from runs.ingest.staging import Staged, Statement, array_literal, raw_cursor
 from runs.ingest.streams import OpenStream

@@ -9,7 +9,8 @@ from uuid import UUID
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from orchestrator.wire import MAX_INPUT, clean_text, encode, json_value
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_INPUT, encode
 from runs import events
 from runs.hidden import check_run
 from runs.inputs import doorbell, requests

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db.models import Max
 
-from orchestrator.wire import MAX_INPUT, MAX_KEY, clean_text, encode, json_value
+from orchestrator.storable import clean_text, json_value
+from orchestrator.wire import MAX_INPUT, MAX_KEY, encode
 from runs.hidden import check_run
 from runs.inputs import doorbell
 from runs.models import FlowRun, RunMessage

@@ -192,7 +192,7 @@ class Deployment(Restrictable, InWorkspace):
     retries = models.PositiveIntegerField(default=0)
     retry_delay = models.FloatField(default=0)  # seconds
     crash_retries = models.PositiveIntegerField(null=True)  # None: the flow's own budget alone
-    process = models.CharField(max_length=10, default="warm")  # one of `wire.PROCESSES`
+    process = models.CharField(max_length=10, default="warm")  # one of `agent_messages.PROCESSES`
     job_variables = models.JSONField(default=dict)
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now)

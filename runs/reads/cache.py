@@ -13,7 +13,8 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.cleaned import MAX_CACHE_KEY
-from orchestrator.wire import MAX_NAME, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import MAX_NAME
 from runs.hidden import hidden_deployments, of_seen_runs
 from runs.models import CacheEntry, FlowRun
 from runs.models.cache import STATES

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils.timezone import now
 
-from orchestrator.wire import SERVED
+from orchestrator.agent_messages import SERVED
 from runs import scheduling
 from runs.deployments import in_workspace
 from runs.models import Agent, Deployment, FlowRun, Schedule

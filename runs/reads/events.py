@@ -18,7 +18,8 @@ from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.ids import as_id
-from orchestrator.wire import OWN_EVENTS, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import OWN_EVENTS
 from runs.hidden import hidden_deployments, of_seen_runs
 from runs.models import EventRow, FlowRun
 from tenants.cursors import newest, read_cursor, write_cursor

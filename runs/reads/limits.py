@@ -10,7 +10,8 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
-from orchestrator.wire import MAX_NAME, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import MAX_NAME
 from runs.hidden import hidden_deployments
 from runs.models import FlowRun, NamedLimit, Slot
 from tenants.permissions import Actor

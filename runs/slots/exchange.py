@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
 from orchestrator.slot_bodies import MAX_ASKS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs import live
 from runs.models import Slot
 from runs.slots import rates, words

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from msgspec import UNSET
 
 from orchestrator.slot_bodies import LimitInput, wrong_of_limit
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs import live
 from runs.models import NamedLimit, Slot
 from runs.slots import words

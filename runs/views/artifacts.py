@@ -8,7 +8,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from orchestrator.wire import ARTIFACT_TYPES, clean_text
+from orchestrator.storable import clean_text
+from orchestrator.wire import ARTIFACT_TYPES
 from runs.hidden import find_run
 from runs.reads import artifact_content
 from runs.reads import artifacts as reads

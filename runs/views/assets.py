@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from runs.reads import assets as reads
 from runs.reads.addresses import followed
 from tenants.access import workspace_page

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.timezone import now
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import mail
 from tenants.audit import record
 from tenants.billing.models import BillingAccount

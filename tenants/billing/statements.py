@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Case, F, When
 from django.utils.timezone import now
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import outbox
 from tenants.audit import record
 from tenants.billing.accounts import account_of

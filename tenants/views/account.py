@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.views.decorators.http import require_http_methods
 
-from orchestrator.wire import clean_text
+from orchestrator.storable import clean_text
 from tenants import account_trail
 
 MOST = 150  # characters of a name

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.wire import AgentLine, Load
+from orchestrator.agent_messages import AgentLine, Load
 from runs.agents import note
 from runs.models import InputRequest
 from tenants import audit

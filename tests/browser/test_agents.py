@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from orchestrator.wire import AgentLine, Load
+from orchestrator.agent_messages import AgentLine, Load
 from runs.agents import note
 from tests.browser.conftest import Portal
 from tests.cast import Api, Company

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent_messages import ClaimedRun
 from orchestrator.ids import uuid7
-from orchestrator.wire import ClaimedRun
 from tests.contract.journals import Journal
 from tests.contract.worlds import FACTS, HandAgent, World
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agent_messages import HOOKS_WITHIN
 from orchestrator.ids import uuid7
-from orchestrator.wire import HOOKS_WITHIN
 from tests.contract.journals import Journal
 from tests.contract.test_agents import begin, held_run
 from tests.contract.worlds import World

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from orchestrator.agent_messages import LeaseRef
 from orchestrator.states import TERMINAL, By, StateType, default_name, is_held, may_move
-from orchestrator.wire import LeaseRef
 
 LEASE = timedelta(seconds=60)
 LOST_AFTER = {True: timedelta(days=1), False: timedelta(minutes=10)}  # by whether the run is local

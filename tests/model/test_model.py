@@ -19,8 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from orchestrator.agent_messages import LeaseRef
 from orchestrator.states import TERMINAL
-from orchestrator.wire import Answer, LeaseRef
+from orchestrator.wire import Answer
 from runs import claims, outages, tasks, trigger
 from runs.ingest import apply_batch, streams
 from runs.limits import set_limit

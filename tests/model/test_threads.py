@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.wire import LeaseRef
+from orchestrator.agent_messages import LeaseRef
 from runs import claims, outages, tasks, trigger
 from runs.ingest import apply_batch
 from runs.limits import set_limit

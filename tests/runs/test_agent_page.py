@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.wire import AgentLine, Load
+from orchestrator.agent_messages import AgentLine, Load
 from runs import agents
 from runs.models import Agent
 from tests.cast import Company

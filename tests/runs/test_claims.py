@@ -290,7 +290,7 @@ def test_a_claim_costs_the_same_for_one_run_and_for_twenty(acme: Company, django
 
 
 def test_an_unknown_lease_is_lost(acme: Company) -> None:
-    from orchestrator.wire import LeaseRef
+    from orchestrator.agent_messages import LeaseRef
 
     ref = LeaseRef(uuid7(), 1)
     with acme.scope():

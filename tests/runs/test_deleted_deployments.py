@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from orchestrator.wire import LeaseRef
+from orchestrator.agent_messages import LeaseRef
 from runs import claims, deployments, trigger
 from runs.models import Deployment, EventRow, Firing, FlowRun, Lease, Limit, Schedule
 from runs.transitions import DELETED

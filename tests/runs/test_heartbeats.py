@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.agent_messages import LeaseRef
 from orchestrator.ids import uuid7
-from orchestrator.wire import LeaseRef, Signal
+from orchestrator.wire import Signal
 from runs import claims
 from runs.claims import Beat
 from runs.models import Lease

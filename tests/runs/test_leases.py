@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
-from orchestrator.wire import LeaseRef
+from orchestrator.agent_messages import LeaseRef
 from runs import claims
 from runs.models import Lease
 from tests.cast import Api, Company

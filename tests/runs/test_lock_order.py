@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
+from orchestrator.agent_messages import LeaseRef
 from orchestrator.ids import uuid7
-from orchestrator.wire import LeaseRef
 from runs import claims, outages
 from runs.ingest import apply_batch
 from runs.limits import set_limit

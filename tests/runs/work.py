@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orchestrator.wire import ClaimedRun
+from orchestrator.agent_messages import ClaimedRun
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
 

@@ -14,10 +14,10 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from orchestrator.agent_messages import PROCESSES
 from orchestrator.server.admin.fields import JsonField, WordsField
 from orchestrator.server.admin.organization import InWorkspaceForm, OfWorkspace, OfWorkspaces, actor_in, site
 from orchestrator.server.admin.site import column
-from orchestrator.wire import PROCESSES
 from runs import deployments
 from runs.models import Deployment, Limit, Schedule
 

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.cleaned import summary_of
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Artifact
 from orchestrator.testing.memory.shown import show_artifact
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import ARTIFACT_TYPES, MAX_DESCRIPTION, clean_text, json_value
+from orchestrator.wire import ARTIFACT_TYPES, MAX_DESCRIPTION
 from orchestrator.wire import Artifact as Entry
 
 

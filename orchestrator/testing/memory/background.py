@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator import clock
+from orchestrator.agent_messages import SERVED
 from orchestrator.bodies import AwaitedInput, BackgroundInput, BackgroundTask, DelayedCall
 from orchestrator.ids import uuid7
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import deployments, pools, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Queue
 from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_run
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import MAX_AWAITED, MAX_DELAYED, SERVED, clean_text, encode, json_value
+from orchestrator.wire import MAX_AWAITED, MAX_DELAYED, encode
 
 MAX_CALL = 64 << 10  # bytes
 UNSERVED = {"type": "served"}

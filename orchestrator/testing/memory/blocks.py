@@ -20,12 +20,13 @@ from orchestrator.bodies import (
     wrong_block_type,
 )
 from orchestrator.schema import SchemaRefusal
+from orchestrator.storable import clean_text
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.blocks_within import check_named, deployments_naming, users_of, with_all_within
 from orchestrator.testing.memory.definitions import Block, BlockVersion, Deployment
 from orchestrator.testing.memory.shown import show_block, show_block_version
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import MAX_DESCRIPTION, clean_text, encode
+from orchestrator.wire import MAX_DESCRIPTION, encode
 
 KEPT = 50  # versions of one block
 MAX_PAGE_BYTES = 4 << 20

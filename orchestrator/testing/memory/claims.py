@@ -9,26 +9,18 @@ from typing import Any
 import msgspec
 
 from orchestrator import clock
+from orchestrator.agent_messages import HOOKS_WITHIN, SERVED, ClaimedRun, EndedAnswer, LastHooks, LastState, LeaseRef
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, WISHES, By, StateType
+from orchestrator.storable import clean_text
 from orchestrator.testing.memory import pools, slots
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Agent
 from orchestrator.testing.memory.rows import Attempt, Lease, Run
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import (
-    HOOKS_WITHIN,
-    SERVED,
-    ClaimedRun,
-    EndedAnswer,
-    LastHooks,
-    LastState,
-    LeaseRef,
-    Signal,
-    clean_text,
-)
+from orchestrator.wire import Signal
 
 MAX_SLOTS = 1_000
 MAX_QUEUES = 100

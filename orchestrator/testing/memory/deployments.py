@@ -12,13 +12,13 @@ import msgspec
 from orchestrator import clock
 from orchestrator.bodies import DeploymentInput, wrong_fields
 from orchestrator.ids import uuid7
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import pools, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.shown import show_deployment
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import clean_text, json_value
 
 MAX_BUNDLE = 50 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -9,12 +9,13 @@ from typing import Any
 from orchestrator import clock
 from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import paging
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Event
 from orchestrator.testing.memory.shown import micros_of, show_event
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import clean_text, encode, json_value, wrong_in_event
+from orchestrator.wire import encode, wrong_in_event
 
 
 def write(store: Store, event: Event) -> None:

@@ -10,6 +10,7 @@ from orchestrator import clock
 from orchestrator.bodies import AnswerInput, MessageInput
 from orchestrator.cleaned import asked_of
 from orchestrator.states import WISHES, By, StateType
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
@@ -17,7 +18,7 @@ from orchestrator.testing.memory.rows import Given, Input, Message, Run
 from orchestrator.testing.memory.shown import show_input, show_message, show_run_with_tasks
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.testing.memory.store import Actor, Store
-from orchestrator.wire import MAX_INPUT, MAX_KEY, InputRequest, clean_text, encode, json_value
+from orchestrator.wire import MAX_INPUT, MAX_KEY, InputRequest, encode
 
 MAX_COMMENT = 2_000
 MAX_MESSAGES = 10_000

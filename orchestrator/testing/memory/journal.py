@@ -14,6 +14,7 @@ from orchestrator.cleaned import clean_tags, error_of, expiry_of, made_of, param
 from orchestrator.ids import uuid7
 from orchestrator.reading import QUARANTINED_TEXT, Part, begins_local_run, may_open
 from orchestrator.states import TERMINAL, By, StateType
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import artifacts, assets, cache, claims, events, inputs
 from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Attempt, Lease, LogLine, Run, TaskRun
@@ -38,8 +39,6 @@ from orchestrator.wire import (
     Signal,
     TaskState,
     Usage,
-    clean_text,
-    json_value,
 )
 
 QUIET_REJECTIONS = {"refused", "superseded"}

@@ -10,13 +10,13 @@ from orchestrator import clock
 from orchestrator.bodies import PoolChange, PoolInput, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.ids import uuid7
 from orchestrator.states import StateType
+from orchestrator.storable import clean_text
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Pool, Queue
 from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_pool, show_queue
 from orchestrator.testing.memory.states import somebody_waits
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import clean_text
 
 DEFAULT = "default"
 MOST = 500

@@ -13,6 +13,7 @@ from orchestrator.bodies import RunInput
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import deployments, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
@@ -21,7 +22,7 @@ from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
 
 MAX_LINES = 5_000
 LATE_AFTER = 15_000_000  # µs

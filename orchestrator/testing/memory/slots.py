@@ -10,10 +10,10 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.slot_bodies import MAX_ASKS, MAX_SECONDS, AskInput, SlotAnswer, SlotsAnswer, SlotsInput, wrong_of_ask
+from orchestrator.storable import clean_text
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Ask, Run
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import clean_text
 
 UNLIMITED = 1_000_000_000
 SINCE = re.compile(r"([0-9]{1,20})-[0-9]{1,20}")

@@ -7,11 +7,12 @@ from typing import Any
 
 from orchestrator import clock
 from orchestrator.bodies import VariableInput
+from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Variable
 from orchestrator.testing.memory.shown import show_variable
 from orchestrator.testing.memory.store import Store
-from orchestrator.wire import MAX_TAG, MAX_TAGS, clean_text, encode, json_value
+from orchestrator.wire import MAX_TAG, MAX_TAGS, encode
 
 MAX_VALUE = 64 << 10
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,199}")
