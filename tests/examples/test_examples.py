@@ -36,8 +36,7 @@ from orchestrator.client import Client
 from orchestrator.exceptions import ParameterTypeError, RunCancelled
 from orchestrator.results import replaying
 from orchestrator.testing import recorded, server, time_control
-from tests.sdk.test_input import asked
-from tests.sdk.test_pausing import beside
+from tests.sdk.pauses import asked, beside
 
 
 def means(stations: dict[str, list[float]]) -> dict[str, float]:

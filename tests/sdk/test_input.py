@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, field_validator
 
-from orchestrator import flow, testing
+from orchestrator import flow
 from orchestrator.exceptions import (
     ApprovalRejected,
     Conflict,
@@ -22,24 +22,14 @@ from orchestrator.exceptions import (
 from orchestrator.flow_runs import pause_flow_run, resume_flow_run, suspend_flow_run, wait_for_approval
 from orchestrator.input import AutomaticRunInput, RunInput, receive_input, send_input
 from orchestrator.testing import Server
-from tests.sdk.test_pausing import beside, deployed, in_state, wait_for
+from tests.sdk.pauses import asked, beside, deployed, in_state, server, wait_for
+
+__all__ = ["server"]  # a fixture
 
 
 class Refund(RunInput):
     amount: float
     reason: str = ""
-
-
-@pytest.fixture
-def server() -> Any:
-    with testing.server() as given:
-        yield given
-
-
-def asked(server: Server, key: str = "pause-0") -> Any:
-    """What the run asks there, once it does."""
-    inputs = server.memory.store.inputs
-    return wait_for(key, lambda: next((each for (_, known), each in inputs.items() if known == key), None))
 
 
 def test_nothing_is_received_where_no_api_is_known(home: Any) -> None:

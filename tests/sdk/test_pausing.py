@@ -6,15 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from orchestrator import flow, task, testing
-from orchestrator.context import current_flow_run
+from orchestrator import flow, task
 from orchestrator.engine.flow_run import FlowRun
-from orchestrator.engine.stopping import Stopping
 from orchestrator.exceptions import (
     FlowPauseTimeout,
     MissingContext,
@@ -26,49 +23,9 @@ from orchestrator.exceptions import (
 from orchestrator.flow_runs import aresume_flow_run, pause_flow_run, resume_flow_run
 from orchestrator.journal.shipper import Shipper
 from orchestrator.testing import Server
+from tests.sdk.pauses import WITHIN, beside, in_state, server, signal, step, stopping, wait_for
 
-WITHIN = 20.0  # seconds: far beyond what anything here takes
-
-
-def wait_for(what: str, answer: Callable[[], Any]) -> Any:
-    """Ask until the answer is true; answers it."""
-    until = time.monotonic() + WITHIN
-    while not (found := answer()):
-        assert time.monotonic() < until, f"waited {WITHIN} s for {what}"
-        time.sleep(0.005)
-    return found
-
-
-@contextmanager
-def beside(call: Callable[[], Any]) -> Any:
-    """A call in a thread of its own; what it came to is in the list, at the end."""
-    came: list[Any] = []
-
-    def perform() -> None:
-        try:
-            came.append(call())
-        except BaseException as error:
-            came.append(error)
-
-    thread = threading.Thread(target=perform)
-    thread.start()
-    try:
-        yield came
-    finally:
-        thread.join(WITHIN)
-        assert not thread.is_alive()
-
-
-def in_state(server: Server, state: str, flow: str | None = None) -> Any:
-    """The one run, once it is in a state."""
-    return wait_for(
-        state, lambda: next((run for run in server.runs(flow) if state in (run.state_type, run.state_name)), None)
-    )
-
-
-@task
-def step(number: int = 1) -> int:
-    return number
+__all__ = ["server"]  # a fixture
 
 
 @flow
@@ -76,12 +33,6 @@ def waits() -> int:
     step()
     pause_flow_run(title="Look at it")
     return step(2)
-
-
-@pytest.fixture
-def server() -> Any:
-    with testing.server() as given:
-        yield given
 
 
 # ── paused ───────────────────────────────────────────────────────────────────────────────────────
@@ -363,15 +314,3 @@ def test_an_async_flow_that_somebody_else_pauses_waits_with_all_its_calls(server
         assert server.tasks(run) == []
         resume_flow_run(run.id)
     assert came == [[1, 2]]
-
-
-def signal(word: str) -> None:
-    """What the server would say with its next answer to the run that calls this."""
-    stopping().signalled(word)
-
-
-def stopping() -> Stopping:
-    """What the execution knows that calls this."""
-    run = current_flow_run()
-    assert run is not None
-    return run.root.stopping_state

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Any
 
 import pytest
 
@@ -13,15 +12,9 @@ from orchestrator import flow, task, testing
 from orchestrator.exceptions import PauseRefused
 from orchestrator.flow_runs import apause_flow_run, resume_flow_run, suspend_flow_run
 from orchestrator.testing import Server
-from tests.sdk.test_pausing import WITHIN, beside, in_state, server, signal, step
+from tests.sdk.pauses import WITHIN, beside, deployed, in_state, server, signal, step
 
 __all__ = ["server"]  # a fixture
-
-
-def deployed(server: Server, flow: Any) -> Any:
-    """A run of a new deployment, which waits for somebody to work."""
-    flow.deploy("nightly")
-    return server.trigger(f"{flow.name}/nightly")
 
 
 @flow
