@@ -317,13 +317,13 @@ def place_of(flow_run: FlowRun) -> str:
     """By what a flow run is known, by its next attempts and by retries of it too."""
     root = flow_run.root
     calls = call_keys.calls_of(flow_run).key if flow_run is not root else ""
-    return f"{root.replays or root.id}{'-' if calls else ''}{calls}"
+    return f"{root.replay_root}{'-' if calls else ''}{calls}"
 
 
 def _scoped(key: str, scope: str, flow_run: FlowRun) -> str:
     if scope == "run":
         root = flow_run.root
-        return f"run-{root.replays or root.id}-{key}"
+        return f"run-{root.replay_root}-{key}"
     if scope == "deployment":
         execution = flow_run.root.execution
         deployment = execution.deployment_id if execution is not None else None

@@ -149,6 +149,11 @@ class FlowRun(Run):
             self.keeping = Keeping(self)
 
     @property
+    def replay_root(self) -> UUID:
+        """The first run of its chain of retries: values are stored under its id."""
+        return self.replays or self.id
+
+    @property
     def not_replayed(self) -> dict[str, list[str]]:
         """What is to be executed again, by task or call: of these only the values count that the named runs stored."""
         return self.execution.not_replayed if self.execution is not None else {}

@@ -56,7 +56,7 @@ class Keeping:
     def path(self) -> str:
         """Where the value of this very call is in its storage."""
         root = self.run.root
-        return f"runs/{root.replays or root.id}/{self.make_key()}"
+        return f"runs/{root.replay_root}/{self.make_key()}"
 
     @property
     def store(self) -> ResultStore:

@@ -154,7 +154,7 @@ def records_here() -> Records | None:
     if root.execution is None and not (flow_run.keeps or run.keeping is not None):
         return None
     # In the order of their beginning, by their ids: what began last is undone first.
-    return Records(_store_of(root), f"{_folder_of(root.replays or root.id)}/{uuid7()}")
+    return Records(_store_of(root), f"{_folder_of(root.replay_root)}/{uuid7()}")
 
 
 def _folder_of(run_id: UUID) -> str:
@@ -170,7 +170,7 @@ def _store_of(root: FlowRun) -> ResultStore:
 def leftovers(root: FlowRun) -> None:
     """Undo what former attempts of a run have left half done."""
     try:
-        undone = undo_all(_store_of(root), root.replays or root.id, log=root.log)
+        undone = undo_all(_store_of(root), root.replay_root, log=root.log)
     except Exception:
         root.log.exception("What transactions of a former attempt may have left could not be looked for.")
         return
@@ -181,7 +181,7 @@ def leftovers(root: FlowRun) -> None:
 def any_left(root: FlowRun) -> bool:
     """Whether transactions of a run have left anything; False, where that can't be found out."""
     try:
-        return bool(undecided.folders(_store_of(root), _folder_of(root.replays or root.id)))
+        return bool(undecided.folders(_store_of(root), _folder_of(root.replay_root)))
     except Exception:
         root.log.exception("What transactions of this run may have left could not be looked for.")
         return False
