@@ -56,7 +56,6 @@ __all__ = [
 
 Scope = Literal["run", "deployment", "workspace"]
 SCOPES = ("run", "deployment", "workspace")
-WAIT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.engine.drivers import Call
-from orchestrator.states import StateType
+from orchestrator.states import REUSED, StateType
 from orchestrator.transactions import CommitMode, Transaction, TransactionState
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.engine.keeping import Keeping
     from orchestrator.engine.task_run import TaskRun
     from orchestrator.states import State
-
-ROLLED_BACK = "RolledBack"
 
 
 class TaskTransaction(Transaction):
@@ -46,7 +44,7 @@ class TaskTransaction(Transaction):
         if run.state_type is not StateType.COMPLETED:
             yield from self._closing(run.error or RuntimeError(run.message))
             return
-        if run.state_name in ("Cached", "Replayed"):
+        if run.state_name in REUSED:
             self.state = TransactionState.COMMITTED  # By whoever computed the value.
             return
         task = run.definition
