@@ -70,9 +70,9 @@ def setting(name: str, default: str = "") -> str:
     return str((profile or {}).get(name.lower(), default))
 
 
-def persists_by_default() -> bool:
-    """Whether the values of flows and tasks that don't say so are stored."""
-    return setting("RESULTS_PERSIST").strip().lower() in ("1", "true", "yes", "on")
+def is_on(name: str) -> bool:
+    """Whether a setting of the SDK says yes."""
+    return setting(name).strip().lower() in ("1", "true", "yes", "on")
 
 
 def workspace_of(api: Api) -> str | None:

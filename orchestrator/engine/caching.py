@@ -340,10 +340,10 @@ def storable(key: str) -> str:
 
 
 def _refreshes(run: TaskRun) -> bool:
-    from orchestrator.config import setting
+    from orchestrator.config import is_on
     from orchestrator.context import refreshes_cache_here
 
     for said in (run.definition.refresh_cache, refreshes_cache_here.get()):
         if said is not None:
             return said
-    return setting("REFRESH_CACHE").strip().lower() in ("1", "true", "yes", "on")
+    return is_on("REFRESH_CACHE")

@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from orchestrator.config import persists_by_default
+from orchestrator.config import is_on
 from orchestrator.context import (
     current_flow_run,
     flow_run_here,
@@ -160,7 +160,7 @@ class FlowRun(Run):
 
     def _whether_kept(self, said: bool | None) -> bool:
         if said is None:
-            return self.parent.keeps if self.parent is not None else persists_by_default()
+            return self.parent.keeps if self.parent is not None else is_on("RESULTS_PERSIST")
         return said
 
     def _adopt(self, execution: Execution) -> None:
