@@ -263,8 +263,6 @@ def _announce(stream: OpenStream) -> None:
             workspace_id=stream.root.workspace_id, root_id=stream.root.id, lines=lines, tasks=TaskState in kinds,
             artifacts=Artifact in kinds,
         )  # fmt: skip
-    if cache.is_told_of(stream):
-        live.changed(workspace_id=stream.root.workspace_id, what="cache")
     if Event in kinds:
         live.changed(workspace_id=stream.root.workspace_id, what="events")
         if any(isinstance(entry, Event) and entry.event in ASSET_EVENTS for entry in stream.entries):

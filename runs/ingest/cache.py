@@ -10,6 +10,7 @@ from uuid import UUID
 from orchestrator.cleaned import CacheWord, cache_word_of
 from orchestrator.ids import uuid7
 from orchestrator.wire import TaskState, encode
+from runs import live
 from runs.ingest.staging import Statement
 from runs.ingest.streams import OpenStream
 from runs.ingest.tall import MICROS, run_of
@@ -65,13 +66,8 @@ class _Told:
         )  # fmt: skip
 
 
-def is_told_of(stream: OpenStream) -> bool:
-    """True when a stream's part of a batch speaks of the cache."""
-    return any(isinstance(entry, TaskState) and cache_word_of(entry) is not None for entry in stream.entries)
-
-
 def statements(opened: Iterable[OpenStream], subflows: dict[UUID, RunRow]) -> list[Statement]:
-    """What a batch tells, as one statement; none, where it tells nothing."""
+    """What a batch tells, as one statement, and to those who look at it; none, where it tells nothing."""
     told: dict[str, _Told] = {}
     for stream in opened:
         for entry in stream.entries:
@@ -82,6 +78,8 @@ def statements(opened: Iterable[OpenStream], subflows: dict[UUID, RunRow]) -> li
                 _note(told.setdefault(word.key, _Told(word, stream.root.workspace_id)), word, by)
     if not told:
         return []
+    for workspace_id in {each.workspace_id for each in told.values()}:
+        live.changed(workspace_id=workspace_id, what="cache")
     rows = [told[key].row() for key in sorted(told)]
     return [(_UPSERT, [list(column) for column in zip(*rows, strict=True)])]
 
