@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.engine import handover, watch
-from orchestrator.engine.interrupts import keeps_books, raise_in_thread, take_back, thread_keeps_books
+from orchestrator.engine.interrupts import handles, keeps_books, raise_in_thread, take_back, thread_keeps_books
 
 SOON = 0.002  # seconds until the next try, where the engine keeps its books at that moment
 LEFT_AFTER = 5.0  # seconds until a thread that does not hear is left behind
-AGAIN = 1.0  # seconds until a coroutine that swallowed its cancellation is cancelled again
+AGAIN = 1.0  # seconds until what swallowed its end, or lost it where the interpreter ignores exceptions, is ended again
 
 
 class Expired(BaseException):
@@ -67,6 +67,10 @@ class Deadline:
         """A class of its own for each deadline: asynchronous exceptions are raised by class."""
         return type("Expired", (Expired,), {"deadline": self})
 
+    def has_arrived(self, ident: int) -> bool:
+        """True while a thread deals with its end: it leaves its blocks, and what they do in the end may take long."""
+        return handles(ident, lambda error: isinstance(error, Expired) and error.deadline is self)
+
 
 class AlarmDeadline(Deadline):
     """By SIGALRM, in the main thread. Nested ones share the one timer of the process."""
@@ -96,7 +100,7 @@ class AlarmDeadline(Deadline):
 
     @classmethod
     def _set_timer(cls) -> None:
-        ahead = [deadline.at for deadline in cls._stack if not deadline.fired and deadline.at < math.inf]
+        ahead = [deadline.at for deadline in cls._stack if deadline.at < math.inf]
         signal.setitimer(signal.ITIMER_REAL, max(1e-6, min(ahead) - time.monotonic()) if ahead else 0)
 
     @classmethod
@@ -106,10 +110,11 @@ class AlarmDeadline(Deadline):
             return
         now = time.monotonic()
         for deadline in cls._stack:  # The outermost first: it ends the inner ones too.
-            if deadline.at <= now and not deadline.fired:
-                deadline.fired = True
-                cls._set_timer()
-                raise deadline.error()
+            if deadline.at <= now:
+                deadline.fired, deadline.at = True, now + AGAIN
+                if not deadline.has_arrived(threading.get_ident()):
+                    cls._set_timer()
+                    raise deadline.error()
         cls._set_timer()
 
 
@@ -127,6 +132,7 @@ class ThreadDeadline(Deadline):
         super().__init__(seconds)
         self._life = life
         self._left = left
+        self._left_at = math.inf
         self._thread = threading.get_ident()
         self._state = threading.Lock()
 
@@ -143,16 +149,23 @@ class ThreadDeadline(Deadline):
         with self._state:
             if self.over or self.at > time.monotonic():  # It is held, or it was, and is watched anew.
                 return
-            if self.fired:
+            if self.at >= self._left_at:
                 self.over = self._life is not None and self._life.leave_behind(self._left())
+                self._left_at = math.inf
+            if self.over:
                 return
             if thread_keeps_books(self._thread):
                 self.at += SOON
             else:
-                self.fired = True
-                raise_in_thread(self._thread, self.error())
-                self.at += LEFT_AFTER
+                self._raise()
         watch.watch.add(self)
+
+    def _raise(self) -> None:
+        if not self.has_arrived(self._thread):
+            raise_in_thread(self._thread, self.error())
+        if not self.fired:
+            self.fired, self._left_at = True, self.at + LEFT_AFTER
+        self.at = min(self.at + AGAIN, self._left_at)
 
 
 class CoroutineDeadline(Deadline):

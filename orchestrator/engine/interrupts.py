@@ -5,9 +5,10 @@ from __future__ import annotations
 import _weakrefset
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -31,6 +32,17 @@ def take_back(ident: int) -> None:
     import ctypes
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+
+
+def handles(ident: int, wanted: Callable[[BaseException], bool]) -> bool:
+    """True while a thread handles such an exception, or one that came while it did."""
+    handled: Any = sys._current_exceptions().get(ident)
+    error: BaseException | None = handled[1] if isinstance(handled, tuple) else handled  # A tuple before 3.12.
+    while error is not None:
+        if wanted(error):
+            return True
+        error = error.__context__
+    return False
 
 
 def keeps_books(frame: FrameType | None) -> bool:

@@ -3,12 +3,15 @@
 | where the code runs | how | what can't be ended |
 |---|---|---|
 | coroutine | its asyncio task is cancelled, each second anew | what swallows each cancellation, a call into C |
-| main thread, sync | SIGALRM: also ends `time.sleep`, sockets and locks | a call into C, until it returns |
-| worker thread, sync | an asynchronous exception at the next bytecode | a blocking call: its thread is left behind |
+| main thread | SIGALRM, each second anew: also ends `time.sleep`, sockets, locks | a call into C, until it returns |
+| worker thread | an asynchronous exception, each second anew | a blocking call: its thread is left behind |
 | child process | as in a main thread, then it is killed | nothing |
 
 Inside user code the end is a BaseException, so that `except Exception` does not swallow it; outside it becomes
 FlowRunTimeout or TaskRunTimeout, which are ordinary exceptions. Code that swallows it and returns has timed out too.
+Code that goes on is ended anew each second, and so is code that never saw it: what is raised in a finalizer or in a
+callback of a weak reference or of the garbage collector is ignored by the interpreter. What code does in the end, in
+`finally` and `with`, is not disturbed.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -164,6 +165,67 @@ def test_the_books_of_a_run_are_not_torn():
             assert isinstance(busy(return_state=True).result(raise_on_failure=False), FlowRunTimeout)
     assert {entry.state for entry in told.tasks()} <= {"COMPLETED", "CRASHED"}
     assert all(entry.started and entry.ended for entry in told.tasks())
+
+
+class Held:
+    """Something that a weak reference can point to."""
+
+
+def loses_its_first_end(deaf_for=20):
+    """The first end comes in the callback of a weak reference, where the interpreter ignores it."""
+    until = time.monotonic() + deaf_for
+    lost = []
+
+    def callback(_):
+        try:
+            while time.monotonic() < until:
+                sum(range(100))
+        except BaseException:
+            lost.append(True)
+            raise
+
+    held = Held()
+    reference = weakref.ref(held, callback)
+    del held
+    assert lost, reference
+    while time.monotonic() < until:
+        sum(range(100))
+    return "never ended"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("place", ["main", "worker"])
+def test_an_end_that_got_lost_comes_again(monkeypatch, place):
+    """1.7: nothing runs for ever since its only end came where exceptions are ignored."""
+    monkeypatch.setattr(deadlines, "AGAIN", 0.05)
+    call = timed(loses_its_first_end)
+    state = flow(lambda: call() if place == "main" else call.submit().result())(return_state=True)
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, TaskRunTimeout)
+    assert "let itself be ended" not in str(error)
+
+
+@pytest.mark.parametrize("place", ["main", "worker"])
+def test_what_code_does_in_the_end_is_not_disturbed(monkeypatch, place):
+    """1.7: the end comes again to who lost it, not to who leaves his blocks."""
+    monkeypatch.setattr(deadlines, "AGAIN", 0.01)
+    done = []
+
+    def leaves():
+        try:
+            computes()
+        finally:
+            for _ in range(5):
+                try:
+                    {}["nothing"]
+                except KeyError:
+                    computes(0.05)
+            done.append(True)
+
+    call = timed(leaves)
+    state = flow(lambda: call() if place == "main" else call.submit().result())(return_state=True)
+    assert isinstance(state.result(raise_on_failure=False), TaskRunTimeout)
+    assert done == [True]
 
 
 # ── worker threads ───────────────────────────────────────────────────────────────────────────────
