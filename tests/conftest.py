@@ -89,6 +89,13 @@ def django_db_setup(django_test_environment: None, django_db_blocker: pytest.Fix
         connections.close_all()
 
 
+@pytest.fixture(scope="session")
+def migrated(django_test_environment: None, django_db_blocker: pytest.FixtureRequest) -> Path:
+    """A migrated database as SQL, for stacks that prove something else than their first start."""
+    with django_db_blocker.unblock():
+        return stack.dump_once()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _static_files_are_listed_once(django_test_environment: None) -> None:
     """Each of Django's test clients makes its own middleware, in which WhiteNoise looks at every file again."""

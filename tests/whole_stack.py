@@ -15,7 +15,10 @@ import psutil
 
 from orchestrator.server import environment
 from orchestrator.server.embedded import data_directory, ports
-from orchestrator.server.embedded.stack import ADDRESS_NAMES
+from orchestrator.server.embedded.console import Console
+from orchestrator.server.embedded.processes import Supervisor
+from orchestrator.server.embedded.stack import ADDRESS_NAMES, Stack
+from tests.stack import restore
 
 START_SECONDS = 300
 STOP_SECONDS = 120
@@ -38,6 +41,20 @@ class WholeStack:
         self.variables = variables
         self.port = ports.any_free()
         self.process: subprocess.Popen[bytes] | None = None
+
+    def filled(self, dump: Path) -> "WholeStack":
+        """Make the database of the new directory from what was migrated before; its first start finds it."""
+        data_directory.prepare(self.data_dir)
+        with self.log.open("w") as log, data_directory.lock(self.data_dir):
+            supervisor = Supervisor(Console(log))
+            stack = Stack(self.data_dir, supervisor, {}, durable=False)
+            try:
+                stack.start_stores()
+                stack.publish("")
+                restore(dump, self.data_dir, stack.postgres.admin_url)
+            finally:
+                supervisor.stop_all()
+        return self
 
     @contextmanager
     def running(self, *options: str) -> Iterator["WholeStack"]:

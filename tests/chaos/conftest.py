@@ -121,10 +121,10 @@ class Platform:
 
 
 @pytest.fixture(scope="package")
-def platform(open_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(open_directory: Path, tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Platform]:
     home = tmp_path_factory.mktemp("home")
     variables = {"LEASE_SECONDS": str(LEASE), "TICK_SECONDS": "0.5", "ORCHESTRATOR_HOME": str(home)}
-    with WholeStack(open_directory, **variables).running() as whole:
+    with WholeStack(open_directory, **variables).filled(migrated).running() as whole:
         yield Platform(whole, whole.bootstrap()["api_key"], tmp_path_factory.mktemp("gates"), home)
 
 

@@ -32,6 +32,7 @@ from orchestrator.server.embedded.processes import Supervisor
 from orchestrator.server.embedded.stack import ADDRESS_NAMES, Stack
 from orchestrator.server.environment import BASE_DIR
 from tests.chaos.proxy import Network, Proxy
+from tests.stack import restore
 
 MARK = "CHAOS_INSTALLATION"  # in the environment of all that we start, so that leaks are found
 BIRTH = "CHAOS_BIRTH"  # in it too: which start of which process this comes from
@@ -129,6 +130,7 @@ class Installation:
     postgres_url: str = ""  # of an administrator; empty: an embedded one
     redis_url: str = ""
     small: bool = False  # without the workers of the queue `work`, which runs need not
+    dump: Path | None = None  # of a migrated database, instead of migrations
     processes: dict[str, Process] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
@@ -153,7 +155,10 @@ class Installation:
         self.proxies["web"] = self.network.proxy("web", [("127.0.0.1", port) for port in web_ports])
         addresses["PUBLIC_URL"] = f"http://127.0.0.1:{self.proxies['web'].port}"
         self._addresses = addresses
-        self._manage("migrate", "--verbosity", "0", login="owner")
+        if self.dump is None:
+            self._manage("migrate", "--verbosity", "0", login="owner")
+        else:
+            restore(self.dump, self.data, self.database_url)
         self._bootstrap()
         self._add_servers(web_ports)
         self._add_agents()

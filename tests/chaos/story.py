@@ -28,6 +28,7 @@ class Story:
         postgres_url: str = "",
         redis_url: str = "",
         small: bool = False,
+        dump: Path | None = None,
         pause: tuple[float, float] = (0.1, 2.0),
     ) -> None:
         self.folder = folder
@@ -37,7 +38,7 @@ class Story:
         self._pause = pause
         self._began = time.monotonic()
         self._writing = threading.Lock()
-        self._installation = Installation(folder, postgres_url, redis_url, small, log=self.note)
+        self._installation = Installation(folder, postgres_url, redis_url, small, dump, log=self.note)
         self._load = Load(self._installation, seed)
         self._storm = Storm(self._installation, seed, pause)
         self._verdict = Verdict(self._installation, self._load.ledger)

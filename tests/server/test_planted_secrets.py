@@ -121,12 +121,12 @@ def tables(whole: WholeStack) -> Iterator[tuple[str, str]]:
             yield name, "\n".join(text for (text,) in rows)
 
 
-def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path) -> None:
+def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path, migrated: Path) -> None:
     texts = planted()
     home = tmp_path / "home"
     directory = open_directory / "secrets"  # Of its own: others start theirs beside it.
     directory.mkdir(mode=0o755, exist_ok=True)
-    whole = WholeStack(directory, ORCHESTRATOR_HOME=str(home), LOG_LEVEL="DEBUG")
+    whole = WholeStack(directory, ORCHESTRATOR_HOME=str(home), LOG_LEVEL="DEBUG").filled(migrated)
     whole.start()
     try:
         call = Caller(whole, whole.bootstrap("--password", PASSWORD))

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.server import environment, local
 from orchestrator.server.embedded import ports
 from orchestrator.server.embedded.stack import Stack
+from tests.stack import restore
 from tests.whole_stack import WholeStack
 
 pytestmark = pytest.mark.skipif(
@@ -67,7 +68,8 @@ def came_back(whole: WholeStack, first: psutil.Process) -> bool:
     return web != first and ports.listens(web.pid, whole.port)
 
 
-def test_stores_that_are_given_are_used(open_directory: Path, spare: Stack):
+def test_stores_that_are_given_are_used(open_directory: Path, spare: Stack, migrated: Path):
+    restore(migrated, spare.data_dir, spare.postgres.admin_url)
     given = {name: value for name, value in spare.addresses.items() if name != "PUBLIC_URL"}
     with WholeStack(open_directory, **given).running("--no-agent") as whole:
         assert answers(whole)
