@@ -21,7 +21,7 @@ SCHEMA = {
 }
 
 
-UNKNOWN = "0192f0c1-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+UNKNOWN = "0192f0c1-2d3e-4f40-8a5b-6c7d8e9f0a1b"
 
 
 def now() -> datetime:

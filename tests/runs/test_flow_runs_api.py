@@ -115,7 +115,7 @@ def test_what_can_not_be_taken_is_said_by_field(acme: Company, api: Api, more: d
         assert not FlowRun.objects.exists()
 
 
-UNKNOWN = "0192f0c1-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+UNKNOWN = "0192f0c1-2d3e-4f40-8a5b-6c7d8e9f0a1b"
 
 
 @pytest.mark.parametrize("deployment", ["etl/nobody", "nobody/nightly", "nonsense", "", "/", "a/b/c", UNKNOWN, "x\x00"])

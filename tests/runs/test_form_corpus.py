@@ -81,7 +81,7 @@ class Bucket(Block):
 
 Pet = Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
 ZONE = dt.timezone(dt.timedelta(hours=2))
-ID = uuid.UUID("0192f0c1-2d3e-7f40-8a5b-6c7d8e9f0a1b")
+ID = uuid.UUID("0192f0c1-2d3e-4f40-8a5b-6c7d8e9f0a1b")
 
 # An annotation, a JSON value for it, and what the flow gets.
 CORPUS: list[tuple[Any, Any, Any]] = [
