@@ -45,6 +45,10 @@ class DelayedRun(TaskRun):
         self.args, self.kwargs = self.definition.call_arguments(self._parameters())
         super().prepare()
 
+    def take_kept(self, found: Any, name: str) -> None:
+        self.begin()  # Its run was only claimed, and ends as one that was seen to run.
+        super().take_kept(found, name)
+
     def _parameters(self) -> dict[str, Any]:
         """What the task was called with; checked where it came from a form or another program, by its types."""
         task, execution = self.definition, self._execution

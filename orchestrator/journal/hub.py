@@ -54,6 +54,7 @@ class Hub:
         self.closing = False
         self._records: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._abandoned = False
+        self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._shipper: Any = None
         atexit.register(self._at_exit)
@@ -66,7 +67,8 @@ class Hub:
         """Begin a stream. Its file is made when the first record is written."""
         stream = Stream(self, root=root, attempt=attempt, writer=writer, token=token, stopping=stopping, local=local)
         if not self._threads and not self._abandoned:
-            self._start()
+            with self._starting:  # Several threads may open the first ones, each of them a root.
+                self._start()
         return stream
 
     def put(self, item: tuple[Stream, Any]) -> None:
@@ -85,6 +87,8 @@ class Hub:
             time.sleep(0.005)
 
     def _start(self) -> None:
+        if self._threads:
+            return
         from orchestrator.journal.shipper import Shipper
 
         self._shipper = Shipper(self)

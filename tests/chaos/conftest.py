@@ -22,7 +22,7 @@ from tests.whole_stack import WholeStack
 gated_flows = alone.load(Path(__file__).with_name("gated_flows.py"))
 LEASE = 3
 PATIENCE = 180  # seconds: far beyond what anything here may take
-HELD = ("PENDING", "RUNNING", "CANCELLING")
+HELD = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
 
 
 def wait_for(what: str, answer: Callable[[], Any]) -> Any:
@@ -108,7 +108,7 @@ class Platform:
             == []
         )
         stuck = "SELECT r.id FROM flow_run r WHERE r.state_type = ANY(%s) AND r.id = r.root_id"
-        unheld = " AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id)"
+        unheld = " AND r.state_name <> 'Suspended' AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id)"
         assert self.rows(stuck + unheld, list(HELD)) == []
         twice = "SELECT run_id, attempt, label FROM task_run GROUP BY 1, 2, 3 HAVING count(*) > 1"
         assert self.rows(twice) == []

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from orchestrator import flow, get_run_logger, task
+from orchestrator import flow, get_run_logger, pause_flow_run, task
 
 PATIENCE = 120  # seconds at a gate
 
@@ -38,7 +38,21 @@ def counted(folder: str, number: int, seconds: float = 0.0) -> int:
     return number
 
 
+@task
+def left_to_agents(folder: str, number: int) -> int:
+    """What nobody serves."""
+    return counted(folder, number)
+
+
 @flow
 def delays(folder: str, count: int) -> list[str]:
     """Leave the task to whoever executes it; the ids of its runs."""
-    return [future.run_id for future in counted.delay_map(folder, range(count))]
+    return [future.run_id for future in left_to_agents.delay_map(folder, range(count))]
+
+
+@flow
+def asks() -> int:
+    """Wait for a number, in this process."""
+    number = pause_flow_run(wait_for_input=int)
+    get_run_logger().info("answered %d", number)
+    return number

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import flow, runtime, serve, task, testing
+from orchestrator import flow, journal, runtime, serve, task, testing
 from orchestrator.background import get_background_task
 from orchestrator.client import Client
 from orchestrator.config import require_api
@@ -268,6 +268,22 @@ def test_a_long_delay_before_a_retry_holds_nobody(server, tmp_path):
         server.work()
     run = server.assert_completed(future.run_id)
     assert (run.attempt, run.run_count, path.read_text()) == (2, 2, "1\n2\n")
+
+
+def test_a_value_that_outlived_its_attempt_ends_the_next_one(server, tmp_path):
+    """1.19: it was stored, but nothing reached the server: it is not executed again, and its run ends."""
+    path = tmp_path / "tries"
+    with testing.time_control() as clock:
+        future = counts.delay(str(path))
+        telling = journal.divert(lambda root: None)
+        server.work()
+        journal.divert(telling)
+        assert server.run(future.run_id).state_type == "PENDING"
+        for _ in range(2):  # Until its lease is over, and until it may be claimed again.
+            clock.advance(120)
+            server.work()
+    run = server.assert_completed(future.run_id)
+    assert (run.attempt, run.state_name, future.result(), path.read_text()) == (2, "Replayed", 1, "1\n")
 
 
 def test_hooks_are_called_where_it_is_executed(server):

@@ -19,8 +19,10 @@ from orchestrator import clock, flow, get_run_logger, journal, task
 from orchestrator.config import Api
 from orchestrator.engine.flow_run import Execution
 from orchestrator.exceptions import RunCancelled
+from orchestrator.ids import uuid7
 from orchestrator.journal import recovery, shipper
 from orchestrator.journal.file import JournalFile, without
+from orchestrator.journal.hub import Hub
 from tests.sdk.conftest import ROOT
 
 
@@ -638,3 +640,26 @@ def _root():
     from uuid import UUID
 
     return UUID(HEADER["root"])
+
+
+def test_roots_that_begin_at_once_in_threads_share_the_two_threads_of_the_hub(monkeypatch):
+    """A second pair would number entries twice, and send the same files."""
+    made, hub = [], Hub(Api("http://127.0.0.1:1/api/v1", "k"))
+
+    def open_one():
+        hub.open(root=uuid7(), attempt=1, writer=0, token="t", stopping=None, local=True)
+
+    class Slow(shipper.Shipper):
+        def __init__(self, hub):
+            super().__init__(hub)
+            made.append(self)
+            if len(made) == 1:
+                others[0].start()
+                others[0].join(0.2)  # It comes in between, unless it is kept waiting.
+
+    others = [threading.Thread(target=open_one)]
+    monkeypatch.setattr(shipper, "Shipper", Slow)
+    open_one()
+    others[0].join(10)
+    hub.end()
+    assert len(made) == 1
