@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.client import Client
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError
+from orchestrator.exceptions import ApiError, Forbidden, NotFound, Unauthorized
 from orchestrator.exchange import exchange_at
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MOST = 4  # threads
 GATHER = 0.005  # seconds in which others come that are waited for
 ANSWER_WITHIN = 15.0
 PAUSE, LONGEST_PAUSE = 0.2, 10.0
+KEY_REFUSALS = 3  # in a row: the key was revoked, and asking on would help nobody
 HERE = 0.02  # seconds between two looks at an API of this process
 
 
@@ -51,18 +53,23 @@ class Watcher:
 
     def _run(self) -> None:
         time.sleep(GATHER)
-        failures, own = 0, self._more([])
+        failures = refusals = 0
+        own = self._more([])
         with Client(self._api, timeout=WAIT_SECONDS + ANSWER_WITHIN) as client:
             while own:
                 try:
-                    ended = self._ask(client, own)
-                except ApiError:
+                    told = self._ask(client, own)
+                except ApiError as error:
                     failures += 1
-                    time.sleep(min(LONGEST_PAUSE, PAUSE * 2**failures))
-                    continue
-                failures = 0
-                self._settle(ended)
-                over = {str(run["id"]) for run in ended}
+                    refusals = refusals + 1 if isinstance(error, Unauthorized | Forbidden) else 0
+                    if refusals < KEY_REFUSALS:
+                        time.sleep(min(LONGEST_PAUSE, PAUSE * 2**failures))
+                        continue
+                    over = self._give_up(own, error)
+                else:
+                    over = self._settle(told["runs"])
+                    over |= self._give_up(told.get("unknown", ()), NotFound("There is no such flow run here."))
+                failures = refusals = 0
                 own = self._more([id for id in own if id not in over])
 
     def _more(self, own: list[str]) -> list[str]:
@@ -79,20 +86,31 @@ class Watcher:
             self._asking -= not own
         return own
 
-    def _ask(self, client: Client, ids: list[str]) -> list[dict[str, Any]]:
+    def _ask(self, client: Client, ids: list[str]) -> dict[str, Any]:
         here = exchange_at(self._api.url) is not None
         held = 0.0 if here else SHORT_SECONDS if self._new or self._asking >= MOST else WAIT_SECONDS
         told = client.post("/flow-runs/wait", {"runs": ids, "seconds": held})
         if here and not told["runs"]:
             time.sleep(HERE)
-        return told["runs"]
+        return told
 
-    def _settle(self, ended: list[dict[str, Any]]) -> None:
+    def _settle(self, ended: list[dict[str, Any]]) -> set[str]:
         for run in ended:
-            with self._lock:
-                futures = self._expected.pop(str(run["id"]), [])
-            for future in futures:
+            for future in self._taken(str(run["id"])):
                 future._hear(run)
+        return {str(run["id"]) for run in ended}
+
+    def _give_up(self, ids: Iterable[str], error: ApiError) -> set[str]:
+        """Nobody will hear of the end of these."""
+        lost = set(map(str, ids))
+        for id in lost:
+            for future in self._taken(id):
+                future.give_up(error)
+        return lost
+
+    def _taken(self, id: str) -> list[BackgroundFuture[Any]]:
+        with self._lock:
+            return self._expected.pop(id, [])
 
 
 _watchers: dict[Api, Watcher] = {}

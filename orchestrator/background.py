@@ -27,6 +27,7 @@ from orchestrator.states import Pending, State, StateType
 if TYPE_CHECKING:
     import logging
 
+    from orchestrator.exceptions import ApiError
     from orchestrator.tasks import Task
 
 __all__ = ["BackgroundFuture", "get_background_task"]
@@ -112,7 +113,7 @@ class BackgroundFuture(Future[R], Generic[R]):
         result_storage: Where they are, if neither the task nor ORCHESTRATOR_RESULTS_STORAGE says so.
     """
 
-    __slots__ = ("_api", "_storage", "_task")
+    __slots__ = ("_api", "_lost", "_storage", "_task")
 
     def __init__(
         self,
@@ -128,6 +129,7 @@ class BackgroundFuture(Future[R], Generic[R]):
         self._api = api or require_api()
         self._task = task
         self._storage = result_storage
+        self._lost: ApiError | None = None
 
     @property
     def run_id(self) -> str:
@@ -191,6 +193,12 @@ class BackgroundFuture(Future[R], Generic[R]):
             self._done = True
         super().settle()
 
+    def give_up(self, error: ApiError) -> None:
+        """Nobody will hear of the run's end: it is gone, or may not be asked about. Not for user code."""
+        with _hearing:
+            self._lost = self._lost or error
+        self.settle()
+
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the run has ended, or `timeout` seconds have passed. Look at `state` to know which."""
         if not self._done:
@@ -209,6 +217,8 @@ class BackgroundFuture(Future[R], Generic[R]):
         watcher_of(self._api).expect(self)
 
     def _result_now(self, timeout: float | None, raise_on_failure: bool) -> R:
+        if self._lost is not None:
+            raise self._lost
         if self._done:
             self._find_value()
         return super()._result_now(timeout, raise_on_failure)

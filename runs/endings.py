@@ -1,8 +1,9 @@
 """Whoever waits for runs is told when one has ended, without asking again and again.
 
 `POST /api/v1/flow-runs/wait` names runs and answers those of them that have ended: at once if there are any, else when
-the first one has, else nothing when the time is over. Served on the event loop; the database is asked at the
-beginning, and when the word came that one of the runs is over. Where Redis is away, it is looked now and then.
+the first one has, else nothing when the time is over. So are those that are not there, or not any more, as `unknown`.
+Served on the event loop; the database is asked at the beginning, and when the word came that one of the runs is over.
+Where Redis is away, it is looked now and then.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ async def endings_app(scope: dict[str, Any], send: Any, body: bytes) -> None:
 async def _answer(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
     actor = await database_sync_to_async(long_polls.caller)(scope, "runs.view")
     asked = read(body)
-    return {"runs": await wait(actor, asked.runs, min(max(asked.seconds, 0.0), long_polls.WAIT_SECONDS))}
+    return await wait(actor, asked.runs, min(max(asked.seconds, 0.0), long_polls.WAIT_SECONDS))
 
 
 def read(body: bytes) -> AwaitedInput:
@@ -67,29 +68,35 @@ def check(asked: AwaitedInput) -> None:
         raise Invalid(f"1 to {MAX_AWAITED:,} runs.", fields={"runs": f"1 to {MAX_AWAITED:,}."})
 
 
-async def wait(actor: Actor, runs: list[UUID], seconds: float) -> list[dict[str, Any]]:
-    """Those of the runs that have ended, as soon as there are any."""
+async def wait(actor: Actor, runs: list[UUID], seconds: float) -> dict[str, Any]:
+    """Those of the runs that have ended, or are not there, as soon as there are any."""
     until = time.monotonic() + seconds
     with announcements().over.listening(map(str, runs)) as event:
         while True:
             event.clear()
-            ended = await database_sync_to_async(ended_of)(actor, runs)
+            told = await database_sync_to_async(ended_of)(actor, runs)
             left = until - time.monotonic()
-            if ended or left <= 0:
-                return ended
+            if told["runs"] or told["unknown"] or left <= 0:
+                return told
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), min(left, LOOK_EVERY))
                 await asyncio.sleep(GATHER)
 
 
-def ended_of(actor: Actor, runs: list[UUID]) -> list[dict[str, Any]]:
-    """Those of the runs that have ended, as far as the actor may see them."""
+def ended_of(actor: Actor, runs: list[UUID]) -> dict[str, Any]:
+    """Those of the runs that have ended, and those that are not there for the actor: nobody will hear of their end."""
     with tenant_scope(actor.organization_id):
-        own = FlowRun.objects.filter(workspace_id=actor.workspace_id, id__in=runs, state_type__in=sorted(TERMINAL))
-        rows = own.without(hidden_deployments(actor)).only(
+        own = FlowRun.objects.filter(workspace_id=actor.workspace_id, id__in=runs)
+        seen = own.without(hidden_deployments(actor))
+        known = dict(seen.values_list("id", "state_type"))
+        ended = [id for id, state in known.items() if state in TERMINAL]
+        rows = FlowRun.objects.filter(id__in=ended).only(
             "id", "name", "state_type", "state_name", "state_message", "state_at", "error", "result"
         )
-        return [described(row) for row in rows]
+        return {
+            "runs": [described(row) for row in rows] if ended else [],
+            "unknown": [id for id in dict.fromkeys(runs) if id not in known],
+        }
 
 
 def described(run: FlowRun) -> dict[str, Any]:

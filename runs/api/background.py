@@ -31,4 +31,4 @@ class Wait(TenantView):
     def post(self, request: Request) -> HttpResponse:
         told = read(request, AwaitedInput)
         endings.check(told)
-        return answer({"runs": endings.ended_of(self.actor, told.runs)})
+        return answer(endings.ended_of(self.actor, told.runs))

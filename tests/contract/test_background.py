@@ -129,7 +129,7 @@ def _sent(world: World, body: dict[str, Any]) -> Any:
 def test_those_that_have_ended_are_told(world: World) -> None:
     first, second = queued(world, {}, {})
     ask = {"runs": [first, second, UNKNOWN]}
-    assert world.api.post("/flow-runs/wait", ask).json() == {"runs": []}
+    assert world.api.post("/flow-runs/wait", ask).json() == {"runs": [], "unknown": [UNKNOWN]}
     assert world.api.post(f"/flow-runs/{second}/cancel").status_code == 200
     (told,) = world.api.post("/flow-runs/wait", ask).json()["runs"]
     assert (told["id"], told["state"]["type"]) == (second, "CANCELLED")

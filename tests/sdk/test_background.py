@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -27,6 +28,7 @@ from orchestrator.exceptions import (
     NotFound,
     ParameterBindError,
     ResultNotStored,
+    Unauthorized,
     UnfinishedRun,
 )
 from orchestrator.futures import as_completed, wait
@@ -238,6 +240,35 @@ def test_what_nobody_has_begun_keeps_no_other_from_being_heard_of(server, monkey
     assert all(future._done for future in soon)  # `done()` would ask for itself.
     for future in late:
         future.cancel()
+
+
+def test_who_waits_for_a_run_that_was_deleted_is_told(server):
+    """1.19: nobody will hear of its end."""
+    future = given.apply_async((1,), countdown=3600)
+    kept = given.apply_async((2,), countdown=3600)
+    kept._expect()
+    del server.memory.store.runs[UUID(future.run_id)]
+    with pytest.raises(NotFound):
+        future.result()
+    assert wait([future]).done == {future}
+    assert not kept._done
+    kept.cancel()
+
+
+def test_who_waits_with_a_key_that_was_revoked_is_told(server, monkeypatch):
+    """1.19: refused once, it may be a mistake; refused again and again, it is not."""
+    future, asked = given.apply_async((1,), countdown=3600), []
+
+    def refuse(client, path, *args, **options):
+        asked.append(path)
+        raise Unauthorized
+
+    with monkeypatch.context() as patched:
+        patched.setattr("orchestrator.awaiting.PAUSE", 0.001)
+        patched.setattr(Client, "post", refuse)
+        with pytest.raises(Unauthorized):
+            future.result()
+    assert asked == ["/flow-runs/wait"] * 3
 
 
 def test_options_go_along_with_the_call(server, tmp_path):

@@ -122,4 +122,5 @@ def wait(store: Store, asked: Asked) -> dict[str, Any]:
         raise invalid(f"1 to {MAX_AWAITED:,} runs.", "runs", f"1 to {MAX_AWAITED:,}.")
     found = [store.runs[id] for id in dict.fromkeys(told.runs) if id in store.runs]
     shown = [show_run(run) for run in found if run.is_final]
-    return {"runs": [{name: each[name] for name in _TOLD} for each in shown]}
+    unknown = [str(id) for id in dict.fromkeys(told.runs) if id not in store.runs]
+    return {"runs": [{name: each[name] for name in _TOLD} for each in shown], "unknown": unknown}
