@@ -84,6 +84,9 @@ class Slot(InWorkspace):
             models.Index(fields=["organization", "session_id"], name="slot_of_session"),
             models.Index(fields=["organization", "run_id"], condition=Q(run_id__isnull=False), name="slot_of_run"),
             models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="slot_expiry"),
+            models.Index(
+                fields=["organization", "run_id", "attempt"], condition=Q(expires_at__isnull=True), name="slot_leased"
+            ),
         ]  # fmt: skip
 
     @property

@@ -283,16 +283,16 @@ def dead(*, limit: int) -> list[tuple[UUID, tuple[UUID, str, str]]]:
     """(organization, (workspace, kind, name)) of names with rows that are over. Asked in the system's scope."""
     at = now()
     with connection.cursor() as cursor:
-        cursor.execute(_DEAD, [at, at, limit])
+        cursor.execute(_DEAD, [at, limit, at, limit])
         return [(organization, (workspace, kind, name)) for organization, workspace, kind, name in cursor.fetchall()]
 
 
 _DEAD = """
-    SELECT DISTINCT s.organization_id, s.workspace_id, s.kind, s.name FROM slot s
-    WHERE s.expires_at <= %s OR (s.expires_at IS NULL AND NOT EXISTS (
+    (SELECT organization_id, workspace_id, kind, name FROM slot WHERE expires_at <= %s ORDER BY expires_at LIMIT %s)
+    UNION
+    (SELECT organization_id, workspace_id, kind, name FROM slot s WHERE expires_at IS NULL AND NOT EXISTS (
         SELECT 1 FROM lease l WHERE l.organization_id = s.organization_id AND l.run_id = s.run_id
-            AND l.attempt = s.attempt AND l.limit_id IS NULL AND l.expires_at > %s))
-    LIMIT %s
+            AND l.attempt = s.attempt AND l.limit_id IS NULL AND l.expires_at > %s) LIMIT %s)
 """
 
 
