@@ -57,15 +57,21 @@ def store(content: bytes, key: str, *, by: Actor) -> bool:
 
 
 def find(key: str, *, by: Actor) -> StoredResult:
-    """A value, without its bytes: they are read when they are asked for.
+    """A value with its bytes, by one query: in between it might be removed.
 
     Raises:
         NotFound: There is none, or none for this actor.
     """
-    found = _seen(key, by).defer("content").first()
-    if found is None:
-        raise NotFound("There is no value under this key.")
-    return found
+    return _first(_seen(key, by))
+
+
+def size_of(key: str, *, by: Actor) -> int:
+    """How many bytes a value has, without reading them.
+
+    Raises:
+        NotFound: There is none, or none for this actor.
+    """
+    return _first(_seen(key, by).defer("content")).size
 
 
 def remove(key: str, *, by: Actor) -> None:
@@ -75,9 +81,16 @@ def remove(key: str, *, by: Actor) -> None:
         NotFound: There is none, or none for this actor.
         Forbidden: The key belongs to another run.
     """
-    found = find(key, by=by)
+    found = _first(_seen(key, by).defer("content"))
     _owner(key, by)
     found.delete()
+
+
+def _first(rows: Any) -> StoredResult:
+    found = rows.first()
+    if found is None:
+        raise NotFound("There is no value under this key.")
+    return found
 
 
 def _seen(key: str, by: Actor) -> Any:

@@ -26,8 +26,8 @@ class StoredResults(TenantView):
         return HttpResponse(bytes(found.content), content_type=BYTES, headers={"X-Size": str(found.size)})
 
     def head(self, request: Request, key: str) -> HttpResponse:
-        found = stored_results.find(key, by=self.actor)
-        return HttpResponse(content_type=BYTES, headers={"X-Size": str(found.size)})
+        size = stored_results.size_of(key, by=self.actor)
+        return HttpResponse(content_type=BYTES, headers={"X-Size": str(size)})
 
     def delete(self, request: Request, key: str) -> HttpResponse:
         stored_results.remove(key, by=self.actor)

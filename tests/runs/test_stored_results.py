@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from orchestrator.ids import uuid7
-from runs import tasks
+from runs import stored_results, tasks
 from runs.models import FlowRun, StoredResult
 from tenants.authentication import forget_secrets
 from tests.cast import Api, Company
@@ -81,3 +81,14 @@ def test_a_run_of_another_workspace_is_like_one_that_is_not_there(acme: Company,
     assert api.put(f"/results/runs/{journal.root}/a", b"mine").status_code == 201
     assert [other.put(f"/results/runs/{id}/a", b"x").status_code for id in (journal.root, uuid7())] == [201, 201]
     assert api.get(f"/results/runs/{journal.root}/a").content == b"mine"
+
+
+def test_a_value_that_is_removed_while_it_is_read_is_whole(acme: Company, api: Api) -> None:
+    """1.14: its bytes came with its row, and what comes later is told that there is none."""
+    assert api.put("/results/cache/a", b"bytes").status_code == 201
+    with acme.scope():
+        by = acme.actor("developer")
+        found = stored_results.find("cache/a", by=by)
+        stored_results.remove("cache/a", by=by)
+        assert bytes(found.content) == b"bytes"
+    assert api.get("/results/cache/a").status_code == 404
