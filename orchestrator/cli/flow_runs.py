@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.explaining import print_explanation
 from orchestrator.cli.output import (
     connect,
     limit_option,
@@ -25,7 +26,7 @@ from orchestrator.ids import uuid7
 
 @click.group()
 def flow_run() -> None:
-    """List, watch, cancel and retry runs, read their logs."""
+    """List, watch, explain, cancel and retry runs, read their logs."""
 
 
 @flow_run.command()
@@ -81,6 +82,14 @@ def logs(run_id: str, follow: bool, output: str) -> None:
         follow_logs(client, run_id, print_log_line)
     else:
         print_logs(client, run_id, 0, print_log_line)
+
+
+@flow_run.command()
+@click.argument("run_id")
+@output_option
+def explain(run_id: str, output: str) -> None:
+    """Say why a run waits: the causes, the one that decides first, what to do, and when it may start."""
+    print_explanation(connect().get(f"/flow-runs/{run_id}/explain"), output)
 
 
 @flow_run.command()

@@ -115,5 +115,5 @@ def served(deployment: Deployment) -> Served | None:
 
 def history(deployment: Deployment, number: int = 25) -> list[FlowRun]:
     """Its newest runs."""
-    own = FlowRun.objects.filter(deployment_id=deployment.id).select_related("flow", "deployment")
+    own = FlowRun.objects.filter(deployment_id=deployment.id).select_related("flow", "deployment", "pool")
     return list(own.defer("history", "error").order_by("-created_at", "-id")[:number])

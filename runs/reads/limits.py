@@ -61,12 +61,12 @@ class Shown:
 
 def holders(limit: NamedLimit, by: Actor) -> list[Shown]:
     """Who holds slots, the oldest first."""
-    return _shown(_of(limit).exclude(held_at=None).order_by("held_at", "id")[:SHOWN], by)
+    return shown(_of(limit).exclude(held_at=None).order_by("held_at", "id")[:SHOWN], by)
 
 
 def queue(limit: NamedLimit, by: Actor) -> list[Shown]:
     """Who waits, in the order in which they will be served."""
-    return _shown(_of(limit).filter(held_at=None).order_by("place")[:SHOWN], by)
+    return shown(_of(limit).filter(held_at=None).order_by("place")[:SHOWN], by)
 
 
 def _of(limit: NamedLimit) -> QuerySet[Slot]:
@@ -74,17 +74,18 @@ def _of(limit: NamedLimit) -> QuerySet[Slot]:
     return own.filter(Q(expires_at=None) | Q(expires_at__gt=now()))
 
 
-def _shown(slots: Sequence[Slot] | QuerySet[Slot], by: Actor) -> list[Shown]:
+def shown(slots: Sequence[Slot] | QuerySet[Slot], by: Actor) -> list[Shown]:
+    """Slots with the runs that they are for, as far as the actor may see these."""
     found = list(slots)
     ids: set[UUID] = {slot.run_id for slot in found if slot.run_id}
     own = FlowRun.objects.filter(workspace_id=by.workspace_id).select_related("flow")
     runs = own.in_bulk(ids) if ids else {}  # A process may say any id.
     hidden = hidden_deployments(by)
-    shown = []
+    told = []
     for slot in found:
         run = runs.get(slot.run_id) if slot.run_id else None
         if run is not None and run.deployment_id in hidden:
-            shown.append(Shown(slot, None, hidden=True))
+            told.append(Shown(slot, None, hidden=True))
         else:
-            shown.append(Shown(slot, run))
-    return shown
+            told.append(Shown(slot, run))
+    return told

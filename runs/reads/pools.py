@@ -87,7 +87,7 @@ def find(by: Actor, id: UUID) -> WorkPool:
 
 def _rows(found: list[WorkPool]) -> list[PoolRow]:
     agents = list(Agent.objects.filter(pool__in=found).order_by("-last_seen_at", "name")[:MAX_AGENTS])
-    held = _held([agent.id for agent in agents])
+    held = held_slots([agent.id for agent in agents])
     rows: dict[UUID, list[AgentRow]] = {pool.id: [] for pool in found}
     for agent in agents:
         if agent.pool_id in rows:
@@ -111,7 +111,7 @@ _WAITING = """
 """
 
 
-def _held(agent_ids: list[UUID]) -> dict[UUID, int]:
+def held_slots(agent_ids: list[UUID]) -> dict[UUID, int]:
     """How many runs each agent holds."""
     with connection.cursor() as cursor:
         cursor.execute(_HELD, [agent_ids])

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
 from runs import deployments, forms, scheduling, trigger
+from runs.explain import first_causes
 from runs.hidden import find_run
 from runs.models import Deployment, FlowRun
 from runs.reads import deployment_list
@@ -54,13 +55,15 @@ def history(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _deployment(request: Any, id: UUID) -> dict[str, Any]:
     row = deployment_list.find(request.actor, id)
+    runs = deployment_list.history(row.deployment)
     return {
         "section": "deployments",
         "row": row,
         "deployment": row.deployment,
         "schedule": row.schedule,
         "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
-        "runs": deployment_list.history(row.deployment),
+        "runs": runs,
+        "causes": first_causes(runs, by=request.actor),
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)

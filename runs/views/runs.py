@@ -15,6 +15,7 @@ from django.urls import reverse
 from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from runs import trigger
+from runs.explain import explain, first_causes
 from runs.hidden import check_run, find_run, hidden_deployments
 from runs.inputs import requests
 from runs.models import Deployment, Flow, FlowRun
@@ -46,6 +47,7 @@ def _list(request: Any) -> dict[str, Any]:
         "section": "runs",
         "filter": asked,
         "page": page,
+        "causes": first_causes(page.runs, by=request.actor),
         "next_query": asked.query(cursor=page.next_cursor) if page.next_cursor else "",
         "counts": run_list.counts(workspace_id, asked, hidden=hidden),
         "over_time": run_list.over_time(workspace_id, asked, hidden=hidden),
@@ -87,6 +89,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "parent": run_page.caller(run, request.actor),
         "chain": chain(run, request.actor),
         "refused": quarantine.counted(workspace_id=request.workspace.id, root_id=run.root_id),
+        "explained": explain(run, by=request.actor),
         "asked": [each for each in requests.of_run(run)[:20] if requests.is_open(each, run)],
         "task_counts": counts,
         "task_total": sum(counts.values()),

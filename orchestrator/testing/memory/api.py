@@ -20,6 +20,7 @@ from orchestrator.testing.memory import (
     claims,
     deployments,
     events,
+    explaining,
     inputs,
     journal,
     limits,
@@ -95,6 +96,10 @@ def _variable(store: Store, asked: Asked) -> dict[str, Any]:
     return show_variable(variables.find(store, asked.names["name"]))
 
 
+def _explain(store: Store, asked: Asked) -> dict[str, Any]:
+    return explaining.explain(store, asked, ROLES[asked.by.role])
+
+
 _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/me": {"GET": ("deployments.view", _me)},
     "/deployments": {
@@ -120,6 +125,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/flow-runs/wait": {"POST": ("runs.view", background.wait)},
     "/background-runs": {"POST": ("runs.trigger", background.delay)},
     f"/flow-runs/{_ID}": {"GET": ("runs.view", runs.one)},
+    f"/flow-runs/{_ID}/explain": {"GET": ("runs.view", _explain)},
     f"/flow-runs/{_ID}/cancel": {"POST": ("runs.cancel", runs.cancel)},
     f"/flow-runs/{_ID}/retry": {"GET": ("runs.view", retries.plan), "POST": ("runs.trigger", retries.retry)},
     f"/flow-runs/{_ID}/retry/calls": {"GET": ("runs.view", retries.calls)},

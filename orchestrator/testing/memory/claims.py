@@ -78,7 +78,7 @@ def claim(store: Store, asked: Asked) -> dict[str, Any]:
     slots = min(asked.read(ClaimInput).slots, MAX_CLAIM)
     chosen: list[ClaimedRun] = []
     for run in _candidates(store, agent):
-        if len(chosen) < slots and _has_room(store, run):
+        if len(chosen) < slots and has_room(store, run):
             chosen.append(_hand_out(store, agent, run))
     return {"runs": chosen}
 
@@ -100,7 +100,7 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
     return sorted(found, key=lambda run: (queues[run.queue].priority, -run.priority, run.due_at, run.id))
 
 
-def _has_room(store: Store, run: Run) -> bool:
+def has_room(store: Store, run: Run) -> bool:
     """Say whether a slot is free of each limit that the run counts against."""
     deployment = run.deployment
     assert deployment is not None

@@ -55,6 +55,8 @@ class Pool:
     description: str = ""
     limit: int | None = None
     paused: bool = False
+    paused_by: str = ""
+    paused_at: int | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +70,8 @@ class Queue:
     limit: int | None = None
     paused: bool = False
     priority: int = 100
+    paused_by: str = ""
+    paused_at: int | None = None
 
 
 @dataclass(eq=False, slots=True)

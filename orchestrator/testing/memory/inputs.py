@@ -90,7 +90,7 @@ def resume(store: Store, asked: Asked) -> dict[str, Any]:
     told, run = asked.read(AnswerInput), runs.find(store, asked.id)
     root = store.runs[run.root_id]
     found = [each for each in store.inputs.values() if each.root == root.id and told.key in (None, each.key)]
-    found = [each for each in found if _is_open(store, each)]
+    found = [each for each in found if is_open(store, each)]
     found = [each for each in found if each.run == run.id] or (found if run.is_root else [])
     if not found and told.key is None and root.state_type == StateType.PAUSED and not root.is_held:
         _go_on(store, root, f"Resumed by {asked.by.label}.")
@@ -109,13 +109,14 @@ def answer(store: Store, asked: Asked) -> dict[str, Any]:
     if found is None:
         raise Refusal("not_found", "There is no such request here.")
     told = asked.read(AnswerInput)
-    if not _is_open(store, found):
+    if not is_open(store, found):
         raise Refusal("conflict", f"This was {found.state} already." if found.state != "waiting" else LATE)
     _answer(store, found, told, asked.by)
     return show_input(store, found)
 
 
-def _is_open(store: Store, each: Input) -> bool:
+def is_open(store: Store, each: Input) -> bool:
+    """Whether an answer would still change anything."""
     late = each.expires_at is not None and each.expires_at <= clock.now()
     root = store.runs[each.root]
     return each.state == "waiting" and not late and not root.is_final and root.state_type != StateType.CANCELLING
@@ -204,7 +205,7 @@ def expire(store: Store) -> None:
 
 def waiting(store: Store, asked: Asked) -> dict[str, Any]:
     """What the runs wait for, the newest first."""
-    return _page(store, asked, lambda each: _is_open(store, each))
+    return _page(store, asked, lambda each: is_open(store, each))
 
 
 def of_run(store: Store, asked: Asked) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def one(store: Store, asked: Asked) -> dict[str, Any]:
 def change(store: Store, asked: Asked) -> dict[str, Any]:
     """Change what is told of a pool."""
     pool = find(store, asked.names["pool"])
-    _change(store, pool, asked.read(PoolChange), pool.name)
+    _change(store, pool, asked.read(PoolChange), pool.name, asked.by.label)
     return show_pool(pool)
 
 
@@ -107,7 +107,7 @@ def one_queue(store: Store, asked: Asked) -> dict[str, Any]:
 def change_queue(store: Store, asked: Asked) -> dict[str, Any]:
     """Change what is told of a queue."""
     queue = _queue(store, asked)
-    _change(store, queue, asked.read(QueueChange), queue.pool)
+    _change(store, queue, asked.read(QueueChange), queue.pool, asked.by.label)
     return _show(store, queue)
 
 
@@ -135,13 +135,15 @@ def _check(told: Any) -> None:
         raise Refusal("invalid", f"{name}: {text}", fields)
 
 
-def _change(store: Store, row: Pool | Queue, told: PoolChange | QueueChange, pool: str) -> None:
+def _change(store: Store, row: Pool | Queue, told: PoolChange | QueueChange, pool: str, by: str) -> None:
     _check(told)
     limit, paused = row.limit, row.paused
     for field in told.__struct_fields__:
         if (value := getattr(told, field)) is not UNSET:
             name = "limit" if field == "concurrency_limit" else field
             setattr(row, name, clean_text(value) if name == "description" else value)
+    if row.paused and not paused:
+        row.paused_by, row.paused_at = by, clock.now()
     more = limit is not None and (row.limit is None or row.limit > limit)
     if (more or (paused and not row.paused)) and somebody_waits(store, pool):
         store.wake(pool)

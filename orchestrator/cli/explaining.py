@@ -1,0 +1,39 @@
+"""Why a run waits, as the command line says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from orchestrator.causes import MOST
+from orchestrator.cli.output import print_json, short_time, state_of
+
+
+def print_explanation(told: dict[str, Any], output: str) -> None:
+    """Print the causes in their order, each with what to do and what it names."""
+    if output == "json":
+        print_json(told)
+        return
+    if not told["waits"]:
+        click.echo(f"It does not wait: it is {state_of(told)}.")
+        return
+    for place, cause in enumerate(told["causes"], 1):
+        _print_cause(place, cause)
+    if told["before"] is not None:
+        more = "+" if told["before"] >= MOST else ""
+        click.echo(f"Before it: {told['before']:,}{more} due runs of its pool.")
+    if told["estimate"]:
+        at = f"{short_time(told['expected_at'])}. " if told["expected_at"] else ""
+        click.echo(f"Starts: {at}{told['estimate']}")
+
+
+def _print_cause(place: int, cause: dict[str, Any]) -> None:
+    click.echo(f"{place}. {cause['text']}")
+    times = [f"{word} {short_time(cause[word])}" for word in ("since", "until") if cause[word]]
+    names = [
+        f"{thing['kind']} {thing['name']}" + (f" ({thing['id']})" if thing["id"] else "") for thing in cause["things"]
+    ]
+    for line in (", ".join(times), *names, f"-> {cause['todo']}"):
+        if line:
+            click.echo(f"   {line}")
