@@ -1,5 +1,6 @@
 """Every test runs on real PostgreSQL and Valkey, as the login `worker` in the role `app`."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -16,6 +17,21 @@ SETTINGS = "orchestrator.server.settings"
 OF_A_MODULE = ("chaos", "browser")
 LONGEST_FIRST = (*OF_A_MODULE, "rights", "model", "test_planted_secrets.py", "test_up.py", "test_eve.py")
 STACK_KEY = pytest.StashKey[stack.SessionStack]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests stay until the end: whoever looks for garbage needs not look at them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)
