@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from orchestrator.client import Client
+from orchestrator.client import shared
 from orchestrator.config import Api, require_api
 from orchestrator.futures import Future
 from orchestrator.states import Pending, State, StateType
@@ -163,8 +163,7 @@ class BackgroundFuture(Future[R], Generic[R]):
         Raises:
             NotFound: There is no such run.
         """
-        with Client(self._api) as client:
-            self._hear(client.get(f"/flow-runs/{self.run_id}"))
+        self._hear(shared(self._api).get(f"/flow-runs/{self.run_id}"))
 
     def cancel(self) -> None:
         """Ask the run to stop; one that has not begun never will.
@@ -172,8 +171,7 @@ class BackgroundFuture(Future[R], Generic[R]):
         Raises:
             Conflict: It has ended already.
         """
-        with Client(self._api) as client:
-            self._hear(client.post(f"/flow-runs/{self.run_id}/cancel"))
+        self._hear(shared(self._api).post(f"/flow-runs/{self.run_id}/cancel"))
 
     def _hear(self, told: dict[str, Any]) -> None:
         elsewhere: Any = self._run

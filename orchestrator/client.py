@@ -6,6 +6,7 @@ The HTTP library is imported when the first request is made.
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
@@ -144,7 +145,9 @@ class Client:
             if self._http is None:
                 import httpx
 
-                self._http = httpx.Client(headers=self._headers(), timeout=self._timeout)
+                # Certificates take 20 ms to load.
+                secure = not self.api.url.startswith("http://")
+                self._http = httpx.Client(headers=self._headers(), timeout=self._timeout, verify=secure)
             return self._http
 
     def __enter__(self) -> Self:
@@ -159,6 +162,17 @@ class Client:
             if self._http is not None:
                 self._http.close()
                 self._http = None
+
+
+_shared: dict[Api, Client] = {}
+
+
+def shared(api: Api) -> Client:
+    """The one of this process for an API, for requests that shall open no connection each. Nobody closes it."""
+    return _shared.get(api) or _shared.setdefault(api, Client(api))
+
+
+os.register_at_fork(after_in_child=_shared.clear)
 
 
 def _content(answer: Reply) -> Any:

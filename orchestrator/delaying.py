@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import clock
-from orchestrator.client import Client
-from orchestrator.config import Api, require_api
+from orchestrator.client import Client, shared
+from orchestrator.config import require_api
 from orchestrator.delayable import BACKGROUND
 from orchestrator.exceptions import NotFound, ParameterBindError
 from orchestrator.exchange import exchange_at
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 AT_ONCE_BYTES = 1 << 20  # of one request; a call alone may have more
 INLINE = 64 << 10  # bytes of JSON of one argument; larger ones are stored
 
-_clients: dict[Api, Client] = {}
-
 
 def queue(task: Task[..., Any], calls: Iterable[dict[str, Any]]) -> list[BackgroundFuture[Any]]:
     """Have the server queue calls, as `call_of` makes them; their futures, in order.
@@ -37,22 +35,16 @@ def queue(task: Task[..., Any], calls: Iterable[dict[str, Any]]) -> list[Backgro
         QueueFull: As many wait as may.
         ApiError: The API refused; what went before it in other requests is queued.
     """
+    from orchestrator.awaiting import watcher_of
     from orchestrator.background import BackgroundFuture
 
-    client = _client(require_api())
+    client = shared(require_api())
     futures: list[BackgroundFuture[Any]] = []
     for some in _in_requests(calls):
         for told in _post(client, task, some)["runs"]:
             futures.append(BackgroundFuture(told["id"], name=told["name"], api=client.api, task=task))
+    watcher_of(client.api).note(futures)
     return futures
-
-
-def _client(api: Api) -> Client:
-    """One for all calls of this process, so that a call doesn't open a connection."""
-    return _clients.get(api) or _clients.setdefault(api, Client(api))
-
-
-os.register_at_fork(after_in_child=_clients.clear)
 
 
 def _in_requests(calls: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

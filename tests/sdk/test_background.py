@@ -242,6 +242,21 @@ def test_what_nobody_has_begun_keeps_no_other_from_being_heard_of(server, monkey
         future.cancel()
 
 
+def test_who_waits_for_one_after_the_other_asks_about_many_at_once(server, monkeypatch):
+    """1.19: those that were queued together have mostly ended together."""
+    futures = [given.delay(number) for number in range(20)]
+    server.work()
+    asked, post = [], Client.post
+
+    def count(client, path, *args, **options):
+        asked.append(path)
+        return post(client, path, *args, **options)
+
+    monkeypatch.setattr(Client, "post", count)
+    assert [future.result(timeout=10)[0] for future in futures] == list(range(20))
+    assert len(asked) < 5
+
+
 def test_who_waits_for_a_run_that_was_deleted_is_told(server):
     """1.19: nobody will hear of its end."""
     future = given.apply_async((1,), countdown=3600)
