@@ -109,6 +109,22 @@ class DeploymentInput(msgspec.Struct):
     python: str | None = None
     process: str = "warm"
     job_variables: dict[str, Any] = {}
+    canary: int | None = None
+    message: str = ""
+    git: dict[str, Any] | None = None
+
+
+class DeploymentRollbackInput(msgspec.Struct):
+    """The version of a deployment that is to be in force again."""
+
+    version: int
+    message: str = ""
+
+
+class CanaryInput(msgspec.Struct):
+    """Which share of new runs, in percent, is made from the canary; 0 withdraws it."""
+
+    share: int
 
 
 class RunInput(msgspec.Struct):

@@ -20,7 +20,7 @@ from orchestrator.agent_messages import SERVED, ClaimedRun, LeaseRef
 from orchestrator.ids import uuid7
 from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import Signal
-from runs import waiting
+from runs import versions, waiting
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
 from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save
 from tenants.errors import NotFound
@@ -179,10 +179,12 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     """Say of runs what an agent has to know to execute them."""
     deployments = Deployment.objects.select_related("flow").in_bulk({row.deployment_id for row in rows})
     facts = _facts([row.id for row in rows])
+    made_from = {row.id: (row.deployment_id, facts[row.id][-1]) for row in rows}
+    executed = versions.executed(deployments, made_from, claimed=bool(tokens))
     told = []
     for row in rows:
-        deployment = deployments[row.deployment_id]
-        parameters, call, tags, scheduled_at, replay_root, again = facts[row.id]
+        deployment = executed[row.id]
+        parameters, call, tags, scheduled_at, replay_root, again, _ = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
@@ -198,7 +200,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     return told
 
 
-_FACTS = ("id", "parameters", "call", "tags", "scheduled_at", "replay_root", "again")
+_FACTS = ("id", "parameters", "call", "tags", "scheduled_at", "replay_root", "again", "deployment_version")
 
 
 def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, ...]]:

@@ -121,7 +121,8 @@ def clear_code(gone: Gone) -> Removed:
         "bundle",
         "ctid = ANY(ARRAY(SELECT b.ctid FROM bundle b WHERE b.organization_id = %s AND b.created_at < %s"
         " AND NOT EXISTS (SELECT 1 FROM deployment d WHERE d.organization_id = b.organization_id"
-        " AND d.source->>'sha256' = b.sha256) LIMIT %s))",
+        " AND d.source->>'sha256' = b.sha256) AND NOT EXISTS (SELECT 1 FROM deployment_version v"
+        " WHERE v.organization_id = b.organization_id AND v.definition->'source'->>'sha256' = b.sha256) LIMIT %s))",
         gone.organization_id,
         now() - BUNDLE_WAITS,
         BUNDLES,

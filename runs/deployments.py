@@ -15,13 +15,13 @@ from django.utils.timezone import now
 from orchestrator.bodies import wrong_fields
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from runs import agents, events, limits, live, scheduling
+from runs import agents, events, limits, live, scheduling, versions
 from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema
 from runs.transitions import DELETED, lock_runs, move, save
 from runs.trigger import flow_ids
 from tenants import audit
-from tenants.errors import Invalid, NotFound, TooLarge
+from tenants.errors import Conflict, Invalid, NotFound, TooLarge
 from tenants.permissions import Actor
 from tenants.restrictions.access import forget
 from tenants.restrictions.rules import check_allowed
@@ -35,7 +35,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRequest:
-    """What a deployment is to be. `schedule` is {"cron", "day_or"} or {"interval", "anchor"}, with "timezone"."""
+    """What a deployment is to be. `schedule` is {"cron", "day_or"} or {"interval", "anchor"}, with "timezone".
+
+    Where `canary` is given, that share of new runs (in percent) is made from this, and the rest from what is deployed.
+    """
 
     flow: str
     name: str
@@ -56,6 +59,9 @@ class DeploymentRequest:
     python: str = ""
     process: str = "warm"
     job_variables: dict[str, Any] = field(default_factory=dict)
+    canary: int | None = None
+    message: str = ""
+    git: dict[str, Any] | None = None
 
 
 def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
@@ -74,7 +80,9 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     queue = agents.find_queue(pool, request.work_queue)
     flow, name = clean_text(request.flow), clean_text(request.name)
     flow_id = flow_ids(by, {flow})[flow]
-    _check_access(flow_id, name, by)
+    present = _check_access(flow_id, name, by)
+    if request.canary is not None:
+        return _try_out(request, present, by), False
     values = {**_values(request), "pool": pool, "queue": queue, "updated_at": now()}
     schedule = _lock_schedule(flow_id, name)
     deployment, new = Deployment.objects.update_or_create(
@@ -83,12 +91,55 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     )  # fmt: skip
     if schedule is None and not new:
         schedule = _lock_schedule(flow_id, name)  # Somebody else may have made both in this moment.
+    versions.record(deployment, before=present, told=versions.Told(request.message, request.git), by=by)
     _set_schedule(deployment, request.schedule, schedule)
     limits.set_limit(deployment, request.concurrency_limit)
     if request.crash_retries is not None and not new:
         _grant_crashes(deployment)
     _tell(deployment, f"deployment.{'created' if new else 'updated'}", pool, by)
     return deployment, new
+
+
+def _try_out(request: DeploymentRequest, present: Deployment | None, by: Actor) -> Deployment:
+    """Let a share of the new runs be made from what is asked for. Schedules, limits and the rest stay as they are."""
+    versions.check_share(request.canary or 0)
+    if present is None or not present.number:
+        message = "There is nothing deployed under this name yet. Deploy it without canary first."
+        raise Invalid(message, fields={"canary": message})
+    deployment = versions.locked(present.id, by=by)
+    queue = request.work_queue or agents.find_queue(deployment.pool, None).name
+    definition = {**_values(request), "work_pool": request.work_pool, "work_queue": queue}
+    told = versions.Told(request.message, request.git)
+    versions.add_canary(deployment, definition, request.canary or 0, told=told, by=by)
+    _tell(deployment, "deployment.canary", deployment.pool, by)
+    return deployment
+
+
+def roll_back(id: UUID, number: int, *, message: str = "", by: Actor) -> Deployment:
+    """Make a version that was in force once a new one. Schedules and the limit stay as they are now.
+
+    Raises:
+        NotFound: The version is not kept any more, or its pool, queue or bundle is gone.
+        Conflict: It is in force.
+    """
+    deployment = versions.locked(id, by=by)
+    version = versions.find(deployment, number)
+    if number == deployment.number:
+        raise Conflict(f"Version {number} is what is deployed.")
+    told = version.definition
+    _check_source(told["source"])
+    pool = agents.find_pool(by, told["work_pool"])
+    check_allowed(pool, by, "deployments.edit")
+    values = {name: told[name] for name in versions.COLUMNS}
+    values |= {"pool": pool, "queue": agents.find_queue(pool, told["work_queue"]), "updated_at": now()}
+    for name, value in values.items():
+        setattr(deployment, name, value)
+    deployment.save(update_fields=list(values))
+    versions.record(deployment, before=None, told=versions.Told(message, version.git, number), by=by)
+    for schedule in Schedule.objects.filter(deployment=deployment, active=True):
+        scheduling.check_parameters_of(schedule)
+    _tell(deployment, "deployment.rolled_back", pool, by)
+    return deployment
 
 
 def make(request: DeploymentRequest, *, place: dict[str, Any], by: Actor) -> Deployment:
@@ -148,10 +199,16 @@ def _values(request: DeploymentRequest) -> dict[str, Any]:
     }
 
 
-def _check_access(flow_id: UUID, name: str, by: Actor) -> None:
-    """Of a name that is taken by a deployment that one may not see, it is told as of one that one may not change."""
-    if present := Deployment.objects.select_related("flow").filter(flow_id=flow_id, name=name).first():
+def _check_access(flow_id: UUID, name: str, by: Actor) -> Deployment | None:
+    """The deployment as it is, if there is one.
+
+    Of a name that is taken by a deployment that one may not see, it is told as of one that one may not change.
+    """
+    known = Deployment.objects.select_related("flow", "pool", "queue")
+    present = known.filter(flow_id=flow_id, name=name).first()
+    if present:
         check_allowed(present, by, "deployments.edit")
+    return present
 
 
 def _check_source(source: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
 from runs import scheduling
-from runs.models import Agent, Automation, Deployment, FlowRun, Schedule
+from runs.models import Agent, Automation, Deployment, DeploymentVersion, FlowRun, Schedule
 from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import Conflict
 from tenants.leaving.transfer import archives, asks_before, follows, goes_along
@@ -18,8 +18,9 @@ from tenants.scope import another_tenant
 MAX_COUNTED = 100
 
 goes_along(
-    "flow", "work_pool", "work_queue", "concurrency_limit", "named_limit", "deployment", "schedule", "automation"
-)
+    "flow", "work_pool", "work_queue", "concurrency_limit", "named_limit", "deployment", "deployment_version",
+    "schedule", "automation",
+)  # fmt: skip
 
 
 @asks_before
@@ -40,8 +41,13 @@ def _counted(number: int, what: str) -> str:
 
 @follows
 def take_code_along(workspace: Workspace, made: Workspace) -> None:
-    """Copy the bundles that its deployments name, one after the other."""
-    sources = Deployment.objects.filter(workspace=workspace, source__type="bundle").values_list("source", flat=True)
+    """Copy the bundles that its deployments and their versions name, one after the other."""
+    sources = [
+        *Deployment.objects.filter(workspace=workspace, source__type="bundle").values_list("source", flat=True),
+        *DeploymentVersion.objects.filter(workspace=workspace, definition__source__type="bundle").values_list(
+            "definition__source", flat=True
+        ),
+    ]
     for sha256 in sorted({source["sha256"] for source in sources}):
         with connection.cursor() as cursor:
             cursor.execute("SELECT size, content, created_at FROM bundle WHERE sha256 = %s", [sha256])

@@ -19,7 +19,7 @@ from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import claims, live, waiting
+from runs import claims, live, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
@@ -95,7 +95,8 @@ def create_runs(
     at = now()
     retention, bucket = fix_partition(by.organization_id, at)
     queues = _queues(requests)
-    rows = [_row(request, by, origin, at, retention, bucket, queues) for request in requests]
+    trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
+    rows = [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
     _check_known(rows, known, by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
@@ -131,6 +132,7 @@ def _row(
     retention: int,
     bucket: date,
     queues: Mapping[tuple[UUID | None, str], UUID],
+    trials: Mapping[UUID, Deployment],
 ) -> FlowRun:
     deployment = request.deployment
     if deployment.paused:
@@ -139,6 +141,7 @@ def _row(
     if due > at + FURTHEST:
         raise Invalid("That is more than ten years ahead.", fields={"scheduled_at": "Choose an earlier time."})
     run_id = uuid7()
+    deployment, parameters = _made_from(request, run_id, trials)
     name = clean_text(request.name.strip(), MAX_NAME) or run_name()
     return FlowRun(
         id=run_id,
@@ -150,10 +153,11 @@ def _row(
         name=name,
         origin=origin,
         created_by=by.label[:254],
-        parameters=_parameters(request),
+        parameters=parameters,
         call=request.call,
         tags=_tags([*deployment.tags, *request.tags]),
         version=deployment.version,
+        deployment_version=deployment.number or None,
         idempotency_key=_key(request),
         state_type=StateType.SCHEDULED,
         state_name="Scheduled",
@@ -204,15 +208,31 @@ def _priority(priority: int) -> int:
     return priority
 
 
-def _parameters(request: RunRequest) -> dict[str, Any]:
-    parameters = json_value({**request.deployment.parameters, **request.parameters})
+def _made_from(
+    request: RunRequest, run_id: UUID, trials: Mapping[UUID, Deployment]
+) -> tuple[Deployment, dict[str, Any]]:
+    """What a run is made from, the version in force or the canary, and its parameters.
+
+    What only the canary refuses is no reason to refuse the run: it stays with the version in force.
+    """
+    trial = trials.get(request.deployment.id)
+    if trial is not None and request.call is None and versions.takes_canary(trial, run_id):
+        try:
+            return trial, _parameters(request, trial)
+        except Invalid:
+            pass
+    return request.deployment, _parameters(request, request.deployment)
+
+
+def _parameters(request: RunRequest, deployment: Deployment) -> dict[str, Any]:
+    parameters = json_value({**deployment.parameters, **request.parameters})
     if len(encode(parameters)) > MAX_PARAMETERS:
         raise Invalid(
             f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are.",
             fields={"parameters": "Too large."},
         )
     if request.call is None:
-        check_parameters(request.deployment.parameter_schema, parameters)
+        check_parameters(deployment.parameter_schema, parameters)
     return parameters
 
 

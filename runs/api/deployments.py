@@ -55,10 +55,16 @@ class DeploymentView(TenantView):
 
 
 class DeploymentById(DeploymentView):
-    """GET: one deployment."""
+    """GET: one deployment. DELETE: it, its schedules, its versions; what waits is cancelled."""
+
+    verbs = {"GET": "deployments.view", "DELETE": "deployments.edit"}
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return self.described()
+
+    def delete(self, request: Request, id: UUID) -> HttpResponse:
+        deployments.delete(self.found(), by=self.actor)
+        return HttpResponse(status=204)
 
 
 class DeploymentByName(DeploymentView):
@@ -131,6 +137,9 @@ def describe(deployment: Deployment, portal: str) -> dict[str, Any]:
         "version": deployment.version,
         "entrypoint": deployment.entrypoint,
         "source": deployment.source,
+        "python": deployment.python,
+        "number": deployment.number,
+        "canary": {"number": deployment.canary, "share": deployment.canary_share} if deployment.canary else None,
         "parameter_schema": deployment.parameter_schema,
         "parameters": deployment.parameters,
         "work_pool": deployment.pool.name,

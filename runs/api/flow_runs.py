@@ -156,6 +156,8 @@ def describe(run: FlowRun, portal: str) -> dict[str, Any]:
         "name": run.name,
         "flow": run.flow.name,
         "deployment": str(run.deployment) if run.deployment_id else None,
+        "deployment_version": run.deployment_version,
+        "commit": run.commit,
         "state": state,
         "parameters": run.parameters,
         "tags": run.tags,

@@ -19,6 +19,7 @@ from runs.models.inputs import InputAnswer, InputRequest, RunMessage
 from runs.models.results import StoredResult
 from runs.models.slots import NamedLimit, Slot
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
+from runs.models.versions import DeploymentVersion
 
 __all__ = [
     "LATE_AFTER",
@@ -32,6 +33,7 @@ __all__ = [
     "Bundle",
     "CacheEntry",
     "Deployment",
+    "DeploymentVersion",
     "EventRow",
     "Firing",
     "Flow",

@@ -150,7 +150,7 @@ class AgentLogLine(TenantOwned):
 
 
 class Bundle(TenantOwned):
-    """A zip of source modules, addressed by its SHA-256. Never opened by the server."""
+    """A zip of source modules, addressed by its SHA-256. Of its content the server shows text; it imports nothing."""
 
     sha256 = models.CharField(max_length=64)
     size = models.PositiveIntegerField()
@@ -195,6 +195,9 @@ class Deployment(Restrictable, InWorkspace):
     process = models.CharField(max_length=10, default="warm")  # one of `agent_messages.PROCESSES`
     job_variables = models.JSONField(default=dict)
     paused = models.BooleanField(default=False)
+    number = models.PositiveIntegerField(default=0)  # Of the version in force; 0 before the first one.
+    canary = models.PositiveIntegerField(null=True)  # The version on trial, which `canary_share` % of new runs use.
+    canary_share = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=now)
     updated_at = models.DateTimeField(default=now)
 

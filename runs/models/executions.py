@@ -73,6 +73,8 @@ class FlowRun(InWorkspace):
     call = models.JSONField(null=True)  # What `.delay` says besides: options, and which arguments were stored where.
     tags = ArrayField(models.CharField(max_length=200), default=list)
     version = models.CharField(max_length=200, blank=True)
+    deployment_version = models.PositiveIntegerField(null=True)  # Of its deployment; the number, not the label.
+    commit = models.CharField(max_length=64, blank=True, default="")  # Of the repository that its code came from.
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: none was given
 
     state_type = models.CharField(max_length=12, choices=STATE_TYPES)

@@ -64,13 +64,14 @@ def test_both_show_the_same_fields(world: World) -> None:
     (task,) = world.tasks(journal.root)
 
     assert sorted(deployment) == [
-        "created_at", "description", "entrypoint", "flow", "id", "job_variables", "name", "parameter_schema",
-        "parameters", "process", "schedules", "source", "tags", "updated_at", "url", "version", "work_pool",
-        "work_queue",
+        "canary", "created_at", "description", "entrypoint", "flow", "id", "job_variables", "name", "number",
+        "parameter_schema", "parameters", "process", "python", "schedules", "source", "tags", "updated_at", "url",
+        "version", "work_pool", "work_queue",
     ]  # fmt: skip
     assert sorted(deployment["schedules"][0]) == ["active", "cron", "day_or", "next", "timezone"]
     assert sorted(run) == [
-        "attempt", "created_at", "created_by", "deployment", "due_at", "duration", "ended_at", "error", "flow", "id",
+        "attempt", "commit", "created_at", "created_by", "deployment", "deployment_version", "due_at", "duration",
+        "ended_at", "error", "flow", "id",
         "name", "origin", "parameters", "parent", "replay_root", "replays_from", "result", "retry_of", "root",
         "run_count", "scheduled_at", "started_at", "state", "tags", "tasks", "url",
     ]  # fmt: skip

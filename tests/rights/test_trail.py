@@ -89,6 +89,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "calls": [{}],
     },
     "api-cache-invalidate": {"key": "acme-cached"},
+    "api-deployment-canary": {"share": 5},
+    "api-deployment-rollback": {"version": 1},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
     "api-flow-run-retry": {"parameters": {}},
     "api-limit": {"slots": 7},

@@ -25,7 +25,7 @@ def deploy(company: Company, name: str = "nightly", *, flow: str = "etl", **more
     from runs.deployments import deploy as operation
 
     source = {"type": "path", "path": "/flows"}
-    wanted = DeploymentRequest(flow=flow, name=name, entrypoint="flows.py:etl", source=source, **more)
+    wanted = DeploymentRequest(flow=flow, name=name, **{"entrypoint": "flows.py:etl", "source": source, **more})
     with company.scope():
         return operation(wanted, by=company.actor())[0]
 

@@ -107,7 +107,16 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "POST": ("deployments.edit", deployments.deploy),
     },
     "/deployments/by-name/(?P<flow>.+)/(?P<name>[^/]+)": {"GET": ("deployments.view", deployments.by_name)},
-    f"/deployments/{_ID}": {"GET": ("deployments.view", deployments.by_id)},
+    f"/deployments/{_ID}": {
+        "GET": ("deployments.view", deployments.by_id),
+        "DELETE": ("deployments.edit", deployments.remove),
+    },
+    f"/deployments/{_ID}/versions": {"GET": ("deployments.view", deployments.page_of_versions)},
+    f"/deployments/{_ID}/versions/(?P<number>\\d+)": {"GET": ("deployments.view", deployments.version)},
+    f"/deployments/{_ID}/versions/(?P<number>\\d+)/diff": {"GET": ("deployments.edit", deployments.difference)},
+    f"/deployments/{_ID}/rollback": {"POST": ("deployments.edit", deployments.roll_back)},
+    f"/deployments/{_ID}/canary": {"POST": ("deployments.edit", deployments.canary)},
+    f"/deployments/{_ID}/promote": {"POST": ("deployments.edit", deployments.promote)},
     f"/deployments/{_ID}/pause": {"POST": ("schedules.edit", deployments.pause)},
     f"/deployments/{_ID}/resume": {"POST": ("schedules.edit", deployments.resume)},
     "/bundles/(?P<sha256>[^/]+)": {

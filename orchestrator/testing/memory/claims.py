@@ -118,6 +118,8 @@ def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:
     deployment = run.deployment
     assert deployment is not None
     token = f"orr_{secrets.token_urlsafe(32)}"
+    if deployment.number and run.deployment_version != deployment.canary:
+        run.deployment_version = deployment.number
     run.attempt += 1
     move(run, StateType.PENDING, by=By.SERVER, message=f"Claimed by {agent.name}.")
     run.attempts[run.attempt] = Attempt(token, clock.now(), agent.id)
@@ -129,7 +131,7 @@ def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:
 def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
     deployment = run.deployment
     assert deployment is not None
-    facts = deployment.facts
+    facts = deployment.facts_of(run.deployment_version)
     return ClaimedRun(
         run=run.id, attempt=run.attempt, run_count=run.run_count, token=token, name=run.name, flow=run.flow,
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],

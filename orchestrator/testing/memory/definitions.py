@@ -28,8 +28,22 @@ class Schedule:
 
 
 @dataclass(eq=False, slots=True)
+class Version:
+    """What a deployment was from one change to the next: `facts` are those that it holds of it."""
+
+    id: UUID
+    number: int
+    facts: dict[str, Any]
+    message: str
+    git: dict[str, Any] | None
+    rollback_of: int | None
+    created_by: str
+    created_at: int
+
+
+@dataclass(eq=False, slots=True)
 class Deployment:
-    """A flow that can be triggered."""
+    """A flow that can be triggered. `number`: of its version in force; `canary`: of the one on trial."""
 
     id: UUID
     flow: str
@@ -39,6 +53,16 @@ class Deployment:
     created_at: int
     updated_at: int
     schedule: Schedule | None = None
+    versions: dict[int, Version] = field(default_factory=dict)
+    number: int = 0
+    canary: int | None = None
+    canary_share: int = 0
+
+    def facts_of(self, number: int | None) -> dict[str, Any]:
+        """What a run of this version is executed from: the canary's facts while it is one, else those in force."""
+        if number is None or number != self.canary:
+            return self.facts
+        return {**self.facts, **self.versions[number].facts}
 
     @property
     def full_name(self) -> str:

@@ -10,17 +10,20 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import clock
-from orchestrator.bodies import DeploymentInput, wrong_fields
+from orchestrator.bodies import CanaryInput, DeploymentInput, DeploymentRollbackInput, wrong_fields
 from orchestrator.ids import uuid7
+from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import pools, schedules
+from orchestrator.testing.memory import pools, schedules, versions
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.shown import show_deployment
+from orchestrator.testing.memory.states import move, settle
 from orchestrator.testing.memory.store import Store
 
 MAX_BUNDLE = 50 << 20
+DELETED = "The deployment was deleted."
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 SERVE = "serve"  # paused the schedule of a deployment that nobody serves
@@ -44,10 +47,13 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         "job_variables": json_value(told.job_variables),
     }  # fmt: skip
     before = _named(store, flow, name)
+    if told.canary is not None:
+        return show(versions.try_out(before, facts, told, asked)), 200
     wanted = before or Deployment(uuid7(), flow, name, told.work_pool, facts, at, at)
     if told.schedule is not None:
         check_parameters(facts["parameter_schema"], facts["parameters"])
     schedules.set_schedule(store, wanted, told.schedule)
+    versions.record(wanted, facts, told.message, told.git, asked)
     wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
     store.deployments[wanted.id] = wanted
     for run in store.runs.values():
@@ -151,6 +157,66 @@ def resume(store: Store, asked: Asked) -> dict[str, Any]:
         and (asked.query.get("by") != "serve" or schedule.paused_by == SERVE)
     ):
         schedules.start(schedule)
+    return show(deployment)
+
+
+def remove(store: Store, asked: Asked) -> tuple[None, int]:
+    """Delete it; what waits is cancelled, what goes on does so without it."""
+    deployment = find(store, asked.names["id"])
+    for run in [each for each in store.runs.values() if each.deployment is deployment]:
+        if run.state_type == StateType.SCHEDULED:
+            move(run, StateType.CANCELLED, by=By.SERVER, message=DELETED)
+            settle(store, [run])
+        run.deployment = None
+    del store.deployments[deployment.id]
+    return None, 204
+
+
+# Versions.
+
+
+def page_of_versions(store: Store, asked: Asked) -> dict[str, Any]:
+    """Its versions, newest first."""
+    return versions.page(find(store, asked.names["id"]), asked)
+
+
+def version(store: Store, asked: Asked) -> dict[str, Any]:
+    """One version."""
+    return versions.one(find(store, asked.names["id"]), asked)
+
+
+def difference(store: Store, asked: Asked) -> Any:
+    """What a version changed."""
+    return versions.diff(store, find(store, asked.names["id"]), asked)
+
+
+def roll_back(store: Store, asked: Asked) -> dict[str, Any]:
+    """Make a former version the newest."""
+    deployment, told = find(store, asked.names["id"]), asked.read(DeploymentRollbackInput)
+    former = versions.find(deployment, told.version)
+    if told.version == deployment.number:
+        raise Refusal("conflict", f"Version {told.version} is what is deployed.")
+    pool = pools.find(store, former.facts["work_pool"])
+    pools.find_queue(store, pool, former.facts["work_queue"])
+    facts = {**deployment.facts, **former.facts}
+    if deployment.schedule is not None:
+        check_parameters(facts["parameter_schema"], facts["parameters"])
+    versions.record(deployment, facts, told.message, former.git, asked, rollback_of=told.version)
+    deployment.facts, deployment.pool, deployment.updated_at = facts, pool.name, clock.now()
+    return show(deployment)
+
+
+def canary(store: Store, asked: Asked) -> dict[str, Any]:
+    """Change the share of the canary."""
+    deployment = find(store, asked.names["id"])
+    versions.set_share(deployment, asked.read(CanaryInput).share)
+    return show(deployment)
+
+
+def promote(store: Store, asked: Asked) -> dict[str, Any]:
+    """Put the canary in force."""
+    deployment = find(store, asked.names["id"])
+    versions.promote(deployment)
     return show(deployment)
 
 

@@ -226,6 +226,8 @@ class Run:
     call: dict[str, Any] | None = None
     tags: list[str] = field(default_factory=list)
     version: str = ""
+    deployment_version: int | None = None
+    commit: str = ""
     deployment: Deployment | None = None
     schedule: Schedule | None = None
     idempotency_key: str | None = None

@@ -74,16 +74,19 @@ def create(
     retries: int | None = None,
 ) -> tuple[Run, bool]:
     """The one door for runs of deployments; the run, and whether it is new."""
-    now, facts, id = clock.now(), deployment.facts, uuid7()
+    now, id = clock.now(), uuid7()
+    version = _version(deployment, id, parameters or {}, call)
+    facts = deployment.facts_of(version)
     due = max(now if at is None else at, now - FURTHEST)
     if due > now + FURTHEST:
         raise invalid("That is more than ten years ahead.", "scheduled_at", "Choose an earlier time.")
     run = Run(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
-        parameters=_parameters(deployment, parameters or {}, check=call is None), call=call,
+        parameters=_parameters(facts, parameters or {}, check=call is None), call=call,
         tags=_tags([*facts["tags"], *tags]),
-        version=facts["version"], deployment=deployment, schedule=schedule, idempotency_key=_key(key),
+        version=facts["version"], deployment=deployment, deployment_version=version,
+        schedule=schedule, idempotency_key=_key(key),
         history=[(now, "SCHEDULED", "Scheduled", None, 0)], parent_id=parent, parent_task_id=parent_task,
         queue=queue or facts["work_queue"], priority=priority, retries=facts["retries"] if retries is None else retries,
         retry_delay=facts["retry_delay"], crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
@@ -96,13 +99,22 @@ def create(
     return run, True
 
 
-def _parameters(deployment: Deployment, given: dict[str, Any], *, check: bool) -> dict[str, Any]:
-    parameters = json_value({**deployment.facts["parameters"], **given})
+def _version(deployment: Deployment, id: UUID, given: dict[str, Any], call: dict[str, Any] | None) -> int | None:
+    """The version that a run is made from: the canary in its share of runs, unless it refuses what the other takes."""
+    if deployment.canary and call is None and id.int % 100 < deployment.canary_share:
+        with contextlib.suppress(Refusal):
+            _parameters(deployment.facts_of(deployment.canary), given, check=True)
+            return deployment.canary
+    return deployment.number or None
+
+
+def _parameters(facts: dict[str, Any], given: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    parameters = json_value({**facts["parameters"], **given})
     if len(encode(parameters)) > MAX_PARAMETERS:
         message = f"Parameters have {MAX_PARAMETERS >> 10} KiB at most. Store large values and pass where they are."
         raise invalid(message, "parameters", "Too large.")
     if check:
-        deployments.check_parameters(deployment.facts["parameter_schema"], parameters)
+        deployments.check_parameters(facts["parameter_schema"], parameters)
     return parameters
 
 
