@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import re
-import shutil
-import subprocess
-import tempfile
-import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from orchestrator.config import home
 from orchestrator.exceptions import LoadError
-from orchestrator.masking import MASK
+from orchestrator.git import Credentials, Repository, copy_of
 
-FETCH_SECONDS = 300.0
-KEPT_SECONDS = 30 * 86_400.0  # after the last fetch
 _GIT = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:|.*\.git(@[^/@]+)?$")
 _REVISION = re.compile(r"(?P<address>.+?[^/:@])@(?P<revision>[^/@:]+(?:/[^/@:]+)*)$")
 
@@ -32,7 +23,8 @@ def fetched(source: str | Path) -> Path:
         LoadError: There is no such directory, or the repository can't be fetched.
     """
     if isinstance(source, str) and _GIT.match(source):
-        return _cloned(*split(source))
+        address, revision = split(source)
+        return copy_of(_opened(address, revision))[0]
     directory = Path(source).expanduser()
     if not directory.is_dir():
         raise LoadError(f"{directory} is no directory. Give one, or the address of a git repository.")
@@ -57,50 +49,13 @@ def split(source: str) -> tuple[str, str]:
     return f"{scheme}{mark}{host}{slash}{match['address']}", match["revision"]
 
 
-def _cloned(address: str, revision: str) -> Path:
-    """A copy of one commit, in a directory that no later one replaces: another process may be running it.
-
-    The address may hold a password: it is not told.
-    """
-    if shutil.which("git") is None:
-        raise LoadError("git is not installed here: install it, or give a directory.")
-    sources = home() / "sources"
-    sources.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _forget_old(sources)
-    with tempfile.TemporaryDirectory(dir=sources) as folder:
-        draft = Path(folder, "code")
-        _git("init", "--quiet", str(draft))
-        _git("-C", str(draft), "fetch", "--quiet", "--depth", "1", "--", address, revision or "HEAD")
-        _git("-C", str(draft), "checkout", "--quiet", "FETCH_HEAD")
-        commit = _git("-C", str(draft), "rev-parse", "HEAD")
-        kept = sources / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{commit[:16]}"
-        with contextlib.suppress(OSError):  # Another process has it there already, and may be running it.
-            draft.rename(kept)
-    kept.touch()
-    return kept
-
-
-def _forget_old(sources: Path) -> None:
-    """Remove what nobody has fetched for a long time."""
-    for path in sources.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # Another process does the same.
-            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _git(*arguments: str) -> str:
-    """Run git; what it says."""
-    command = ["git", "-c", "core.hooksPath=/dev/null", *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False, env=_quiet())
-    except subprocess.TimeoutExpired:
-        raise LoadError(f"The repository did not answer within {FETCH_SECONDS:.0f} seconds.") from None
-    if done.returncode:
-        reason = re.sub(r"://[^/@\s]+@", f"://{MASK}@", done.stderr.strip())
-        raise LoadError(f"The repository can't be fetched: {reason}")
-    return done.stdout.strip()
-
-
-def _quiet() -> dict[str, str]:
-    """Git may not ask for a password where nobody would see the question."""
-    return {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+def _opened(address: str, revision: str) -> Repository:
+    """The repository at an address that may hold a user and a password: git is given these in another way."""
+    if not address.startswith(("https://", "http://")):
+        return Repository(address, revision)
+    parts = urlsplit(address)
+    place = parts.netloc.rpartition("@")[2]
+    user, token = unquote(parts.username or ""), unquote(parts.password or "")
+    # `https://TOKEN@host/…` is how many write it.
+    known = Credentials(user, token) if token else Credentials("", user)
+    return Repository(urlunsplit(parts._replace(netloc=place)), revision, credentials=known)
