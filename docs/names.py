@@ -41,6 +41,7 @@ KNOWN: dict[str, str] = {
     " ObjectLimitReached ObjectNotFound ParameterBindError ParameterTypeError PausedRun PrefectException"
     " PrefectHTTPStatusError ScriptError TerminationSignal UnfinishedRun UpstreamTaskError",
     "filesystems": "LocalFileSystem RemoteFileSystem",
+    "runner.storage": "GitRepository RemoteStorage",
     "flow_runs": "apause_flow_run aresume_flow_run asuspend_flow_run pause_flow_run resume_flow_run suspend_flow_run",
     "flows": "Flow aserve flow load_flow_from_entrypoint serve",
     "futures": "DoneAndNotDoneFutures PrefectDistributedFuture PrefectFlowRunFuture PrefectFuture PrefectFutureList"
@@ -49,7 +50,6 @@ KNOWN: dict[str, str] = {
     "locking": "",
     "logging": "disable_run_logger get_logger get_run_logger",
     "results": "ResultRecord ResultStore get_default_result_storage get_result_store should_persist_result",
-    "runner": "",
     "runtime": "deployment flow_run task_run",
     "schedules": "Cron Interval RRule Schedule",
     "serializers": "CompressedJSONSerializer CompressedPickleSerializer CompressedSerializer JSONSerializer"

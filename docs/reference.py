@@ -44,6 +44,7 @@ MODULES = (
     "orchestrator.concurrency.asyncio",
     "orchestrator.concurrency.locks",
     "orchestrator.deployments",
+    "orchestrator.runner.storage",
     "orchestrator.blocks",
     "orchestrator.testing",
     "orchestrator.exceptions",

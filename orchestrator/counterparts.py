@@ -21,7 +21,6 @@ MODULES = {
     "automations": _AUTOMATIONS,
     "docker": "Images are not a way of deployment in this version: agents get the code as a bundle.",
     "locking": "Locks are those of orchestrator.concurrency.locks; a policy takes others: .configure(lock_manager=…).",
-    "runner": "Use Flow.serve, or `orchestrator agent start`.",
     "settings": "Settings are ORCHESTRATOR_… variables of the environment and profiles: `orchestrator login`.",
     "utilities": "Use orchestrator.annotations for allow_failure, quote and unmapped.",
     "utilities.annotations": "Use orchestrator.annotations.",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.background import BackgroundFuture
     from orchestrator.deployments import Deployment
     from orchestrator.futures import FutureList
+    from orchestrator.runner.storage import CodeSource
     from orchestrator.tasks import Task
 
 
@@ -160,7 +161,7 @@ class Delayable(Deployable):
         super().serve(name or BACKGROUND, **options)
 
     @classmethod
-    def from_source(cls, source: str | Path, entrypoint: str) -> Any:
+    def from_source(cls, source: str | Path | CodeSource, entrypoint: str) -> Any:
         """A task whose code is elsewhere, to be called, queued or deployed from here.
 
         Args:
@@ -171,10 +172,11 @@ class Delayable(Deployable):
             LoadError: The repository can't be fetched, there is no such file or name, or it is no task.
         """
         from orchestrator.exceptions import LoadError
-        from orchestrator.fetching import fetched
+        from orchestrator.fetching import fetched, kept_in
         from orchestrator.loading import load
 
         found = load(entrypoint, fetched(source))
         if not isinstance(found, cls):
             raise LoadError(f"{entrypoint} is a flow, not a task.")
+        found.taken_from = kept_in(source, entrypoint)
         return found

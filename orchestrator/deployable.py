@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.deployments import Deployment
     from orchestrator.flows import Flow
+    from orchestrator.runner.storage import CodeSource
     from orchestrator.schedules import Schedule
 
 
@@ -34,9 +35,11 @@ class Deployable:
         schedule: Schedule | None = None,
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
-        source: str | Path | None = None,
+        source: str | Path | CodeSource | None = None,
         process: str = "warm",
         job_variables: dict[str, Any] | None = None,
+        canary: int | None = None,
+        message: str = "",
     ) -> Deployment:
         """Describe a deployment of this flow, for `orchestrator.deploy(*deployments)`. Takes what `deploy` takes."""
         from orchestrator.deployments import describe
@@ -58,6 +61,8 @@ class Deployable:
             source=source,
             process=process,
             job_variables=job_variables,
+            canary=canary,
+            message=message,
         )
 
     def deploy(
@@ -75,9 +80,11 @@ class Deployable:
         schedule: Schedule | None = None,
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
-        source: str | Path | None = None,
+        source: str | Path | CodeSource | None = None,
         process: str = "warm",
         job_variables: dict[str, Any] | None = None,
+        canary: int | None = None,
+        message: str = "",
     ) -> UUID:
         """Make this flow known to the server under a name, so that agents can run it.
 
@@ -98,11 +105,14 @@ class Deployable:
             schedule: A Cron or an Interval from `orchestrator.schedules`.
             concurrency_limit: How many of its runs may be under way at once.
             crash_retries: Attempts after a crash, if more than the flow's `retries`.
-            source: A directory on the agents' machines to run from, in place of a bundle.
+            source: Where agents find the code, in place of a bundle: a directory on their machines, a GitRepository or
+                a RemoteStorage of `orchestrator.runner.storage`.
             process: How an agent comes by the process of a run: `warm` forks it from one that has imported the code,
                 `fresh` starts an interpreter, `reuse` has one process take run after run.
             job_variables: In what surroundings it runs: `env`, variables for its environment, and `memory_mib`, how
                 much memory its processes may use before they are killed.
+            canary: Which share of new runs, in percent, is made from this, while the rest is from what is deployed.
+            message: What this version is about, for its history.
 
         Returns:
             The deployment's id.
@@ -131,6 +141,8 @@ class Deployable:
             source=source,
             process=process,
             job_variables=job_variables,
+            canary=canary,
+            message=message,
         )
         return deploy(deployment)[0]
 
@@ -166,18 +178,24 @@ class Deployable:
         )
 
     @classmethod
-    def from_source(cls, source: str | Path, entrypoint: str) -> Flow[..., Any]:
+    def from_source(cls, source: str | Path | CodeSource, entrypoint: str) -> Flow[..., Any]:
         """A flow whose code is elsewhere, to be called or deployed from here.
+
+        Deployed, its code stays there: agents fetch it when a run needs it. What lies in a directory of this machine is
+        packed into a bundle.
 
         Args:
             source: A directory, or the address of a git repository: `https://…`, `ssh://…`, `git@…`, `file://…` or what
                 ends in `.git`, with `@branch`, `@tag` or `@commit` behind it for another one than the default branch.
+                Or a GitRepository or a RemoteStorage of `orchestrator.runner.storage`.
             entrypoint: `path/in/source.py:name`.
 
         Raises:
             LoadError: The repository can't be fetched, there is no such file or name, or it is no flow.
         """
-        from orchestrator.fetching import fetched
+        from orchestrator.fetching import fetched, kept_in
         from orchestrator.loading import load_flow
 
-        return load_flow(entrypoint, fetched(source))
+        found = load_flow(entrypoint, fetched(source))
+        found.taken_from = kept_in(source, entrypoint)
+        return found

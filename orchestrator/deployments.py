@@ -18,6 +18,7 @@ from orchestrator.states import State, StateType
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow
+    from orchestrator.runner.storage import CodeSource
     from orchestrator.schedules import Schedule
     from orchestrator.tasks import Task
 
@@ -32,13 +33,15 @@ class Deployment:
     """A deployment as it is to be. Made by `flow.to_deployment(…)` and `task.to_deployment(…)`.
 
     Where `in_threads`, the process that serves it executes its runs in threads: they need no code of anywhere else.
+    `entrypoint` is where the flow is in a `source` that agents fetch.
     """
 
     flow: Flow[..., Any] | Task[..., Any]
     name: str
     settings: dict[str, Any]
-    source: str | Path | None = None
+    source: str | Path | CodeSource | None = None
     in_threads: bool = False
+    entrypoint: str = ""
 
 
 def describe(
@@ -56,9 +59,11 @@ def describe(
     schedule: Schedule | None,
     concurrency_limit: int | None,
     crash_retries: int | None,
-    source: str | Path | None,
+    source: str | Path | CodeSource | None,
     process: str = "warm",
     job_variables: dict[str, Any] | None = None,
+    canary: int | None = None,
+    message: str = "",
 ) -> Deployment:
     """Check what a deployment is to be, and describe it. Nothing is sent yet.
 
@@ -91,7 +96,12 @@ def describe(
         "concurrency_limit": concurrency_limit,
         "process": _process(process),
         "job_variables": _job_variables(job_variables or {}),
+        **({"canary": canary} if canary is not None else {}),
+        **({"message": message} if message else {}),
     }
+    if source is None and flow.taken_from is not None:
+        source, entrypoint = flow.taken_from
+        return Deployment(flow, name, settings, source, entrypoint=entrypoint)
     return Deployment(flow, name, settings, source)
 
 
@@ -151,6 +161,7 @@ def deploy_one(client: Client, deployment: Deployment, *, served: bool = False) 
         code = _place_here(deployment.flow)
     else:
         code = _place_served(deployment) if served and deployment.in_threads else _place(client, deployment)
+        code |= _checkout(deployment)
     made = client.post("/deployments", {**deployment.settings, **code}, again=True)
     if here is not None:
         here.deployed(UUID(made["id"]), deployment.flow)
@@ -158,23 +169,49 @@ def deploy_one(client: Client, deployment: Deployment, *, served: bool = False) 
 
 
 def _place(client: Client, deployment: Deployment) -> dict[str, Any]:
-    """Where agents find the code: in a directory of theirs, or in a bundle, which is uploaded."""
-    from orchestrator.sources import code_of
+    """Where agents find the code; a bundle is uploaded."""
+    told, bundle = placed(deployment)
+    if bundle is not None:
+        _upload(client, told["source"]["sha256"], bundle)
+    return told
 
+
+def placed(deployment: Deployment) -> tuple[dict[str, Any], bytes | None]:
+    """Where agents are to find the code, and the bundle that has to be uploaded for it, if there is one.
+
+    Raises:
+        BundleError: The code can't be packed.
+        ValueError: The source is none that a deployment can have.
+    """
+    from orchestrator.sources import code_of, entrypoint_in_checkout
+
+    if deployment.source is not None and not isinstance(deployment.source, str | Path):
+        entrypoint = deployment.entrypoint or entrypoint_in_checkout(deployment.flow)
+        return {"entrypoint": entrypoint, "source": deployment.source.to_json(), "python": None}, None
     code = code_of(deployment.flow, deployment.source)
     if code.bundle is None:
         source = {"type": "path", "path": str(Path(str(deployment.source)).absolute())}
     else:
         source = {"type": "bundle", "sha256": code.sha256}
-        _upload(client, code.sha256, code.bundle)
-    return {"entrypoint": code.entrypoint, "source": source, "python": code.python}
+    return {"entrypoint": code.entrypoint, "source": source, "python": code.python}, code.bundle
+
+
+def _checkout(deployment: Deployment) -> dict[str, Any]:
+    """What is told of the checkout that the flow's file is in, if it is in one."""
+    from orchestrator.checkout import facts_of
+    from orchestrator.sources import directory_of
+
+    directory = None if deployment.flow.taken_from else directory_of(deployment.flow)
+    found = facts_of(directory) if directory is not None else None
+    return {"git": found} if found else {}
 
 
 def _place_served(deployment: Deployment) -> dict[str, Any]:
     """Where the code is, for people to read."""
     from orchestrator.sources import directory_of, entrypoint_of
 
-    directory = Path(deployment.source or directory_of(deployment.flow) or Path.cwd()).absolute()
+    given = deployment.source if isinstance(deployment.source, str | Path) else None
+    directory = Path(given or directory_of(deployment.flow) or Path.cwd()).absolute()
     return {"entrypoint": entrypoint_of(deployment.flow), "source": {"type": "path", "path": str(directory)}}
 
 

@@ -32,6 +32,7 @@
         │   └── SlotLost             they were held, and are no more
         ├── LoadError                    a flow's code could not be loaded
         ├── BundleError                  a flow's code could not be packed
+        ├── ProjectError                 orchestrator.yaml says what can't be
         ├── RecordError                  a journal on disk can't be used
         ├── BlockError                   a block can't be loaded, saved or used (a ValueError)
         └── ApiError                     the API refused, or could not be reached
@@ -199,6 +200,10 @@ class LoadError(OrchestratorError):
 
 class BundleError(OrchestratorError):
     """The flow's code could not be packed. Deploy with source="<directory>" instead."""
+
+
+class ProjectError(OrchestratorError):
+    """orchestrator.yaml says what can't be."""
 
 
 class RecordError(OrchestratorError):

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from orchestrator.exceptions import LoadError
 from orchestrator.git import Credentials, Repository, copy_of
 
+if TYPE_CHECKING:
+    from orchestrator.runner.storage import CodeSource
+
 _GIT = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:|.*\.git(@[^/@]+)?$")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"(?P<address>.+?[^/:@])@(?P<revision>[^/@:]+(?:/[^/@:]+)*)$")
 
 
-def fetched(source: str | Path) -> Path:
+def fetched(source: str | Path | CodeSource) -> Path:
     """The directory in which the code is.
 
     Args:
-        source: A directory, or the address of a git repository, with `@revision` behind it or not.
+        source: A directory, the address of a git repository, with `@revision` behind it or not, or a GitRepository or
+            RemoteStorage of `orchestrator.runner.storage`.
 
     Raises:
         LoadError: There is no such directory, or the repository can't be fetched.
     """
+    if not isinstance(source, str | Path):
+        return source.fetch()
     if isinstance(source, str) and _GIT.match(source):
         address, revision = split(source)
         return copy_of(_opened(address, revision))[0]
@@ -29,6 +37,27 @@ def fetched(source: str | Path) -> Path:
     if not directory.is_dir():
         raise LoadError(f"{directory} is no directory. Give one, or the address of a git repository.")
     return directory.resolve()
+
+
+def kept_in(source: str | Path | CodeSource, entrypoint: str) -> tuple[CodeSource, str] | None:
+    """From where agents fetch the code themselves; None for what only this machine can reach, which is packed.
+
+    Raises:
+        ValueError: The address holds a password.
+    """
+    if not isinstance(source, str | Path):
+        return source, entrypoint
+    if not isinstance(source, str) or not _GIT.match(source) or source.startswith(("file://", "git://", "/", ".")):
+        return None
+    from orchestrator.runner.storage import GitRepository
+
+    address, revision = split(source)
+    # A name may be a branch or a tag: git is asked for whatever it is.
+    return GitRepository(
+        address,
+        branch=revision if revision and not _COMMIT.fullmatch(revision) else None,
+        commit_sha=revision if _COMMIT.fullmatch(revision) else None,
+    ), entrypoint
 
 
 def split(source: str) -> tuple[str, str]:

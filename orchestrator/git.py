@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -23,14 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.config import home
+from orchestrator import copies
+from orchestrator.copies import FETCH_SECONDS
 from orchestrator.exceptions import LoadError
 from orchestrator.masking import MASK
 
-FETCH_SECONDS = 300.0
-KEPT_SECONDS = 30 * 86_400.0  # after the last use
-IN_USE_SECONDS = 2 * 86_400.0  # after which nobody is taken to run what was fetched
-MAX_COPIES = 200
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SSH = "-o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30"
 _TRACES = re.compile(r"GIT_(TRACE|CURL_VERBOSE|REDIRECT|DIR$|WORK_TREE$|INDEX_FILE$|ASKPASS$)")
@@ -81,25 +77,20 @@ _seen_lock = threading.Lock()
 
 
 def copy_of(repository: Repository) -> tuple[Path, str]:
-    """The directory of a copy, which no later one replaces, since another process may be running it; and the commit.
+    """The directory of a copy of the revision, and its commit.
 
     Raises:
         LoadError: git is not installed, or the repository can't be fetched.
     """
     if shutil.which("git") is None:
         raise LoadError("git is not installed here: install it, or deploy a bundle.")
-    sources = home() / "sources"
-    sources.mkdir(parents=True, exist_ok=True, mode=0o700)
     commit = repository.revision if _COMMIT.fullmatch(repository.revision) else _resolved(repository)
-    kept = sources / f"{repository.key}-{commit}"
-    if not kept.is_dir():
-        with _locked(repository.key):
-            _forget_old(sources)
-            if not kept.is_dir():
-                kept, commit = _cloned(repository, commit, sources)
-    with contextlib.suppress(OSError):
-        os.utime(kept)
-    return kept, commit
+    copy = copies.place_of(repository.key, commit)
+    if not copy.is_dir():
+        with copies.locked(repository.key):
+            if not copy.is_dir():
+                commit = _cloned(repository, commit)
+    return copies.use(copies.place_of(repository.key, commit)), commit
 
 
 def _resolved(repository: Repository) -> str:
@@ -125,9 +116,8 @@ def _asked(repository: Repository) -> str:
     raise LoadError(f"The repository has no {wanted.removeprefix('refs/heads/').removeprefix('refs/tags/')!r}.")
 
 
-def _cloned(repository: Repository, commit: str, sources: Path) -> tuple[Path, str]:
-    with tempfile.TemporaryDirectory(dir=sources, prefix=".fetching-") as folder, _environment(repository) as known:
-        draft = Path(folder, "code")
+def _cloned(repository: Repository, commit: str) -> str:
+    with copies.draft() as draft, _environment(repository) as known:
         _git(["init", "--quiet", str(draft)], known)
 
         def git(*arguments: str) -> str:
@@ -140,10 +130,8 @@ def _cloned(repository: Repository, commit: str, sources: Path) -> tuple[Path, s
         git("checkout", "--quiet", "--detach", commit)
         if repository.submodules:
             git("submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
-        kept = sources / f"{repository.key}-{commit}"
-        with contextlib.suppress(OSError):  # Another process has it there already, and may be running it.
-            draft.rename(kept)
-    return kept, commit
+        copies.keep(draft, copies.place_of(repository.key, commit))
+    return commit
 
 
 def _fetched(git: Callable[..., str], repository: Repository, commit: str) -> str:
@@ -161,37 +149,6 @@ def _fetched(git: Callable[..., str], repository: Repository, commit: str) -> st
         return commit
     git("fetch", "--quiet", "--no-tags", *few, "origin", repository.revision or "HEAD")
     return git("rev-parse", "FETCH_HEAD^{commit}")
-
-
-def _forget_old(sources: Path) -> None:
-    """Remove what nobody has used for a long time, and of too many the oldest that nobody can be running."""
-    ages: list[tuple[float, Path]] = []
-    for path in sources.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # Another process does the same.
-            if path.is_dir():
-                ages.append((time.time() - path.stat().st_mtime, path))
-    ages.sort()
-    for number, (age, path) in enumerate(ages):
-        if age > KEPT_SECONDS or (number >= MAX_COPIES and age > IN_USE_SECONDS):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(key: str) -> Generator[None]:
-    """One process and thread at a time fetches from a repository."""
-    locks = home() / "locks"
-    locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (locks / f"{key}.lock").open("a") as file:
-        until = time.monotonic() + FETCH_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() > until:
-                    raise LoadError("Another process has been fetching from this repository for too long.") from None
-                time.sleep(0.05)
-        yield
 
 
 @contextlib.contextmanager

@@ -91,11 +91,11 @@ def code_of(former: Former, client: Client, entrypoint: str | None) -> Any:
         return load(f"{Path(path).name}:{name}", Path(path).resolve().parent)
     if former.deployment is None:
         raise LoadError(f"{former.name} was called by hand. Say where its flow is: --entrypoint path/to/file.py:flow.")
-    from orchestrator.agent.bundles import directory_of
+    from orchestrator.agent.places import place_of
 
     flow, _, name = former.deployment.rpartition("/")
     deployment = client.get(f"/deployments/by-name/{flow}/{name}")
-    return load(deployment["entrypoint"], directory_of(deployment["source"], client))
+    return load(deployment["entrypoint"], place_of(deployment["source"], client).directory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,23 @@ def entrypoint_of(definition: Definition[..., Any]) -> str:
     return f"{file.relative_to(root).as_posix()}:{name}"
 
 
+def entrypoint_in_checkout(flow: Definition[..., Any]) -> str:
+    """Where a flow is below the top of the checkout that its file is in.
+
+    Raises:
+        BundleError: It is in no file, or in no checkout.
+    """
+    from orchestrator.checkout import top_of
+
+    module = sys.modules.get(flow.fn.__module__)
+    file = _file_of(module)
+    top = top_of(file.parent) if file is not None else None
+    if module is None or file is None or top is None:
+        raise BundleError(f"{flow.name} is in no checkout of git: take it by Flow.from_source(source, entrypoint).")
+    name = _name_in(module, flow) or flow.fn.__name__
+    return f"{file.relative_to(top.resolve()).as_posix()}:{name}"
+
+
 def directory_of(flow: Definition[..., Any]) -> Path | None:
     """The directory from which any process can import the flow; None for what is in no file, or has no name there."""
     module = sys.modules.get(flow.fn.__module__)

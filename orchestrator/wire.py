@@ -108,7 +108,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
 
     `duration` is the time in user code, in microseconds. `at` (SCHEDULED only) is when the next execution is due.
     `label` is the name of a run that the server had named before its flow could: from the flow's template.
-    `result` says where a final state's value is.
+    `result` says where a final state's value is. `commit` is the one that the code of a root came from.
     """
 
     state: str
@@ -121,6 +121,7 @@ class RunState(Entry, tag="run.state", kw_only=True, omit_defaults=True):
     about: About | None = None
     label: str | None = None
     result: ResultRef | None = None
+    commit: str | None = None
 
 
 class TaskState(Entry, tag="task.state", kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.bodies import wrong_fields
+from orchestrator.code_sources import wrong_in_source
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
 from runs import agents, events, limits, live, scheduling, versions
@@ -212,17 +213,10 @@ def _check_access(flow_id: UUID, name: str, by: Actor) -> Deployment | None:
 
 
 def _check_source(source: dict[str, Any]) -> None:
-    kind = source.get("type")
-    if kind == "path" and isinstance(source.get("path"), str) and 0 < len(source["path"]) <= 4_096:
-        return
-    if kind == "bundle" and isinstance(source.get("sha256"), str):
-        if not Bundle.objects.filter(sha256=source["sha256"]).exists():
-            raise NotFound("This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
-        return
-    raise Invalid(
-        "A source is a bundle or a path.",
-        fields={"source": '{"type": "bundle", "sha256": …} or {"type": "path", "path": …}.'},
-    )
+    if wrong := wrong_in_source(source):
+        raise Invalid("The source can't be taken; see fields.", fields=wrong)
+    if source["type"] == "bundle" and not Bundle.objects.filter(sha256=source["sha256"]).exists():
+        raise NotFound("This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
 
 
 def _lock_schedule(flow_id: UUID, name: str) -> Schedule | None:

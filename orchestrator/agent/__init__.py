@@ -12,6 +12,7 @@ standby.py    one process that stands by
 process.py    one run's process: its line, its output, its end
 watch.py      the thread that hears of them all
 bundles.py    code by its hash, verified and unpacked once
+places.py     where code is here, from wherever it is kept
 leftovers.py  journals of processes that died, and the word that they did
 log.py        the agent's own log
 load.py       what it uses

@@ -20,21 +20,6 @@ MAX_UNPACKED = 8 * MAX_BUNDLE
 MAX_FILES = 20_000
 
 
-def directory_of(source: dict[str, str], client: Client) -> str:
-    """The directory that holds a deployment's code on this machine.
-
-    Raises:
-        LoadError: The path is not there, or the bundle is not what its address says.
-        ApiError: The bundle can't be fetched.
-    """
-    if source.get("type") == "path":
-        path = source.get("path", "")
-        if not os.path.isdir(path):
-            raise LoadError(f"There is no directory {path} on this machine. Deploy a bundle, or put the code there.")
-        return path
-    return str(unpacked(source["sha256"], client))
-
-
 def unpacked(sha256: str, client: Client) -> Path:
     """The directory of a bundle; fetched and unpacked if it is new here."""
     if len(sha256) != 64 or not all(letter in "0123456789abcdef" for letter in sha256):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.agent import bundles
+from orchestrator.agent import places
 from orchestrator.agent.adoption import Adoption
 from orchestrator.agent.launchers import Claimed
 from orchestrator.agent.log import Log
@@ -41,7 +41,8 @@ class ProcessLauncher:
         A deployment's first runs wait for its template: the import happens once, however many they are. Where it
         fails, the run's own process imports the code, and the run fails by saying why.
         """
-        claimed.directory = bundles.directory_of(claimed.claim["source"], self._client)
+        place = places.place_of(claimed.claim["source"], self._client, claimed.token)
+        claimed.directory, claimed.claim["commit"] = place
         order = self._order(claimed)
 
         def make() -> NewProcess:

@@ -70,10 +70,21 @@ def _changed(path: str, modified: int, size: int) -> bool:
 
 
 def key_of(claimed: Claimed, python: str) -> str:
-    """What has to be the same for two runs to have one template. A bundle's address tells its content."""
+    """What has to be the same for two runs to have one template.
+
+    A bundle's address tells its content, and the directory of what was fetched its commit.
+    """
     claim = claimed.claim
     return json.dumps(
-        [claim["source"], claim["entrypoint"], claimed.process == "reuse", claimed.variables, python], sort_keys=True
+        [
+            claim["source"],
+            claimed.directory,
+            claim["entrypoint"],
+            claimed.process == "reuse",
+            claimed.variables,
+            python,
+        ],
+        sort_keys=True,
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.blocks.email import EmailServerCredentials
     from orchestrator.blocks.fields import SecretDict
     from orchestrator.blocks.files import LocalFileSystem, RemoteFileSystem
+    from orchestrator.blocks.git import GitCredentials
     from orchestrator.blocks.notifications import AppriseNotification
     from orchestrator.blocks.values import JSON, Secret
     from orchestrator.blocks.webhooks import SlackWebhook, Webhook
@@ -33,6 +34,7 @@ __all__ = [
     "AwsCredentials",
     "Block",
     "EmailServerCredentials",
+    "GitCredentials",
     "LocalFileSystem",
     "RemoteFileSystem",
     "S3Bucket",
@@ -49,6 +51,7 @@ _HOME = {
     "AwsCredentials": "aws",
     "Block": "block",
     "EmailServerCredentials": "email",
+    "GitCredentials": "git",
     "LocalFileSystem": "files",
     "RemoteFileSystem": "files",
     "S3Bucket": "aws",

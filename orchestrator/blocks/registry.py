@@ -15,6 +15,7 @@ BUILT_IN = {
     "apprise-notification": ("notifications", "AppriseNotification"),
     "aws-credentials": ("aws", "AwsCredentials"),
     "email-server-credentials": ("email", "EmailServerCredentials"),
+    "git-credentials": ("git", "GitCredentials"),
     "json": ("values", "JSON"),
     "local-file-system": ("files", "LocalFileSystem"),
     "remote-file-system": ("files", "RemoteFileSystem"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from orchestrator.engine.hooks import NAMES, Hooks, gather
 from orchestrator.engine.retries import Delays, fixed_delays
 from orchestrator.exceptions import ParameterBindError
+
+if TYPE_CHECKING:
+    from orchestrator.runner.storage import CodeSource
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -60,6 +63,7 @@ class Definition(Generic[P, R]):
             raise TypeError(f"@{self.kind_of_run} decorates a function, not {type(fn).__name__}. Options go by name.")
         functools.update_wrapper(cast(Any, self), fn)
         self.fn = fn
+        self.taken_from: tuple[CodeSource, str] | None = None  # and the entrypoint in it: by `from_source`
         self.name = name or getattr(fn, "__name__", type(fn).__name__).replace("<lambda>", "lambda")
         self.description = description if description is not None else inspect.getdoc(fn)
         self.tags = frozenset(_checked_tags(tags))
@@ -229,6 +233,7 @@ class Definition(Generic[P, R]):
         """Another one of the same function. In a class it is bound as this one is."""
         other = type(self)(self.fn, **options)
         other._wrapper = self._wrapper
+        other.taken_from = self.taken_from
         return other
 
     def __repr__(self) -> str:

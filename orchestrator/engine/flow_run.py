@@ -52,6 +52,7 @@ class Execution:
         self.flow = str(claim.get("flow") or "")
         self.deployment = str(claim.get("deployment") or "")
         self.deployment_id = claim.get("deployment_id")
+        self.commit = str(claim.get("commit") or "")  # Of the repository that its code came from.
         self.flow_version = str(claim.get("flow_version") or "")
         self.scheduled_at: int | None = claim.get("scheduled_at")  # µs UTC
         self.suspensions = int(claim.get("suspensions") or 0)

@@ -91,6 +91,7 @@ def _run_state(report: RunReport, seq: int) -> RunState:
         about=_about(report.about) if report.about is not None else None,
         label=_text(report.label, MAX_NAME),
         result=_result(report.stored),
+        commit=report.commit or None,
     )
 
 

@@ -23,7 +23,7 @@ class RunReport:
     """
 
     __slots__ = (
-        "about", "at", "duration", "label", "message", "name", "run", "run_count", "state", "stored", "t",
+        "about", "at", "commit", "duration", "label", "message", "name", "run", "run_count", "state", "stored", "t",
         "told", "urgent",
     )  # fmt: skip
 
@@ -51,6 +51,7 @@ class RunReport:
         self.stored = run.stored if final else None
         self.about = _about(run) if introduce else None
         self.label = run.name if renamed and not introduce else None
+        self.commit = run.execution.commit if run.execution is not None else ""
 
 
 def introduction(run: FlowRun) -> RunReport:

@@ -84,6 +84,7 @@ class Address(ResultStorage):
         return True
 
     def list(self, folder: str = "") -> Iterator[Listed]:
+        self._files.invalidate_cache()  # What others have written since it was last asked.
         for found in sorted(self._files.find(self._at(folder))):
             if not found.endswith(_UNFINISHED):
                 facts = self._files.info(found)

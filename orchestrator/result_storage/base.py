@@ -8,11 +8,14 @@ from typing import BinaryIO, NamedTuple
 
 
 class Listed(NamedTuple):
-    """One stored object: its path below the storage, its bytes, and when it was written (seconds of the epoch)."""
+    """One stored object: its path below the storage, its bytes, when it was written (seconds of the epoch), and a mark
+    that its content has, where the storage gives one.
+    """
 
     path: str
     size: int
     written: float
+    etag: str = ""
 
 
 class ResultStorage:

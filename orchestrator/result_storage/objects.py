@@ -89,7 +89,7 @@ class Bucket(ResultStorage):
             for batch in self._store.list(prefix=f"{prefix}/" if prefix else None):
                 for each in batch:
                     path = each["path"].removeprefix(f"{below}/") if below else each["path"]
-                    yield Listed(path, each["size"], each["last_modified"].timestamp())
+                    yield Listed(path, each["size"], each["last_modified"].timestamp(), each["e_tag"] or "")
 
 
 class _Chunks(io.RawIOBase):

@@ -84,7 +84,7 @@ class Worker:
         known = self._memory.flows.get(UUID(claim["deployment_id"]))
         if known is not None:
             return known
-        from orchestrator.agent.bundles import directory_of
+        from orchestrator.agent.places import place_of
         from orchestrator.loading import load
 
-        return load(claim["entrypoint"], directory_of(claim["source"], client))
+        return load(claim["entrypoint"], place_of(claim["source"], client, claim["token"]).directory)

@@ -26,6 +26,8 @@ from runs.usage.counting import execution_of, is_counted
 from tenants.keys import digest
 from tenants.permissions import Actor
 
+MAX_COMMIT = 64
+
 
 def create_local_roots(parts: Iterable[Part], actor: Actor, received: datetime) -> dict[UUID, RunRow]:
     """Make the runs that their clients began by themselves, each with its first attempt and lease.
@@ -227,6 +229,9 @@ def _apply(stream: OpenStream, row: RunRow, entry: RunState) -> bool:
     )
     if moved and entry.label:
         row.name = clean_text(entry.label, MAX_NAME)
+    if moved and entry.commit and row.is_root:
+        commit = clean_text(entry.commit, MAX_COMMIT)
+        FlowRun.objects.filter(id=row.id).exclude(commit=commit).update(commit=commit)
     if is_counted(row) != counted:
         stream.flows.append((row, is_counted(row) - counted))
     return moved

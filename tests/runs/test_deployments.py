@@ -89,7 +89,7 @@ def test_the_same_deployment_at_once_is_one(acme: Company) -> None:
         ({"source": {"type": "path"}}, "source"),
         ({"source": {"type": "path", "path": ""}}, "source"),
         ({"source": {"type": "bundle", "sha256": 5}}, "source"),
-        ({"source": {"type": "git"}}, "source"),
+        ({"source": {"type": "git"}}, "source.url"),
         ({"parameter_schema": {"type": "array"}}, "parameter_schema"),
         ({"parameter_schema": {"properties": 5}}, "parameter_schema"),
         ({"parameter_schema": {"x": "y" * (256 << 10)}}, "parameter_schema"),

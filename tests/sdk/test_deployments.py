@@ -210,7 +210,7 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
     )
     nightly.deploy("prod", interval=60)
     first, second = platform.deployments
-    assert first | {"parameter_schema": None, "source": None} == {
+    assert first | {"parameter_schema": None, "source": None, "git": None} == {
         "flow": "nightly",
         "name": "prod",
         "parameter_schema": None,
@@ -230,6 +230,7 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
         "entrypoint": first["entrypoint"],
         "source": None,
         "python": None,
+        "git": None,
     }
     assert second["schedule"]["interval"] == 60
     assert (second["process"], second["job_variables"]) == ("warm", {})

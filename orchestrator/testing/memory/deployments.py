@@ -11,6 +11,7 @@ import msgspec
 
 from orchestrator import clock
 from orchestrator.bodies import CanaryInput, DeploymentInput, DeploymentRollbackInput, wrong_fields
+from orchestrator.code_sources import wrong_in_source
 from orchestrator.ids import uuid7
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
@@ -63,15 +64,10 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
 
 
 def _check_source(store: Store, source: dict[str, Any]) -> None:
-    kind = source.get("type")
-    if kind == "path" and isinstance(source.get("path"), str) and 0 < len(source["path"]) <= 4_096:
-        return
-    if kind == "bundle" and isinstance(source.get("sha256"), str):
-        if source["sha256"] not in store.bundles:
-            raise Refusal("not_found", "This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
-        return
-    allowed = '{"type": "bundle", "sha256": …} or {"type": "path", "path": …}.'
-    raise invalid("A source is a bundle or a path.", "source", allowed)
+    if wrong := wrong_in_source(source):
+        raise Refusal("invalid", "The source can't be taken; see fields.", wrong)
+    if source["type"] == "bundle" and source["sha256"] not in store.bundles:
+        raise Refusal("not_found", "This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
 
 
 def _check_schema(schema: Any) -> None:

@@ -249,6 +249,8 @@ def _move(stream: OpenStream, run: Run, entry: RunState) -> bool:
     )
     if moved and entry.label:
         run.name = clean_text(entry.label, MAX_NAME)
+    if moved and entry.commit and run.is_root:
+        run.commit = clean_text(entry.commit, 64)
     return moved
 
 
