@@ -16,7 +16,7 @@ def same_tenant(to: str, related_name: str = "+") -> models.ForeignKey:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0021_messages_go")]
+    dependencies = [("runs", "0025_slots_of_leases")]
     operations = [
         migrations.AddField("deployment", "number", models.PositiveIntegerField(default=0)),
         migrations.AddField("deployment", "canary", models.PositiveIntegerField(null=True)),
