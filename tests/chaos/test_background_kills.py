@@ -93,3 +93,10 @@ def test_calls_survive_the_kill_of_the_web_server_and_of_those_who_serve_them(
     again = sum(platform.run(future.run_id)["attempt"] - 1 for future in futures)
     assert twice <= again <= 2 * LIMIT
     platform.check_invariants()
+
+
+def test_what_a_run_of_an_agent_delays_is_executed_by_agents(platform: Platform, tmp_path: Path) -> None:
+    """1.19: from the same code, though nobody deployed or served the task."""
+    id = platform.trigger(platform.deploy(gated_flows.delays, name="agents"), folder=str(tmp_path), count=3)
+    assert platform.wait_until_ended(id)["state"]["type"] == "COMPLETED"
+    wait_for("the calls to be executed", lambda: len(visits(tmp_path)) == 3)
