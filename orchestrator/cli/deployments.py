@@ -24,7 +24,7 @@ from orchestrator.client import Client
 
 @click.group()
 def deployment() -> None:
-    """List, run, pause and resume deployments."""
+    """List, run, pause, roll back and delete deployments."""
 
 
 @deployment.command()
@@ -120,6 +120,70 @@ def resume(name: str) -> None:
     client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/resume", again=True)
     click.echo(f"The schedules of {told['flow']}/{told['name']} run again.")
+
+
+@deployment.command()
+@click.argument("name")
+@limit_option
+@output_option
+def versions(name: str, limit: int, output: str) -> None:
+    """List what a deployment was, the newest version first."""
+    client = connect()
+    items = client.pages(f"/deployments/{find(client, name)['id']}/versions", limit)
+    heads = ("VERSION", "NOW", "COMMIT", "BY", "AT", "MESSAGE")
+    print_items(items, output, heads, _version)
+
+
+def _version(told: dict[str, Any]) -> tuple[Any, ...]:
+    git = told.get("git") or {}
+    commit = f"{git.get('commit', '')[:10]}{' (changed)' if git.get('dirty') else ''}"
+    message = told["message"] or (f"Back to {told['rollback_of']}." if told.get("rollback_of") else "")
+    return told["number"], told["role"], commit, told["created_by"], short_time(told["created_at"]), message
+
+
+@deployment.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("-m", "--message", default="", help="Why, for the history.")
+def rollback(name: str, version: int, message: str) -> None:
+    """Put a former version in force, as a new one. The schedules and the limit stay as they are."""
+    client = connect()
+    body = {"version": version, "message": message}
+    told = client.post(f"/deployments/{find(client, name)['id']}/rollback", body)
+    click.echo(f"{told['flow']}/{told['name']} is what it was in version {version}; that is version {told['number']}.")
+
+
+@deployment.command()
+@click.argument("name")
+def promote(name: str) -> None:
+    """Put the canary in force."""
+    client = connect()
+    told = client.post(f"/deployments/{find(client, name)['id']}/promote")
+    click.echo(f"Version {told['number']} of {told['flow']}/{told['name']} is in force.")
+
+
+@deployment.command()
+@click.argument("name")
+@click.argument("share", type=click.IntRange(0, 99))
+def canary(name: str, share: int) -> None:
+    """Let SHARE percent of the new runs be made from the canary; 0 withdraws it."""
+    client = connect()
+    told = client.post(f"/deployments/{find(client, name)['id']}/canary", {"share": share}, again=True)
+    begun = f"{share} % of the new runs are made from version {told['canary']['number']}." if told["canary"] else ""
+    click.echo(begun or f"The canary of {told['flow']}/{told['name']} is withdrawn.")
+
+
+@deployment.command()
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+def delete(name: str, yes: bool) -> None:
+    """Delete a deployment, its schedules and versions. Runs that wait are cancelled."""
+    client = connect()
+    told = find(client, name)
+    if not yes:
+        click.confirm(f"Delete {told['flow']}/{told['name']} and cancel its runs that wait?", abort=True)
+    client.delete(f"/deployments/{told['id']}")
+    click.echo(f"{told['flow']}/{told['name']} is deleted.")
 
 
 def find(client: Client, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _COMMANDS = {
     "cache": ("cache", "List, look at and invalidate what is cached."),
     "config": ("login", "Show which API is used, and why."),
     "deploy": ("deploy", "Make a flow known to the server."),
-    "deployment": ("deployments", "List, run, pause and resume deployments."),
+    "deployment": ("deployments", "List, run, pause, roll back and delete deployments."),
     "flow-run": ("flow_runs", "List, watch, cancel and retry runs, read their logs."),
     "journal": ("journal", "Journals that are still on this machine."),
     "limit": ("limits", "List, make and change limits that code names."),
