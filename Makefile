@@ -54,7 +54,8 @@ resume: install ## Kill a run of 200 steps fifty times at random, and account fo
 catalogue: install ## Write down the block types of the SDK for the server
 	$(PYTHON) -m orchestrator.blocks.catalogue blocks/catalogue.json
 
-docs: install ## Write the reference and the table of names from the code
+docs: install ## Write the reference, the command line's and the table of names from the code
+	$(PYTHON) -m docs.cli
 	$(PYTHON) -m docs.names
 	$(PYTHON) -m docs.reference
 

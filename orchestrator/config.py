@@ -32,6 +32,12 @@ class Api(NamedTuple):
     key: str
 
 
+SETTINGS = frozenset({
+    "EXIT_SECONDS", "JOURNAL_BYTES", "RESULTS_PERSIST", "RESULTS_STORAGE", "RESULTS_SERIALIZER", "REFRESH_CACHE",
+    "LOGGING_LEVEL", "LOGGING_EXTRA_LOGGERS",
+})  # fmt: skip
+"""What a profile may hold beside the API: see the table above, and `orchestrator.logging`."""
+
 _override: Api | None = None
 _withheld: list[bool] | None = None
 _profiles: tuple[tuple[str, int], dict[str, dict[str, str]]] | None = None
@@ -146,20 +152,84 @@ def profiles() -> dict[str, dict[str, str]]:
     return _profiles[1]
 
 
-def _active_profile() -> dict[str, str] | None:
-    known = profiles()
+def active_profile_name() -> str | None:
+    """The profile that counts: the one that ORCHESTRATOR_PROFILE names, else the one marked active.
+
+    Raises:
+        NotConfigured: The environment names one that isn't there.
+    """
     wanted = os.environ.get("ORCHESTRATOR_PROFILE")
     if wanted:
-        if wanted not in known:
-            raise NotConfigured(f"There is no profile {wanted!r}. There are: {', '.join(known) or 'none'}.")
-        return known[wanted]
-    return next((profile for profile in known.values() if profile.get("active")), None)
+        find_profile(wanted)
+        return wanted
+    return next((name for name, profile in profiles().items() if profile.get("active")), None)
+
+
+def _active_profile() -> dict[str, str] | None:
+    name = active_profile_name()
+    return None if name is None else profiles()[name]
+
+
+def find_profile(name: str) -> dict[str, str]:
+    """The profile of this name.
+
+    Raises:
+        NotConfigured: There is none; it says which there are.
+    """
+    known = profiles()
+    if name not in known:
+        raise NotConfigured(f"There is no profile {name!r}. There are: {', '.join(known) or 'none'}.")
+    return known[name]
 
 
 def save_profile(name: str, api: Api, facts: dict[str, str]) -> Path:
-    """Write a profile that only this user can read, and make it the active one."""
-    known = {each: {k: v for k, v in profile.items() if k != "active"} for each, profile in profiles().items()}
-    known[name] = {**facts, "api_url": api.url, "api_key": api.key, "active": "yes"}
+    """Write a profile that only this user can read, and make it the active one. Its settings stay."""
+    own = {key: value for key, value in profiles().get(name, {}).items() if key.upper() in SETTINGS}
+    return _write_profiles({**profiles(), name: {**own, **facts, "api_url": api.url, "api_key": api.key}}, active=name)
+
+
+def change_profile(key: str, value: str | None) -> None:
+    """Set a key of the profile that counts, or take it out.
+
+    Raises:
+        NotConfigured: None is active.
+    """
+    name = active_profile_name()
+    if name is None:
+        raise NotConfigured("There is no active profile. Run `orchestrator login`, or set an environment variable.")
+    own = {each: kept for each, kept in profiles()[name].items() if each != key}
+    _write_profiles({**profiles(), name: own if value is None else {**own, key: value}})
+
+
+def use_profile(name: str) -> None:
+    """Make a profile the active one."""
+    find_profile(name)
+    _write_profiles(profiles(), active=name)
+
+
+def rename_profile(name: str, new: str) -> None:
+    """Give a profile another name.
+
+    Raises:
+        NotConfigured: There is no such profile, or one of the new name is there.
+    """
+    find_profile(name)
+    if new in profiles() or not new.strip():
+        raise NotConfigured(f"A profile can't be called {new!r}: the name is taken, or empty.")
+    _write_profiles({new if each == name else each: told for each, told in profiles().items()})
+
+
+def delete_profile(name: str) -> None:
+    """Forget a profile, and the key in it."""
+    find_profile(name)
+    _write_profiles({each: told for each, told in profiles().items() if each != name})
+
+
+def _write_profiles(known: dict[str, dict[str, str]], active: str | None = None) -> Path:
+    """Write all profiles at once; `active`: the one that becomes so, instead of the one that is."""
+    if active is not None:
+        known = {name: {key: value for key, value in told.items() if key != "active"} for name, told in known.items()}
+        known[active]["active"] = "yes"
     path = profiles_path()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = path.with_suffix(f".{os.getpid()}.new")

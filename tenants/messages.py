@@ -85,3 +85,15 @@ def identifier(request: Request, name: str) -> UUID | None:
         return UUID(text) if text else None
     except ValueError as error:
         raise Invalid(f"{name} is an id.", fields={name: "A UUID."}) from error
+
+
+def yes_or_no(request: Request, name: str) -> bool | None:
+    """A word of the query string, `true` or `false`; None where it isn't asked for.
+
+    Raises:
+        Invalid: It is another word.
+    """
+    text = request.query_params.get(name, "")
+    if text not in ("", "true", "false"):
+        raise Invalid(f"{name} is true or false.", fields={name: "true or false."})
+    return None if not text else text == "true"

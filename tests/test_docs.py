@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from django.urls import get_resolver
 
-from docs import names, reference
+from docs import cli, names, reference
 
 ROOT = Path(__file__).parent.parent
 SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_every_block_runs(place: str, source: str, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [script]  # Nothing was written.
 
 
-@pytest.mark.parametrize("module", [names, reference], ids=["names", "reference"])
+@pytest.mark.parametrize("module", [cli, names, reference], ids=["cli", "names", "reference"])
 def test_what_is_written_from_the_code_is_what_the_code_says(module: ModuleType) -> None:
     assert module.TABLE.read_text(encoding="utf-8") == module.text(), "Run `make docs`."
 

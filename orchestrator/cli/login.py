@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
 
 from orchestrator.cli.output import connect, output_option, print_facts, print_json
 from orchestrator.client import Client
-from orchestrator.config import Api, current_api, home, profiles, profiles_path, require_api, save_profile
+from orchestrator.config import Api, save_profile
 
 
 @click.command()
@@ -36,23 +35,3 @@ def whoami(output: str) -> None:
         print_json(told)
     else:
         print_facts(told)
-
-
-@click.command()
-@output_option
-def config(output: str) -> None:
-    """Show which API is used, and where that comes from."""
-    api = current_api()
-    from_environment = bool(os.environ.get("ORCHESTRATOR_API_URL") and os.environ.get("ORCHESTRATOR_API_KEY"))
-    facts = {
-        "api_url": api.url if api else None,
-        "api_key": f"{api.key[:8]}…" if api else None,
-        "from": None if api is None else "environment" if from_environment else str(profiles_path()),
-        "home": str(home()),
-        "profiles": sorted(profiles()),
-    }
-    if output == "json":
-        print_json(facts)
-    else:
-        print_facts(facts)
-        require_api()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,8 @@ _COLOURS = {
     "SCHEDULED": "cyan",
     "PENDING": "cyan",
 }
+
+SHORTEST = 8  # characters that are left of a column
 
 output_option = click.option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print it."
@@ -48,13 +52,35 @@ def print_items(items: Iterable[Any], output: str, heads: Sequence[str], row: Ca
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print columns as wide as they need to be."""
+    """Print columns as wide as they need to be; on a terminal, the widest ones are cut until all have room.
+
+    The last one is never cut: where there is an id, it is the last.
+    """
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(len(text) for text in column) for column in zip(heads, *texts, strict=True)]
+    if sys.stdout.isatty():
+        widths = fitting(widths, shutil.get_terminal_size().columns)
+        texts = [[_cut(text, width) for text, width in zip(row, widths, strict=True)] for row in texts]
     click.secho("  ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip(), bold=True)
     for row in texts:
         cells = [_coloured(text, width) for text, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
+
+
+def fitting(widths: Sequence[int], room: int) -> list[int]:
+    """Widths that fit into so many columns, as far as can be: the widest give way first, the last does not.
+
+    >>> fitting([10, 40, 36], 80)
+    [10, 30, 36]
+    """
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > room and max(fitted[:-1], default=0) > SHORTEST:
+        fitted[fitted.index(max(fitted[:-1]))] -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -12,18 +13,21 @@ from orchestrator._version import __version__
 from orchestrator.exceptions import OrchestratorError
 
 _COMMANDS = {
-    "agent": ("agent", "Execute runs on this machine."),
+    "agent": ("agent", "Execute runs on this machine; list agents, read their logs."),
     "block": ("blocks", "List, look at and delete blocks, register types."),
     "cache": ("cache", "List, look at and invalidate what is cached."),
-    "config": ("login", "Show which API is used, and why."),
+    "completion": ("completion", "Print what lets a shell complete commands."),
+    "config": ("config", "Show which API and settings are used, and why; change settings."),
     "deploy": ("deploy", "Make a flow known to the server."),
     "deployment": ("deployments", "List, run, pause, roll back and delete deployments."),
     "flow-run": ("flow_runs", "List, watch, cancel and retry runs, read their logs."),
     "journal": ("journal", "Journals that are still on this machine."),
     "limit": ("limits", "List, make and change limits that code names."),
     "login": ("login", "Keep an API key in a profile."),
+    "profile": ("profiles", "List, choose, rename and delete profiles."),
     "replay": ("replay", "Execute a run once more on this machine, into the debugger where it fails."),
     "result": ("results", "List and delete stored values of runs."),
+    "task-run": ("task_runs", "List the task runs of a run, look at one, read its log."),
     "variable": ("variables", "Read and write variables."),
     "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),
     "work-queue": ("work_queues", "List, make, change, pause and delete the queues of a pool."),
@@ -54,7 +58,10 @@ def cli() -> None:
     """Workflows as plain Python functions.
 
     The API is the one of ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY, or of the profile of `orchestrator login`.
+    Colours are left out where the output is no terminal, or NO_COLOR is set.
     """
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
 
 
 def main(args: list[str] | None = None) -> Any:

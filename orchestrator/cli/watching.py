@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -53,20 +55,66 @@ def _lasted(run: dict[str, Any]) -> str:
 
 def follow_logs(client: Client, run_id: str, print_line: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Print a run's log as it grows, until the run has ended; the run."""
-    after = 0
+    after, progress = 0, Progress()
     while True:
         # The state first: what is logged before a final state is in the log by then.
         run = client.get(f"/flow-runs/{run_id}")
-        after = print_logs(client, run_id, after, print_line)
+        after = print_logs(client, run_id, after, progress.above(print_line))
         if StateType(run["state"]["type"]) in TERMINAL:
+            progress.clear()
             return run
+        progress.show(run)
         time.sleep(LOOK_EVERY)
 
 
-def print_logs(client: Client, run_id: str, after: int, print_line: Callable[[dict[str, Any]], None]) -> int:
-    """Print the lines behind `after`; the number of the last one."""
+class Progress:
+    """On a terminal, a last line that says how far a run is; nowhere else."""
+
+    def __init__(self) -> None:
+        self._on = sys.stderr.isatty()
+        self._shown = False
+
+    def show(self, run: dict[str, Any]) -> None:
+        """Say it."""
+        if self._on:
+            width = shutil.get_terminal_size().columns - 1
+            click.secho(f"\r\x1b[K{progress_of(run)[:width]}", dim=True, nl=False, err=True)
+            self._shown = True
+
+    def clear(self) -> None:
+        """Leave the line as it was."""
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._shown = False
+
+    def above(self, print_line: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+        """What prints lines of a log above it."""
+
+        def print_above(line: dict[str, Any]) -> None:
+            self.clear()
+            print_line(line)
+
+        return print_above
+
+
+def progress_of(run: dict[str, Any]) -> str:
+    """How far a run is.
+
+    >>> progress_of({"state": {"type": "RUNNING", "name": "Running"}, "tasks": {"COMPLETED": 1200, "RUNNING": 3}})
+    'RUNNING · tasks: 1,200 completed, 3 running'
+    >>> progress_of({"state": {"type": "SCHEDULED", "name": "Late"}, "tasks": {}})
+    'SCHEDULED (Late)'
+    """
+    tasks = ", ".join(f"{number:,} {state.lower()}" for state, number in sorted(run.get("tasks", {}).items()))
+    return f"{state_of(run)} · tasks: {tasks}" if tasks else state_of(run)
+
+
+def print_logs(
+    client: Client, run_id: str, after: int, print_line: Callable[[dict[str, Any]], None], task: str | None = None
+) -> int:
+    """Print the lines behind `after`, of one task run or of all; the number of the last one."""
     while True:
-        page = client.get(f"/flow-runs/{run_id}/logs", after=after, limit=LINES)
+        page = client.get(f"/flow-runs/{run_id}/logs", after=after, limit=LINES, task=task)
         for line in page["items"]:
             print_line(line)
             after = line["line"]

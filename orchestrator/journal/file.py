@@ -40,8 +40,10 @@ def directory() -> Path:
 
 def max_bytes() -> int:
     """How large one file may grow."""
+    from orchestrator.config import setting
+
     try:
-        return int(os.environ.get("ORCHESTRATOR_JOURNAL_BYTES", MAX_BYTES))
+        return int(setting("JOURNAL_BYTES", str(MAX_BYTES)))
     except ValueError:
         return MAX_BYTES
 

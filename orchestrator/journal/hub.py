@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.config import Api
+from orchestrator.config import Api, setting
 from orchestrator.journal.records import Finish, Resumed, RunReport
 from orchestrator.journal.stream import Stream
 
@@ -304,6 +304,6 @@ class _Nowhere(queue.SimpleQueue[Any]):
 def exit_seconds() -> float:
     """How long a process waits at its end for the last ack."""
     try:
-        return float(os.environ.get("ORCHESTRATOR_EXIT_SECONDS", EXIT_SECONDS))
+        return float(setting("EXIT_SECONDS", str(EXIT_SECONDS)))
     except ValueError:
         return EXIT_SECONDS

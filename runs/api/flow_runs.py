@@ -19,7 +19,7 @@ from runs.models import FlowRun, LogLine, TaskRun
 from runs.reads.run_page import count_tasks
 from tenants.api import TenantView
 from tenants.errors import Conflict, Invalid, NotFound
-from tenants.messages import answer, number, page_size, read
+from tenants.messages import answer, identifier, number, page_size, read
 
 MAX_LINES = 5_000
 
@@ -38,11 +38,7 @@ class FlowRuns(TenantView):
         rows = FlowRun.objects.filter(workspace_id=self.actor.workspace_id).without(hidden_deployments(self.actor))
         rows = rows.select_related("flow", "deployment__flow").defer("history")
         asked = request.query_params
-        if states := [state for state in asked.get("state", "").upper().split(",") if state]:
-            if unknown := set(states) - set(StateType):
-                raise Invalid(
-                    f"There is no state {', '.join(sorted(unknown))[:200]}.", fields={"state": "A state type."}
-                )
+        if states := asked_states(request):
             rows = rows.filter(state_type__in=states)
         if flow := asked.get("flow"):
             rows = rows.filter(flow__name=flow)
@@ -118,7 +114,10 @@ class Cancel(FlowRunView):
 
 
 class Logs(FlowRunView):
-    """GET: log lines after a number, oldest first. `next` is where to go on, also when there are none yet."""
+    """GET: log lines after a number, oldest first; `task`: those of one task run.
+
+    `next` is where to go on, also when there are none yet.
+    """
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
         run = self.found()
@@ -126,6 +125,8 @@ class Logs(FlowRunView):
         rows = LogLine.objects.of_root(run).filter(line_no__gt=after)
         if not run.is_root:
             rows = rows.filter(run_id=run.id)
+        if task := identifier(request, "task"):
+            rows = rows.filter(task_id=task)
         columns = ("line_no", "t", "level", "logger", "message", "task_id", "attempt", "run_id", "extra")
         lines = list(rows.order_by("line_no").values_list(*columns)[:limit])
         names = ("line", "t", "level", "logger", "message", "task", "attempt", "run", "extra")
@@ -134,11 +135,18 @@ class Logs(FlowRunView):
 
 
 class TaskRuns(FlowRunView):
-    """GET: a page of task runs in the order of their ids, which is about the order in which they were made."""
+    """GET: a page of task runs in the order of their ids, which is about the order in which they were made.
+
+    `state` and `task` choose those in some states, and those of one task.
+    """
 
     def get(self, request: Request, id: UUID) -> HttpResponse:
         run, limit = self.found(), page_size(request, 200, 1_000)
         rows = TaskRun.objects.of_run(run).order_by("id")
+        if states := asked_states(request):
+            rows = rows.filter(state_type__in=states)
+        if task := request.query_params.get("task"):
+            rows = rows.filter(task=task)
         if cursor := request.query_params.get("cursor"):
             try:
                 rows = rows.filter(id__gt=UUID(cursor))
@@ -146,6 +154,28 @@ class TaskRuns(FlowRunView):
                 raise Invalid("This cursor is none of ours.", fields={"cursor": "Take `next`."}) from error
         items = [describe_task(task) for task in rows[:limit]]
         return answer({"items": items, "next": str(items[-1]["id"]) if len(items) == limit else None})
+
+
+class OneTaskRun(FlowRunView):
+    """GET: one task run of a run."""
+
+    def get(self, request: Request, id: UUID, task_id: UUID) -> HttpResponse:
+        task = TaskRun.objects.of_run(self.found()).filter(id=task_id).first()
+        if task is None:
+            raise NotFound("There is no such task run here.")
+        return answer(describe_task(task))
+
+
+def asked_states(request: Request) -> list[str]:
+    """The state types that a list is asked for, separated by commas.
+
+    Raises:
+        Invalid: One is none.
+    """
+    states = [state for state in request.query_params.get("state", "").upper().split(",") if state]
+    if unknown := set(states) - set(StateType):
+        raise Invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", fields={"state": "A state type."})
+    return states
 
 
 def describe(run: FlowRun, portal: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
+from runs.agents import in_workspace
 from runs.hidden import of_seen_runs
 from runs.models import Agent, AgentLogLine, Attempt, Lease
 from runs.reads.log_window import window
@@ -19,14 +22,20 @@ RECENT = 10
 _HEAVY = ("run__history", "run__error", "run__parameters")
 
 
+def seen(by: Actor) -> QuerySet[Agent]:
+    """The agents of the pools that the actor may see."""
+    pools = in_workspace(by).values("id")
+    return Agent.objects.filter(workspace_id=by.workspace_id, pool__in=pools).select_related("pool")
+
+
 def find_agent(by: Actor, id: UUID) -> Agent:
     """An agent of the workspace.
 
     Raises:
         NotFound: There is none.
     """
-    agent = Agent.objects.filter(workspace_id=by.workspace_id, id=id).select_related("pool").first()
-    if agent is None or not agent.pool.allows(by, "pools.view"):
+    agent = seen(by).filter(id=id).first()
+    if agent is None:
         raise NotFound("There is no such agent here.")
     return agent
 

@@ -245,7 +245,7 @@ class RealWorld(World):
 
         from runs import claims, scheduling, tasks
         from runs.inputs import requests
-        from runs.models import Attempt, FlowRun, InputRequest, Lease, NamedLimit, Schedule, Slot
+        from runs.models import Agent, Attempt, FlowRun, InputRequest, Lease, NamedLimit, Schedule, Slot
         from runs.slots import queue
         from tenants.authentication import forget_secrets
 
@@ -259,6 +259,7 @@ class RealWorld(World):
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
             )
             Schedule.objects.filter(next_at__isnull=False).update(next_at=F("next_at") - by)
+            Agent.objects.update(last_seen_at=F("last_seen_at") - by)
             InputRequest.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
             requests.expire(list(FlowRun.objects.values_list("id", flat=True)))
             claims.expire(list(FlowRun.objects.values_list("id", flat=True)))

@@ -12,6 +12,7 @@ from orchestrator import clock
 from orchestrator.bodies import PoolInput
 from orchestrator.exchange import Reply
 from orchestrator.testing.memory import (
+    agents,
     artifacts,
     assets,
     background,
@@ -140,6 +141,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     f"/flow-runs/{_ID}/retry/calls": {"GET": ("runs.view", retries.calls)},
     f"/flow-runs/{_ID}/logs": {"GET": ("runs.view", runs.lines)},
     f"/flow-runs/{_ID}/task-runs": {"GET": ("runs.view", runs.tasks)},
+    f"/flow-runs/{_ID}/task-runs/{_ID.replace('<id>', '<task>')}": {"GET": ("runs.view", runs.one_task)},
     f"/flow-runs/{_ID}/pause": {"POST": ("runs.pause", inputs.pause)},
     f"/flow-runs/{_ID}/suspend": {"POST": ("runs.pause", inputs.suspend)},
     f"/flow-runs/{_ID}/resume": {"POST": ("runs.answer", inputs.resume)},
@@ -182,7 +184,9 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "DELETE": ("limits.edit", limits.remove),
     },
     "/slots": {"POST": ("slots.take", slots.exchange)},
-    "/agents": {"POST": ("agents.work", claims.register)},
+    "/agents": {"GET": ("pools.view", agents.page), "POST": ("agents.work", claims.register)},
+    f"/agents/{_ID}": {"GET": ("pools.view", agents.one)},
+    f"/agents/{_ID}/log": {"GET": ("pools.view", agents.log)},
     f"/agents/{_ID}/claim": {"POST": ("agents.work", claims.claim)},
     f"/agents/{_ID}/heartbeat": {"POST": ("agents.work", claims.heartbeat)},
     f"/agents/{_ID}/ended": {"POST": ("agents.work", claims.end_attempt)},

@@ -92,3 +92,10 @@ class Asked:
             return UUID(text) if text else None
         except ValueError:
             raise invalid(f"{name} is an id.", name, "A UUID.") from None
+
+    def yes_or_no(self, name: str) -> bool | None:
+        """A word of the query, `true` or `false`; None where it isn't asked for."""
+        text = self.query.get(name, "")
+        if text not in ("", "true", "false"):
+            raise invalid(f"{name} is true or false.", name, "true or false.")
+        return None if not text else text == "true"

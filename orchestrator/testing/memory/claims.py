@@ -43,13 +43,13 @@ def register(store: Store, asked: Asked) -> dict[str, Any]:
         raise invalid("An agent needs a name of 1 to 200 characters.", "name", "1 to 200 characters.")
     pools.find(store, told.pool)
     same = (agent for agent in store.agents.values() if (agent.pool, agent.name) == (told.pool, name))
-    agent = next(same, None) or Agent(uuid7(), told.pool, name, {}, 0)
+    agent = next(same, None) or Agent(uuid7(), told.pool, name, {}, clock.now(), 0, 0)
     agent.facts = {
         "slots": told.slots, "queues": [clean_text(queue, 200) for queue in told.queues],
         "version": clean_text(told.version, 40), "python": clean_text(told.python, 20),
         "host": clean_text(told.host, 255),
     }  # fmt: skip
-    agent.last_seen_at = clock.now()
+    agent.started_at = agent.last_seen_at = clock.now()
     store.agents[agent.id] = agent
     return {
         "id": agent.id,

@@ -119,6 +119,8 @@ class Agent:
     pool: str
     name: str
     facts: dict[str, Any]
+    created_at: int
+    started_at: int
     last_seen_at: int
     load: dict[str, Any] = field(default_factory=dict)
     lines: list[Any] = field(default_factory=list)

@@ -141,10 +141,7 @@ def page(store: Store, asked: Asked) -> dict[str, Any]:
 
 
 def _filtered(store: Store, asked: Asked) -> list[Run]:
-    query = asked.query
-    states = {state for state in query.get("state", "").upper().split(",") if state}
-    if unknown := states - set(StateType):
-        raise invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", "state", "A state type.")
+    query, states = asked.query, _asked_states(asked)
     flow, reference = query.get("flow"), query.get("deployment")
     if "\x00" in (flow or ""):
         raise Refusal("invalid", "A value has characters or digits that can't be stored.")
@@ -156,6 +153,13 @@ def _filtered(store: Store, asked: Asked) -> list[Run]:
         and (not flow or run.flow == flow)
         and (deployment is None or run.deployment is deployment)
     ]
+
+
+def _asked_states(asked: Asked) -> set[str]:
+    states = {state for state in asked.query.get("state", "").upper().split(",") if state}
+    if unknown := states - set(StateType):
+        raise invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", "state", "A state type.")
+    return states
 
 
 def find(store: Store, id: UUID) -> Run:
@@ -173,17 +177,20 @@ def one(store: Store, asked: Asked) -> dict[str, Any]:
 
 def lines(store: Store, asked: Asked) -> dict[str, Any]:
     """Log lines after a number, oldest first."""
-    run = find(store, asked.id)
+    run, task = find(store, asked.id), asked.uuid("task")
     after, limit = asked.number("after", 0), asked.limit(1_000, MAX_LINES)
     every = find(store, run.root_id).lines[max(after, 0) :]
-    found = [line for line in every if run.is_root or line.run == run.id][:limit]
+    own = (line for line in every if run.is_root or line.run == run.id)
+    found = [line for line in own if task is None or line.task == task][:limit]
     return {"items": [show_line(line) for line in found], "next": found[-1].line if found else after}
 
 
 def tasks(store: Store, asked: Asked) -> dict[str, Any]:
-    """Task runs in the order of their ids."""
+    """Task runs in the order of their ids, filtered as asked."""
     run, limit = find(store, asked.id), asked.limit(200, 1_000)
-    found = sorted(run.tasks.values(), key=lambda task: task.id)
+    states, name = _asked_states(asked), asked.query.get("task")
+    wanted = (task for task in run.tasks.values() if not states or task.state_type in states)
+    found = sorted((task for task in wanted if not name or task.task == name), key=lambda task: task.id)
     if cursor := asked.query.get("cursor"):
         try:
             found = [task for task in found if task.id > UUID(cursor)]
@@ -191,6 +198,14 @@ def tasks(store: Store, asked: Asked) -> dict[str, Any]:
             raise invalid("This cursor is none of ours.", "cursor", "Take `next`.") from error
     items = [show_task(task) for task in found[:limit]]
     return {"items": items, "next": str(items[-1]["id"]) if len(items) == limit else None}
+
+
+def one_task(store: Store, asked: Asked) -> dict[str, Any]:
+    """One task run of a run."""
+    found = next((task for task in find(store, asked.id).tasks.values() if str(task.id) == asked.names["task"]), None)
+    if found is None:
+        raise Refusal("not_found", "There is no such task run here.")
+    return show_task(found)
 
 
 # Cancel.

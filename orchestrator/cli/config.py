@@ -1,0 +1,90 @@
+"""`orchestrator config …`: settings of the SDK, in the active profile."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from orchestrator.cli.output import output_option, print_facts, print_json
+from orchestrator.config import (
+    SETTINGS,
+    active_profile_name,
+    change_profile,
+    current_api,
+    home,
+    profiles,
+    profiles_path,
+    require_api,
+)
+
+_setting = click.Choice(sorted(SETTINGS), case_sensitive=False)
+
+
+@click.group(invoke_without_command=True)
+@output_option
+@click.pass_context
+def config(ctx: click.Context, output: str) -> None:
+    """Show which API and settings are used, and where they come from; change settings."""
+    if ctx.invoked_subcommand is None:
+        _print(output)
+
+
+@config.command()
+@output_option
+def view(output: str) -> None:
+    """Show which API and settings are used, and where they come from."""
+    _print(output)
+
+
+def _print(output: str) -> None:
+    api = current_api()
+    from_environment = bool(os.environ.get("ORCHESTRATOR_API_URL") and os.environ.get("ORCHESTRATOR_API_KEY"))
+    facts = {
+        "api_url": api.url if api else None,
+        "api_key": f"{api.key[:8]}…" if api else None,
+        "from": None if api is None else "environment" if from_environment else str(profiles_path()),
+        "home": str(home()),
+        "profile": active_profile_name(),
+        "profiles": sorted(profiles()),
+        "settings": {name: {"value": value, "from": source} for name, (value, source) in _settings().items()},
+    }
+    if output == "json":
+        print_json(facts)
+        return
+    print_facts(
+        {**facts, "settings": [f"{name} = {value} ({source})" for name, (value, source) in _settings().items()]}
+    )
+    require_api()
+
+
+def _settings() -> dict[str, tuple[str, str]]:
+    """Of each setting that is set, its value and where that comes from."""
+    return {name: told for name in sorted(SETTINGS) if (told := _source(name)) is not None}
+
+
+def _source(name: str) -> tuple[str, str] | None:
+    given = os.environ.get(f"ORCHESTRATOR_{name}")
+    if given is not None:
+        return given, "environment"
+    profile: dict[str, Any] = profiles().get(active_profile_name() or "", {})
+    value = profile.get(name.lower())
+    return None if value is None else (str(value), "profile")
+
+
+@config.command("set")
+@click.argument("name", type=_setting)
+@click.argument("value")
+def set_(name: str, value: str) -> None:
+    """Set NAME in the active profile; an environment variable ORCHESTRATOR_NAME goes before it."""
+    change_profile(name.lower(), value)
+    click.echo(f"{name} = {value}")
+
+
+@config.command()
+@click.argument("name", type=_setting)
+def unset(name: str) -> None:
+    """Take NAME out of the active profile."""
+    change_profile(name.lower(), None)
+    click.echo(f"{name} is not set any more.")
