@@ -294,3 +294,13 @@ def test_the_operations_say_who_did_it(acme: Company, api: Api) -> None:
     with acme.scope():
         assert AuditEntry.objects.filter(action="deployment.rolled_back").count() == 1
         assert deployments.Deployment.objects.get().number == 3
+
+
+def test_the_page_says_where_the_code_is_and_which_version(acme: Company, api: Api, alice: Any, browse: Any) -> None:
+    deployment = put(api)
+    put(api, source={"type": "git", "url": "https://git.example/team/flows.git", "branch": "main"})
+    put(api, entrypoint="flows.py:new", canary=10)
+    page = browse(alice).get(f"/o/acme/main/deployments/{deployment['id']}").content.decode()
+    assert "https://git.example/team/flows.git" in page
+    assert "version 2" in page
+    assert "10 % of new runs: 3" in page
