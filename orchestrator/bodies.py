@@ -102,6 +102,7 @@ class DeploymentInput(msgspec.Struct):
     work_pool: str = "default"
     work_queue: str | None = None
     schedule: dict[str, Any] | None = None
+    schedules: list[dict[str, Any]] | None = None  # in its place
     retries: int = 0
     retry_delay: float = 0
     crash_retries: int | None = None

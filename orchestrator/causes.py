@@ -21,6 +21,7 @@ class Code(StrEnum):
     NOT_DUE = "not_due"
     RETRY_DELAY = "retry_delay"
     GIVEN_BACK = "given_back"  # It was claimed in vain, and waits a moment.
+    TOO_LATE = "too_late"  # Its schedule gives it up.
     POOL_PAUSED = "pool_paused"
     QUEUE_PAUSED = "queue_paused"
     NO_AGENT = "no_agent"  # The pool never had one.
@@ -56,6 +57,10 @@ WORDS: dict[Code, tuple[str, str]] = {
     Code.GIVEN_BACK: (
         "It was claimed {times} without reaching the flow, and is given out again after a moment.",
         "Read the log of the agent that had it: the third such claim ends the run.",
+    ),
+    Code.TOO_LATE: (
+        "It was to start by {by} UTC or not at all, and is given up in a moment.",
+        "Run it once more if it is needed all the same.",
     ),
     Code.POOL_PAUSED: ("{pool} is paused{by}.", "Resume the pool."),
     Code.QUEUE_PAUSED: ("The queue {queue} of {pool} is paused{by}.", "Resume the queue."),

@@ -91,9 +91,6 @@ NAMES = {
         "get_default_result_storage": "Use orchestrator.results.get_result_store().storage.",
         "should_persist_result": "Nobody needs to know: a value is stored, or not, when its call has ended.",
     },
-    "schedules": {
-        "RRule": "Use a Cron or an Interval.",
-    },
     "task_runners": {
         "PrefectTaskRunner": _BACKGROUND,
     },

@@ -33,6 +33,7 @@ class Deployable:
         cron: str | None = None,
         interval: Any = None,
         schedule: Schedule | None = None,
+        schedules: Iterable[Schedule] | None = None,
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | CodeSource | None = None,
@@ -56,6 +57,7 @@ class Deployable:
             cron=cron,
             interval=interval,
             schedule=schedule,
+            schedules=schedules,
             concurrency_limit=concurrency_limit,
             crash_retries=crash_retries,
             source=source,
@@ -78,6 +80,7 @@ class Deployable:
         cron: str | None = None,
         interval: Any = None,
         schedule: Schedule | None = None,
+        schedules: Iterable[Schedule] | None = None,
         concurrency_limit: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | CodeSource | None = None,
@@ -102,7 +105,8 @@ class Deployable:
             version: The flow's own by default.
             cron: Five fields, evaluated in UTC. For another timezone pass `schedule=Cron(…, timezone=…)`.
             interval: Seconds, or a timedelta.
-            schedule: A Cron or an Interval from `orchestrator.schedules`.
+            schedule: A Cron, an Interval or an RRule from `orchestrator.schedules`.
+            schedules: Several of them, each with a slug of its own. What a person paused stays paused.
             concurrency_limit: How many of its runs may be under way at once.
             crash_retries: Attempts after a crash, if more than the flow's `retries`.
             source: Where agents find the code, in place of a bundle: a directory on their machines, a GitRepository or
@@ -136,6 +140,7 @@ class Deployable:
             cron=cron,
             interval=interval,
             schedule=schedule,
+            schedules=schedules,
             concurrency_limit=concurrency_limit,
             crash_retries=crash_retries,
             source=source,
@@ -160,7 +165,7 @@ class Deployable:
         Args:
             name: The deployment's name; the flow's by default.
             limit: Runs at once; 10 by default.
-            pause_on_shutdown: Pause the schedule at the end; the next `serve` resumes it.
+            pause_on_shutdown: Pause the schedules at the end; the next `serve` resumes them.
             print_starting_message: Say where the deployment is to be seen.
             options: What `to_deployment` takes.
 

@@ -57,6 +57,7 @@ def describe(
     cron: str | None,
     interval: float | timedelta | None,
     schedule: Schedule | None,
+    schedules: Iterable[Schedule] | None = None,
     concurrency_limit: int | None,
     crash_retries: int | None,
     source: str | Path | CodeSource | None,
@@ -68,7 +69,7 @@ def describe(
     """Check what a deployment is to be, and describe it. Nothing is sent yet.
 
     Raises:
-        ValueError: The name or the schedule is none, or there are no such processes or job variables.
+        ValueError: The name or a schedule is none, or there are no such processes or job variables.
         ParameterTypeError: A default does not fit its annotation.
     """
     from orchestrator.parameters import parameter_schema
@@ -77,7 +78,7 @@ def describe(
 
     if not name or "/" in name:
         raise ValueError(f"A deployment's name is a text without '/', not {name!r}.")
-    chosen = choose(cron, interval, schedule)
+    chosen = choose(cron, interval, schedule, schedules)
     delay = flow.retry_delays
     settings = {
         "flow": flow.name,
@@ -89,7 +90,7 @@ def describe(
         "version": version if version is not None else flow.version,
         "work_pool": work_pool_name,
         "work_queue": work_queue_name,
-        "schedule": chosen.to_json() if chosen is not None else None,
+        "schedules": [json_value(each.to_json()) for each in chosen],
         "retries": flow.retries,
         "retry_delay": delay[0] if isinstance(delay, list) and delay else delay or 0.0,
         "crash_retries": crash_retries,

@@ -98,7 +98,7 @@ def _make_known(api: Api, deployments: list[Deployment]) -> list[str]:
             each.source = each.source or directory_of(each.flow)
         ids = [str(deploy_one(client, each, served=True)) for each in deployments]
         for id, each in zip(ids, deployments, strict=True):
-            if each.settings["schedule"] is not None:
+            if each.settings["schedules"]:
                 client.request("POST", f"/deployments/{id}/resume", params=BY, again=True)
     return ids
 
@@ -176,9 +176,9 @@ def _pause(api: Api, ids: list[str], deployments: list[Deployment]) -> None:
     """Nobody executes what would be scheduled. A server that is away can't be told."""
     with Client(api) as client:
         for id, each in zip(ids, deployments, strict=True):
-            if each.settings["schedule"] is None:
+            if not each.settings["schedules"]:
                 continue
             try:
                 client.request("POST", f"/deployments/{id}/pause", params=BY, again=True)
             except ApiError as error:
-                print(f"The schedule of {each.settings['flow']}/{each.name} goes on: {error}", file=sys.stderr)
+                print(f"The schedules of {each.settings['flow']}/{each.name} go on: {error}", file=sys.stderr)

@@ -64,6 +64,7 @@ _CANDIDATES = f"""
     JOIN work_queue q ON q.organization_id = r.organization_id AND q.id = r.queue_id
     JOIN deployment d ON d.organization_id = r.organization_id AND d.id = r.deployment_id
     WHERE r.pool_id = %(pool)s AND r.state_type = 'SCHEDULED' AND r.due_at <= %(now)s
+        AND (r.start_by IS NULL OR r.start_by > %(now)s OR r.started_at IS NOT NULL)
         AND NOT p.paused AND NOT q.paused AND (q.name = ANY(%(queues)s::text[])
             OR (%(queues)s::text[] = '{{}}' AND NOT starts_with(q.name, '{SERVED}')))
         AND NOT r.id = ANY(%(seen)s::uuid[]) AND (d.python = '' OR d.python = %(python)s)

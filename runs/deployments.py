@@ -1,11 +1,10 @@
-"""Make a flow ready to be run: its deployment, its code, its schedule."""
+"""Make a flow ready to be run: its deployment, its code, its schedules."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from orchestrator.bodies import wrong_fields
 from orchestrator.code_sources import wrong_in_source
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from runs import agents, events, limits, live, scheduling, versions
+from runs import agents, events, limits, live, schedules, versions
 from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema
 from runs.transitions import DELETED, lock_runs, move, save
@@ -36,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRequest:
-    """What a deployment is to be. `schedule` is {"cron", "day_or"} or {"interval", "anchor"}, with "timezone".
+    """What a deployment is to be. `schedules` are as in `ScheduleInput`; `schedule` is the only one.
 
     Where `canary` is given, that share of new runs (in percent) is made from this, and the rest from what is deployed.
     """
@@ -53,6 +52,7 @@ class DeploymentRequest:
     work_pool: str = agents.DEFAULT
     work_queue: str | None = None
     schedule: dict[str, Any] | None = None
+    schedules: list[dict[str, Any]] | None = None
     retries: int = 0
     retry_delay: float = 0
     crash_retries: int | None = None
@@ -85,15 +85,15 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     if request.canary is not None:
         return _try_out(request, present, by), False
     values = {**_values(request), "pool": pool, "queue": queue, "updated_at": now()}
-    schedule = _lock_schedule(flow_id, name)
+    locked = schedules.lock_of(flow_id, name)
     deployment, new = Deployment.objects.update_or_create(
         organization_id=by.organization_id, flow_id=flow_id, name=name,
         defaults=values, create_defaults={**values, "workspace_id": by.workspace_id},
     )  # fmt: skip
-    if schedule is None and not new:
-        schedule = _lock_schedule(flow_id, name)  # Somebody else may have made both in this moment.
+    if not locked and not new:
+        locked = schedules.lock_of(flow_id, name)  # Somebody else may have made both in this moment.
     versions.record(deployment, before=present, told=versions.Told(request.message, request.git), by=by)
-    _set_schedule(deployment, request.schedule, schedule)
+    schedules.set_deployed(deployment, _schedules(request), locked)
     limits.set_limit(deployment, request.concurrency_limit)
     if request.crash_retries is not None and not new:
         _grant_crashes(deployment)
@@ -181,6 +181,15 @@ def _tell(deployment: Deployment, event: str, pool: WorkPool, by: Actor) -> None
     live.changed(workspace_id=by.workspace_id, what="deployments")
 
 
+def _schedules(request: DeploymentRequest) -> dict[str, dict[str, Any]]:
+    """What is told of its schedules, by where it stands."""
+    if request.schedule is not None and request.schedules is not None:
+        raise Invalid("Give one schedule or several.", fields={"schedule": "It may stand among `schedules`."})
+    if request.schedule is not None:
+        return {"schedule": request.schedule}
+    return {f"schedules.{place}": told for place, told in enumerate(request.schedules or ())}
+
+
 def _values(request: DeploymentRequest) -> dict[str, Any]:
     """What of a request stands in the deployment's row as it is, cleaned."""
     return {
@@ -219,67 +228,6 @@ def _check_source(source: dict[str, Any]) -> None:
         raise NotFound("This bundle was not uploaded. PUT it to /bundles/<sha256> first.")
 
 
-def _lock_schedule(flow_id: UUID, name: str) -> Schedule | None:
-    """The schedule of a deployment, if there is one: no tick makes runs of its former times behind our back.
-
-    It is locked before the deployment, as the tick does: it holds the schedule when its runs come to name the
-    deployment, and each would wait for the other.
-    """
-    own = Schedule.objects.select_for_update(of=("self",)).filter(deployment__flow_id=flow_id, deployment__name=name)
-    return next(iter(own.order_by("id")), None)
-
-
-def _set_schedule(deployment: Deployment, wanted: dict[str, Any] | None, present: Schedule | None) -> None:
-    """Give the deployment this schedule in the place of the present one, or none. What a person paused stays so."""
-    if wanted is None:
-        if present:
-            scheduling.withdraw(present)
-            present.delete()
-        return
-    schedule = present or Schedule(
-        organization_id=deployment.organization_id, workspace_id=deployment.workspace_id, deployment=deployment
-    )
-    before = _times(schedule) if present else None
-    _read_schedule(schedule, wanted)
-    schedule.deployment = deployment
-    scheduling.check_parameters_of(schedule)
-    if schedule.paused_by:
-        scheduling.check(schedule)
-        schedule.save()
-    elif before != _times(schedule):
-        if present:
-            scheduling.withdraw(present)
-        scheduling.start(schedule)
-
-
-def _times(schedule: Schedule) -> tuple:
-    return (schedule.kind, schedule.cron, schedule.day_or, schedule.interval, schedule.anchor, schedule.timezone)
-
-
-def _read_schedule(schedule: Schedule, wanted: dict[str, Any]) -> None:
-    schedule.timezone = str(wanted.get("timezone") or "UTC")[:60]
-    if "cron" in wanted:
-        schedule.kind, schedule.interval, schedule.anchor = Schedule.Kind.CRON, None, None
-        schedule.cron, schedule.day_or = str(wanted["cron"]).strip()[:200], bool(wanted.get("day_or", True))
-    elif isinstance(wanted.get("interval"), int | float):
-        schedule.kind, schedule.cron = Schedule.Kind.INTERVAL, ""
-        schedule.interval, schedule.anchor = float(wanted["interval"]), _anchor(wanted.get("anchor"))
-    else:
-        raise Invalid("A schedule is a cron or an interval.", fields={"schedule": "Give `cron` or `interval`."})
-
-
-def _anchor(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise Invalid("The anchor is no time.", fields={"schedule.anchor": "ISO 8601 with a zone."}) from error
-    if moment.tzinfo is None:
-        raise Invalid("The anchor has no zone.", fields={"schedule.anchor": "ISO 8601 with a zone."})
-    return moment
-
-
 def in_workspace(by: Actor) -> QuerySet[Deployment]:
     """The workspace's deployments that the actor may see, with what they belong to."""
     own = Deployment.objects.filter(workspace_id=by.workspace_id).select_related("flow", "pool", "queue")
@@ -304,11 +252,16 @@ def find_deployment(by: Actor, reference: str | UUID) -> Deployment:
     return deployment
 
 
+def _locked(deployment: Deployment) -> QuerySet[Schedule]:
+    """Its schedules, of which no tick makes runs behind our back."""
+    return Schedule.objects.select_for_update().filter(deployment=deployment).order_by("id")
+
+
 def pause(deployment: Deployment, *, by: Actor, until_served: bool = False) -> None:
     """Stop the deployment's schedules until somebody resumes them, or until a process serves the deployment again."""
     check_allowed(deployment, by, "schedules.edit")
-    for schedule in Schedule.objects.filter(deployment=deployment, active=True):
-        scheduling.pause(schedule, by=SERVE if until_served else by.label)
+    for schedule in _locked(deployment).filter(active=True):
+        schedules.stop(schedule, by=SERVE if until_served else by.label)
     audit.record(by, "deployment.paused", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
@@ -316,12 +269,12 @@ def pause(deployment: Deployment, *, by: Actor, until_served: bool = False) -> N
 def resume(deployment: Deployment, *, by: Actor, served: bool = False) -> None:
     """Start the deployment's schedules again, from now on; those that a person paused stay so if it is only served."""
     check_allowed(deployment, by, "schedules.edit")
-    paused = Schedule.objects.filter(deployment=deployment, active=False)
+    paused = _locked(deployment).filter(active=False)
     paused = paused.filter(paused_by=SERVE) if served else paused
     if served and not paused:
         return
     for schedule in paused:
-        scheduling.start(schedule)
+        schedules.start(schedule)
     audit.record(by, "deployment.resumed", deployment)
     live.changed(workspace_id=deployment.workspace_id, what="deployments")
 
@@ -331,8 +284,8 @@ def delete(deployment: Deployment, *, by: Actor) -> None:
     way go on, and are not tried again after a crash or a failure: there is nothing left to start them from.
     """
     check_allowed(deployment, by, "deployments.edit")
-    for schedule in Schedule.objects.select_for_update().filter(deployment=deployment):
-        scheduling.withdraw(schedule)
+    for schedule in _locked(deployment):
+        schedules.withdraw(schedule)
     # Whoever wants to trigger it in this moment waits for us, and finds that it is gone.
     list(Deployment.objects.select_for_update().filter(id=deployment.id).values_list("id"))
     cancelled = _cancel_unclaimed(deployment)

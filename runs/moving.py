@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
-from runs import scheduling
+from runs import schedules
 from runs.models import Agent, Automation, Deployment, DeploymentVersion, FlowRun, Schedule
 from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import Conflict
@@ -65,6 +65,6 @@ def take_code_along(workspace: Workspace, made: Workspace) -> None:
 def stop(workspace: Workspace) -> None:
     """Nothing is triggered any more, by nobody."""
     for schedule in Schedule.objects.select_for_update().filter(workspace=workspace):
-        scheduling.pause(schedule, by="the move to another organization")
+        schedules.stop(schedule, by="the move to another organization")
     Deployment.objects.filter(workspace=workspace).update(paused=True)
     Automation.objects.filter(workspace=workspace).update(enabled=False)

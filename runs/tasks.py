@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,8 @@ from tenants.scope import system_scope, tenant_scope
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 500
+SCHEDULES_AT_ONCE = 250
+SCHEDULING_SECONDS = 0.5  # of one tick; what is left over is due within the minute, and the next one's
 AGENTS_AT_ONCE = 5_000
 T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
@@ -61,10 +64,26 @@ def expire_inputs() -> None:
 
 @shared_task
 def create_scheduled_runs() -> None:
-    """Make the runs that schedules want within the next minute."""
+    """Make the runs that schedules want within the next minute: set after set, while there is time for it.
+
+    Each schedule has one turn, so that those whose turn fails don't stand before the others.
+    """
+    until, seen = time.monotonic() + SCHEDULING_SECONDS, set[UUID]()
+    while time.monotonic() < until:
+        with system_scope():
+            found = scheduling.due(limit=SCHEDULES_AT_ONCE, but=seen)
+        if not found:
+            break
+        _by_tenant(found, scheduling.create_due_runs)
+        seen |= {id for _, id in found}
+
+
+@shared_task
+def skip_late_runs() -> None:
+    """Give up runs that were not started by the time by which they had to."""
     with system_scope():
-        found = scheduling.due(limit=AT_ONCE)
-    _by_tenant(found, scheduling.create_due_runs)
+        found = scheduling.too_late(limit=AT_ONCE)
+    _by_tenant(found, lambda _, ids: scheduling.skip(ids))
 
 
 @shared_task

@@ -48,6 +48,7 @@ class RunRequest:
         work_queue: Another queue of the deployment's pool than its own.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
+        start_by: Not started by then, it is given up.
         replays_from: The run whose stored values it reuses, and `replay_root` the one under which they are stored.
         again: What is not reused, each with the runs whose values count all the same; the new run's do.
     """
@@ -63,6 +64,7 @@ class RunRequest:
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
+    start_by: datetime | None = None
     retry_of: UUID | None = None
     call: dict[str, Any] | None = None
     retries: int | None = None
@@ -114,6 +116,19 @@ def create_runs(
     _announce(made)
     _record(made, by, origin)
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
+
+
+def check_request(request: RunRequest) -> None:
+    """Refuse what `create_runs` would refuse of this request, whatever others it came with.
+
+    Raises:
+        Invalid: Its parameters, its queue, its tags or its priority can't be taken.
+        Conflict: The workspace is an archive.
+    """
+    _parameters(request)
+    _queue(request, _queues([request]))
+    _tags([*request.deployment.tags, *request.tags])
+    _priority(request.priority)
 
 
 def _check_access(requests: Sequence[RunRequest], by: Actor) -> None:
@@ -179,6 +194,7 @@ def _row(
         created_at=at,
         scheduled_at=due,
         due_at=due,
+        start_by=request.start_by,
         retention=retention,
         bucket=bucket,
     )

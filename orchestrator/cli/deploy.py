@@ -14,7 +14,7 @@ from orchestrator.cli.parameters import read_parameters
 from orchestrator.delayable import BACKGROUND
 from orchestrator.deployments import MIN_MEMORY
 from orchestrator.deployments import deploy as deploy_all
-from orchestrator.schedules import Cron, Interval
+from orchestrator.schedules import Cron, Interval, RRule
 
 
 @click.command()
@@ -26,6 +26,7 @@ from orchestrator.schedules import Cron, Interval
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 @click.option("--cron", help="Five fields.")
 @click.option("--interval", type=float, help="Seconds.")
+@click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of the schedule.")
 @click.option("--from-path", is_flag=True, help="Run from the file's directory, which agents must have, not a bundle.")
 @click.option("--process", type=click.Choice(PROCESSES), default="warm", show_default=True, help="Of each run.")
@@ -41,6 +42,7 @@ def deploy(
     tags: tuple[str, ...],
     cron: str | None,
     interval: float | None,
+    rrule: str | None,
     timezone: str,
     from_path: bool,
     process: str,
@@ -50,9 +52,10 @@ def deploy(
 ) -> None:
     """Make the flow or task ENTRYPOINT (`file.py:name`) known to the server."""
     directory, found = _load(entrypoint)
-    if cron and interval:
-        raise click.UsageError("Give --cron or --interval, not both.")
+    if sum(given is not None for given in (cron, interval, rrule)) > 1:
+        raise click.UsageError("Give one of --cron, --interval and --rrule.")
     schedule = Cron(cron, timezone) if cron else Interval(interval, timezone=timezone) if interval else None
+    schedule = RRule(rrule, timezone) if rrule else schedule
     deployment = found.to_deployment(
         name or ("default" if found.kind_of_run == "flow" else BACKGROUND),
         work_pool_name=pool,

@@ -11,9 +11,10 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from orchestrator.bodies import DeploymentInput
-from runs import deployments, scheduling
-from runs.api import paging
-from runs.models import Bundle, Deployment, Schedule
+from runs import deployments
+from runs.api import paging, schedules
+from runs.models import Bundle, Deployment
+from runs.schedules import of_deployment
 from tenants.api import TenantView
 from tenants.errors import NotFound
 from tenants.messages import answer, read
@@ -146,16 +147,8 @@ def describe(deployment: Deployment, portal: str) -> dict[str, Any]:
         "work_queue": deployment.queue.name,
         "process": deployment.process,
         "job_variables": deployment.job_variables,
-        "schedules": [_schedule(schedule) for schedule in deployment.schedules.all()],
+        "schedules": [schedules.describe(schedule) for schedule in of_deployment(deployment)],
         "created_at": deployment.created_at,
         "updated_at": deployment.updated_at,
         "url": f"{portal}/deployments/{deployment.id}",
     }
-
-
-def _schedule(schedule: Schedule) -> dict[str, Any]:
-    times = {"cron": schedule.cron, "day_or": schedule.day_or} if schedule.kind == "cron" else {}
-    if schedule.kind == "interval":
-        times = {"interval": schedule.interval, "anchor": schedule.anchor}
-    upcoming = scheduling.upcoming(schedule, 3)
-    return {**times, "timezone": schedule.timezone, "active": schedule.active, "next": upcoming}

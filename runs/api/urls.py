@@ -19,6 +19,7 @@ from runs.api import (
     pools,
     results,
     retries,
+    schedules,
     slots,
 )
 
@@ -47,6 +48,24 @@ urlpatterns = [
     path("deployments/<uuid:id>/rollback", deployment_versions.Rollback.as_view(), name="api-deployment-rollback"),
     path("deployments/<uuid:id>/canary", deployment_versions.Canary.as_view(), name="api-deployment-canary"),
     path("deployments/<uuid:id>/promote", deployment_versions.Promote.as_view(), name="api-deployment-promote"),
+    path("deployments/<uuid:id>/schedules", schedules.SchedulesOfDeployment.as_view(), name="api-deployment-schedules"),
+    path(
+        "deployments/<uuid:id>/schedules/<str:slug>",
+        schedules.OneSchedule.as_view(),
+        name="api-deployment-schedule",
+    ),
+    path(
+        "deployments/<uuid:id>/schedules/<str:slug>/pause",
+        schedules.PauseSchedule.as_view(),
+        name="api-deployment-schedule-pause",
+    ),
+    path(
+        "deployments/<uuid:id>/schedules/<str:slug>/resume",
+        schedules.ResumeSchedule.as_view(),
+        name="api-deployment-schedule-resume",
+    ),
+    path("schedules", schedules.Schedules.as_view(), name="api-schedules"),
+    path("schedules/preview", schedules.Preview.as_view(), name="api-schedule-preview"),
     path("bundles/<str:sha256>", deployments.Bundles.as_view(), name="api-bundle"),
     path("results/<path:key>", results.StoredResults.as_view(), name="api-result"),
     path("flow-runs", flow_runs.FlowRuns.as_view(), name="api-flow-runs"),

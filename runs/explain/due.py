@@ -20,6 +20,8 @@ def held_back(run: FlowRun, ground: Ground, reader: Reader) -> list[Cause]:
     A run that is not due is told what else would hold it back at its time, as far as that can be known now.
     """
     queue = ground.queues[run.queue_id]
+    if run.start_by is not None and run.start_by <= ground.at and run.started_at is None:
+        return [cause(Code.TOO_LATE, since=run.start_by, by=f"{run.start_by:%Y-%m-%d %H:%M:%S}")]
     causes = [*_time(run, ground), *_paused(run, queue, reader), *_agents(run, queue, ground, reader)]
     if run.due_at is None or run.due_at > ground.at:
         return causes

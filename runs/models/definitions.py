@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
+from orchestrator.schedule_times import Times
 from tenants.owned import TenantOwned, same_tenant
 from tenants.restrictions.models import Level, Restrictable
 
@@ -223,24 +224,49 @@ class Schedule(InWorkspace):
 
         CRON = "cron"
         INTERVAL = "interval"
+        RRULE = "rrule", "Recurrence rule"
+
+    class CatchUp(models.TextChoices):
+        """What is made up for of the times that were missed while the platform was away."""
+
+        SKIP = "skip", "Nothing"
+        LATEST = "latest", "The last one"
+        ALL = "all", "All of them"
 
     deployment = same_tenant("runs.Deployment", related_name="schedules")
+    slug = models.CharField(max_length=100, default="default", db_default="default")
+    deployed = models.BooleanField(default=True, db_default=True)  # By code; what a person added no deploy removes.
     kind = models.CharField(max_length=10, choices=Kind.choices)
     cron = models.CharField(max_length=200, blank=True)
     day_or = models.BooleanField(default=True)
     interval = models.FloatField(null=True)  # seconds
     anchor = models.DateTimeField(null=True)
+    rrule = models.TextField(blank=True, default="", db_default="")
     timezone = models.CharField(max_length=60, default="UTC")
     parameters = models.JSONField(default=dict)
     active = models.BooleanField(default=True)
     paused_by = models.CharField(max_length=254, blank=True)  # A person's pause survives redeploys.
+    paused_at = models.DateTimeField(null=True)
+    catch_up = models.CharField(max_length=10, choices=CatchUp.choices, default="skip", db_default="skip")
+    catch_up_max = models.PositiveSmallIntegerField(default=100, db_default=100)  # runs, of `all`
+    skip_if_late = models.FloatField(null=True)  # seconds after its time
     next_at = models.DateTimeField(null=True)
     refusal = models.TextField(blank=True)  # Why its last due time made no run; empty when it made one.
     created_at = models.DateTimeField(default=now)
 
     class Meta:
         db_table = "schedule"
+        constraints = [models.UniqueConstraint(fields=["organization", "deployment", "slug"], name="schedule_slug")]
         indexes = [
             models.Index(fields=["next_at"], condition=Q(active=True), name="schedule_due"),
             models.Index(fields=["organization", "deployment"], name="schedule_of_deployment"),
+            models.Index(fields=["organization", "workspace", "next_at", "id"], name="schedule_list"),
         ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def times(self) -> Times:
+        """What decides when it is due."""
+        return Times(self.kind, self.cron, self.day_or, self.interval, self.anchor, self.rrule, self.timezone)

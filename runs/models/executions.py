@@ -110,6 +110,7 @@ class FlowRun(InWorkspace):
     created_at = models.DateTimeField(default=now)
     scheduled_at = models.DateTimeField(null=True)  # When it was meant to start; never changes.
     due_at = models.DateTimeField(null=True)  # When the next execution may start.
+    start_by = models.DateTimeField(null=True)  # Not started by then, it is given up: its schedule's `skip_if_late`.
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     duration = models.BigIntegerField(default=0)  # µs in user code
@@ -160,6 +161,16 @@ class FlowRun(InWorkspace):
             ),
             models.Index(
                 fields=["due_at"], condition=Q(state_type="SCHEDULED", state_name="Scheduled"), name="flow_run_late"
+            ),
+            models.Index(
+                fields=["start_by"],
+                condition=Q(state_type="SCHEDULED", start_by__isnull=False),
+                name="flow_run_start_by",
+            ),
+            models.Index(
+                fields=["organization", "schedule", "-scheduled_at"],
+                condition=Q(schedule__isnull=False),
+                name="flow_run_of_schedule",
             ),
             models.Index(
                 fields=["retention", "bucket"], condition=Q(state_type__in=sorted(ALIVE)), name="flow_run_alive"

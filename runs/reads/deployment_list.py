@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.agent_messages import SERVED
-from runs import scheduling
+from runs import schedules
 from runs.deployments import in_workspace
 from runs.models import Agent, Deployment, FlowRun, Schedule
 from runs.models.definitions import CONNECTED_WITHIN
@@ -28,7 +28,7 @@ class DeploymentRow:
     """A line of the list. `last` holds its newest runs, oldest first: (id, type, name, seconds)."""
 
     deployment: Deployment
-    schedule: Schedule | None
+    schedules: list[Schedule]
     next_at: datetime | None
     last: list[tuple[UUID, str, str, float]]
 
@@ -63,9 +63,9 @@ def _rows(found: QuerySet[Deployment]) -> list[DeploymentRow]:
 
 
 def _row(deployment: Deployment, last: list[tuple[UUID, str, str, float]]) -> DeploymentRow:
-    schedule = next(iter(deployment.schedules.all()), None)
-    times = scheduling.upcoming(schedule, 1) if schedule else []
-    return DeploymentRow(deployment, schedule, times[0] if times else None, last)
+    own = schedules.of_deployment(deployment)
+    times = [at for schedule in own for at in schedules.upcoming(schedule, 1)]
+    return DeploymentRow(deployment, own, min(times, default=None), last)
 
 
 def last_runs(ids: list[UUID]) -> dict[UUID, list[tuple[UUID, str, str, float]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,16 +13,18 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
-from runs import deployments, forms, scheduling, trigger
+from runs import deployments, forms, schedules, trigger
 from runs.explain import first_causes
 from runs.hidden import find_run
-from runs.models import Deployment, FlowRun
+from runs.models import Deployment, FlowRun, Schedule
 from runs.reads import deployment_list
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.permissions import can
 from tenants.restrictions import page
 from tenants.restrictions.rules import check_allowed
+
+UPCOMING = 5
 
 
 @workspace_page("deployments.view")
@@ -60,8 +63,9 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "section": "deployments",
         "row": row,
         "deployment": row.deployment,
-        "schedule": row.schedule,
-        "upcoming": scheduling.upcoming(row.schedule, 5) if row.schedule else [],
+        "schedules": row.schedules,
+        "active": any(schedule.active for schedule in row.schedules),
+        "upcoming": _upcoming(row.schedules),
         "runs": runs,
         "causes": first_causes(runs, by=request.actor),
         "form": forms.form(row.deployment, {}, form_context(request)),
@@ -69,7 +73,14 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
         "may_pause": can(request.actor, "schedules.edit", row.deployment),
+        "may_edit": can(request.actor, "deployments.edit", row.deployment),
     }
+
+
+def _upcoming(own: list[Schedule]) -> list[tuple[datetime, Schedule]]:
+    """The next times of all schedules together."""
+    every = [(at, schedule) for schedule in own for at in schedules.upcoming(schedule, UPCOMING)]
+    return sorted(every, key=lambda each: each[0])[:UPCOMING]
 
 
 @workspace_page({"GET": "access.edit", "POST": "access.edit"})
@@ -154,17 +165,17 @@ def _form(
 
 @workspace_page({"POST": "schedules.edit"})
 def pause(request: HttpRequest, id: UUID) -> HttpResponse:
-    """Stop the schedule."""
+    """Stop all schedules."""
     row = deployment_list.find(request.actor, id)
     deployments.pause(row.deployment, by=request.actor)
-    messages.success(request, "The schedule is paused. It stays so when the flow is deployed again.")
+    messages.success(request, "All its schedules are paused. They stay so when the flow is deployed again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)
 
 
 @workspace_page({"POST": "schedules.edit"})
 def resume(request: HttpRequest, id: UUID) -> HttpResponse:
-    """Start the schedule again."""
+    """Start all schedules again."""
     row = deployment_list.find(request.actor, id)
     deployments.resume(row.deployment, by=request.actor)
-    messages.success(request, "The schedule runs again.")
+    messages.success(request, "All its schedules run again.")
     return redirect("deployment", request.organization.slug, request.workspace.slug, id)

@@ -68,7 +68,10 @@ def test_both_show_the_same_fields(world: World) -> None:
         "parameter_schema", "parameters", "process", "python", "schedules", "source", "tags", "updated_at", "url",
         "version", "work_pool", "work_queue",
     ]  # fmt: skip
-    assert sorted(deployment["schedules"][0]) == ["active", "cron", "day_or", "next", "timezone"]
+    assert sorted(deployment["schedules"][0]) == [
+        "active", "catch_up", "catch_up_max", "cron", "day_or", "deployed", "id", "next", "parameters", "paused_at",
+        "paused_by", "refusal", "skip_if_late", "slug", "timezone",
+    ]  # fmt: skip
     assert sorted(run) == [
         "attempt", "commit", "created_at", "created_by", "deployment", "deployment_version", "due_at", "duration",
         "ended_at", "error", "flow", "id",

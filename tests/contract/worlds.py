@@ -242,6 +242,7 @@ class RealWorld(World):
     def pass_time(self, seconds: float) -> None:
         """Whatever has a time moves back by so much, which is the same; then the ticks do their work."""
         from django.db.models import F
+        from django.utils.timezone import now
 
         from runs import claims, scheduling, tasks
         from runs.inputs import requests
@@ -254,7 +255,7 @@ class RealWorld(World):
             Lease.objects.update(expires_at=F("expires_at") - by)
             Slot.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
             NamedLimit.objects.filter(reserved_until__isnull=False).update(reserved_until=F("reserved_until") - by)
-            FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by)
+            FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by, start_by=F("start_by") - by)
             Attempt.objects.update(
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
             )
@@ -266,6 +267,7 @@ class RealWorld(World):
             scheduling.create_due_runs(
                 self.company.organization.id, list(Schedule.objects.values_list("id", flat=True))
             )
+            scheduling.skip(list(FlowRun.objects.filter(start_by__lt=now()).values_list("id", flat=True)))
             late = FlowRun.objects.filter(state_type="SCHEDULED", state_name="Scheduled")
             queue.clear(Slot.objects.values_list("workspace_id", "kind", "name").distinct())
             tasks.mark_late(list(late.values_list("id", flat=True)))

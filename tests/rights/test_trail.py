@@ -33,6 +33,7 @@ WITHOUT_ENTRY = {
     "api-agent-heartbeat": "an agent's work: many times a minute",
     "api-agents": "an agent says that it is there; its page tells when",
     "api-flow-runs-wait": "a question",
+    "api-schedule-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-result": "a run's work: the state of the run tells where its value is",
@@ -92,6 +93,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "api-deployment-canary": {"share": 5},
     "api-deployment-rollback": {"version": 1},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
+    "api-deployment-schedule": {"interval": 60},
+    "api-deployment-schedules": {"rrule": "FREQ=DAILY", "slug": "told"},
     "api-flow-run-retry": {"parameters": {}},
     "api-limit": {"slots": 7},
     "api-limit-reset": {},
@@ -107,6 +110,7 @@ BODIES: dict[str, dict[str, Any]] = {
 QUERY = {"block-new": "?type=secret"}
 OF_PEOPLE = ("organization-person", "organization-hand-over")
 BEFORE = {
+    "api-deployment-schedule-resume": "api-deployment-schedule-pause",
     "automation-resume": "automation-pause",
     "pool-resume": "pool-pause",
     "queue-resume": "queue-pause",

@@ -55,6 +55,7 @@ CONDITIONS: dict[str, set[Code]] = {
     "r.pool_id = %(pool)s": {Code.NO_AGENT, Code.AGENTS_LOST},
     "r.state_type = 'SCHEDULED'": set(),  # What is in another state was claimed: `runs/explain/held.py`.
     "r.due_at <= %(now)s": {Code.NOT_DUE, Code.RETRY_DELAY, Code.GIVEN_BACK},
+    "(r.start_by IS NULL OR r.start_by > %(now)s OR r.started_at IS NOT NULL)": {Code.TOO_LATE},
     "NOT p.paused": {Code.POOL_PAUSED},
     "NOT q.paused": {Code.QUEUE_PAUSED},
     "(q.name = ANY(%(queues)s::text[]) OR (%(queues)s::text[] = '{}' AND NOT starts_with(q.name, 'serve ')))": {
@@ -113,6 +114,11 @@ def _given_back(company: Company) -> UUID:
     silence(company, claimed.run)
     sweep(company, claimed.run)
     return claimed.run
+
+
+def _too_late(company: Company) -> UUID:
+    agent(company)
+    return trigger(company, deploy(company), scheduled_at=in_seconds(-60), start_by=in_seconds(-1))[0]
 
 
 def _pool_paused(company: Company) -> UUID:
@@ -186,6 +192,7 @@ WAITS: dict[Code, Callable[[Company], UUID]] = {
     Code.NOT_DUE: _not_due,
     Code.RETRY_DELAY: _retry_delay,
     Code.GIVEN_BACK: _given_back,
+    Code.TOO_LATE: _too_late,
     Code.POOL_PAUSED: _pool_paused,
     Code.QUEUE_PAUSED: _queue_paused,
     Code.NO_AGENT: _no_agent,

@@ -220,7 +220,7 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
         "version": "3",
         "work_pool": "default",
         "work_queue": None,
-        "schedule": {"cron": "0 3 * * *", "timezone": "UTC", "day_or": True},
+        "schedules": [{"cron": "0 3 * * *", "timezone": "UTC", "day_or": True}],
         "retries": 2,
         "retry_delay": 5.0,
         "crash_retries": 4,
@@ -232,7 +232,7 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
         "python": None,
         "git": None,
     }
-    assert second["schedule"]["interval"] == 60
+    assert second["schedules"][0]["interval"] == 60
     assert (second["process"], second["job_variables"]) == ("warm", {})
     assert first["source"] == second["source"]
     assert len(platform.bundles) == 1

@@ -45,7 +45,7 @@ def test_schedules_travel_as_json():
     read = from_json(told)
     assert isinstance(read, Interval)
     assert read.anchor == anchor.replace(tzinfo=ZoneInfo("Europe/Berlin"))
-    with pytest.raises(ValueError, match="either"):
+    with pytest.raises(ValueError, match="an `rrule`"):
         from_json({"timezone": "UTC"})
 
 

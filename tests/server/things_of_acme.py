@@ -63,7 +63,7 @@ def furnish(company: Company, api: Api) -> dict[str, dict[str, Thing]]:
 def work(company: Company, api: Api) -> Table:
     """A deployment in three versions, an agent, a run that it has claimed, and what that run told."""
     deploy(company, "acme-nightly", flow="acme-etl", entrypoint="flows.py:former")
-    deployment = deploy(company, "acme-nightly", flow="acme-etl")
+    deployment = deploy(company, "acme-nightly", flow="acme-etl", schedule={"interval": 31_536_000})
     trigger(company, deployment, 3)
     deploy(company, "acme-nightly", flow="acme-etl", entrypoint="flows.py:tried", canary=1)
     by = agent(company, "acme-agent")
@@ -83,6 +83,7 @@ def work(company: Company, api: Api) -> Table:
     pages = (f"runs/deployment/{id}/change/" for id in (deployment.id, uuid7()))
     return {
         "(api-)?deployment(-.*)?": {"id": Thing(deployment.id, uuid7()), "number": Thing(1, 99)},
+        "(api-)?deployment-schedule(-.*)?": {"slug": Thing("default", "no-schedule")},
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "organization-admin-page": {"rest": Thing(*pages)},
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},

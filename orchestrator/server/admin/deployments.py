@@ -18,11 +18,13 @@ from orchestrator.agent_messages import PROCESSES
 from orchestrator.server.admin.fields import JsonField, WordsField
 from orchestrator.server.admin.organization import InWorkspaceForm, OfWorkspace, OfWorkspaces, actor_in, site
 from orchestrator.server.admin.site import column
-from runs import deployments
+from runs import deployments, schedules
 from runs.models import Deployment, Limit, Schedule
+from tenants.errors import Invalid
 
 SCHEDULE_HELP = (
-    'Like {"cron": "0 6 * * *", "timezone": "Europe/Berlin"} or {"interval": 3600}, in seconds; empty for none.'
+    'Like {"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, {"interval": 3600} or {"rrule": "FREQ=DAILY"}; several in'
+    " a list, each with a slug; empty for none. Those that people added are not among them."
 )
 SOURCE_HELP = 'Where the code is: {"type": "path", "path": …} or {"type": "bundle", "sha256": …}.'
 
@@ -51,7 +53,7 @@ class DeploymentForm(InWorkspaceForm):
     parameter_schema = JsonField(required=False, initial={}, help_text="JSON Schema of the parameters.")
     schedule = JsonField(required=False, rows=3, help_text=SCHEDULE_HELP)
     active = forms.BooleanField(
-        required=False, initial=True, widget=UnfoldBooleanSwitchWidget(), label="Schedule is active"
+        required=False, initial=True, widget=UnfoldBooleanSwitchWidget(), label="Schedules are active"
     )
     retries = _count(initial=0)
     retry_delay = forms.FloatField(
@@ -84,23 +86,33 @@ class DeploymentForm(InWorkspaceForm):
 
 def _told(deployment: Deployment) -> dict[str, Any]:
     """What the form shows of a deployment that lies in other rows."""
-    schedule = Schedule.objects.filter(deployment=deployment).order_by("id").first()
+    own = list(Schedule.objects.filter(deployment=deployment, deployed=True).order_by("slug"))
     limit = Limit.objects.filter(kind=Limit.Kind.DEPLOYMENT, target_id=deployment.id).first()
     return {
         "work_pool": deployment.pool.name,
         "work_queue": deployment.queue.name,
-        "schedule": _schedule(schedule) if schedule else None,
-        "active": schedule.active if schedule else True,
+        "schedule": [_schedule(each) for each in own] or None,
+        "active": not own or any(each.active for each in own),
         "concurrency_limit": limit.slots if limit else None,
     }
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
-    zone = {"timezone": schedule.timezone}
-    if schedule.kind == Schedule.Kind.CRON:
-        return {"cron": schedule.cron, **({} if schedule.day_or else {"day_or": False}), **zone}
+    """What it is, without what is so by default, and without its pause, which is not deployed."""
+    told = schedules.described(schedule)
     anchor = {"anchor": schedule.anchor.isoformat()} if schedule.anchor else {}
-    return {"interval": schedule.interval, **anchor, **zone}
+    default = {"day_or": True, "anchor": None, "parameters": {}, "catch_up": "skip", "skip_if_late": None}
+    if schedule.catch_up != Schedule.CatchUp.ALL:
+        del told["catch_up_max"]
+    del told["active"]
+    return {name: value for name, value in told.items() if name not in default or default[name] != value} | anchor
+
+
+def _listed(told: Any) -> list[dict[str, Any]]:
+    every = told if isinstance(told, list) else [told] if told else []
+    if not all(isinstance(each, dict) for each in every):
+        raise Invalid("Schedules are objects.", fields={"schedule": SCHEDULE_HELP})
+    return every
 
 
 class Deployments(OfWorkspaces):
@@ -146,7 +158,7 @@ class Deployments(OfWorkspaces):
                 version=told["version"],
                 work_pool=told["work_pool"],
                 work_queue=told["work_queue"] or None,
-                schedule=told["schedule"],
+                schedules=_listed(told["schedule"]),
                 retries=told["retries"] or 0,
                 retry_delay=told["retry_delay"] or 0,
                 crash_retries=told["crash_retries"],
@@ -161,9 +173,9 @@ class Deployments(OfWorkspaces):
         obj.pk, obj.flow = saved.pk, saved.flow
 
     def _let_run(self, deployment: Deployment, *, active: bool, by: Any) -> None:
-        """Pause or resume its schedule where that was changed."""
-        running = Schedule.objects.filter(deployment=deployment, active=not active)
-        if running.exists():
+        """Pause or resume its schedules where that was changed."""
+        own = Schedule.objects.filter(deployment=deployment)
+        if own.exists() and own.filter(active=True).exists() != active:
             deployments.resume(deployment, by=by) if active else deployments.pause(deployment, by=by)
 
     def delete_model(self, request: Any, obj: Any) -> None:

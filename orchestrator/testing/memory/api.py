@@ -29,6 +29,8 @@ from orchestrator.testing.memory import (
     results,
     retries,
     runs,
+    schedule_doors,
+    schedules,
     slots,
     variables,
 )
@@ -83,6 +85,7 @@ ROLES: dict[str, frozenset[str]] = {
 
 _ID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
+_SCHEDULE = f"/deployments/{_ID}/schedules/(?P<slug>[^/]+)"
 _POOL = "/work-pools/(?P<pool>[^/]+)"
 _BLOCK = "/blocks/(?P<type>[^/]+)/(?P<name>[^/]+)"
 
@@ -120,6 +123,19 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     f"/deployments/{_ID}/promote": {"POST": ("deployments.edit", deployments.promote)},
     f"/deployments/{_ID}/pause": {"POST": ("schedules.edit", deployments.pause)},
     f"/deployments/{_ID}/resume": {"POST": ("schedules.edit", deployments.resume)},
+    f"/deployments/{_ID}/schedules": {
+        "GET": ("deployments.view", schedule_doors.of_deployment),
+        "POST": ("deployments.edit", schedule_doors.create),
+    },
+    _SCHEDULE: {
+        "GET": ("deployments.view", schedule_doors.one),
+        "PATCH": ("deployments.edit", schedule_doors.change),
+        "DELETE": ("deployments.edit", schedule_doors.remove),
+    },
+    f"{_SCHEDULE}/pause": {"POST": ("schedules.edit", schedule_doors.pause)},
+    f"{_SCHEDULE}/resume": {"POST": ("schedules.edit", schedule_doors.resume)},
+    "/schedules": {"GET": ("deployments.view", schedule_doors.page)},
+    "/schedules/preview": {"POST": ("deployments.view", schedule_doors.preview)},
     "/bundles/(?P<sha256>[^/]+)": {
         "PUT": ("bundles.write", deployments.put_bundle),
         "GET": ("bundles.read", deployments.get_bundle),
@@ -319,6 +335,7 @@ class Memory:
             slots.hand_on(self.store)
             inputs.expire(self.store)
             runs.make_scheduled(self.store)
+            runs.skip_late(self.store)
             runs.look_at_due(self.store)
 
     def next_event(self) -> int | None:
@@ -327,8 +344,9 @@ class Memory:
             leases = [run.lease.expires_at + 1 for run in self.store.runs.values() if run.lease is not None]
             late = [each.expires_at + 1 for each in self.store.inputs.values() if each.expires_at is not None]
             due = [run.due_at for run in self.store.runs.values() if run.state_type == "SCHEDULED" and run.due_at]
-            every = [each.schedule for each in self.store.deployments.values()]
-            made = [each.next_at - 60_000_000 for each in every if each is not None and each.next_at is not None]
+            every = [each for deployment in self.store.deployments.values() for each in deployment.schedules.values()]
+            made = [each.next_at - schedules.AHEAD for each in every if each.next_at is not None]
+            made += [run.start_by + 1 for run in self.store.runs.values() if run.start_by is not None]
             silent = [ask.expires_at for ask in self.store.asks.values() if ask.expires_at]
             now = clock.now()
             return min((at for at in [*leases, *late, *due, *made, *silent] if at > now), default=None)

@@ -93,6 +93,7 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
         for run in store.runs.values()
         if run.state_type == StateType.SCHEDULED and run.deployment is not None
         and run.deployment.pool == agent.pool and run.due_at is not None and run.due_at <= at
+        and (run.start_by is None or run.start_by > at or run.started_at is not None)
         and not pool.paused and run.queue in queues
         and (run.queue in served or (not served and not run.queue.startswith(SERVED)))
         and run.deployment.facts["python"] in ("", python)

@@ -6,25 +6,33 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from orchestrator.schedule_times import Times
+
 
 @dataclass(eq=False, slots=True)
 class Schedule:
-    """When a deployment runs by itself: a cron, or an interval in seconds."""
+    """When a deployment runs by itself. `deployed`: by code; what a person added no deploy removes."""
 
     id: UUID
-    cron: str = ""
-    day_or: bool = True
-    interval: float | None = None
-    anchor: int | None = None
-    timezone: str = "UTC"
+    slug: str
+    times: Times = field(default_factory=lambda: Times("cron"))
+    deployed: bool = True
+    parameters: dict[str, Any] = field(default_factory=dict)
     active: bool = False
     paused_by: str = ""
+    paused_at: int | None = None
+    catch_up: str = "skip"
+    catch_up_max: int = 100
+    skip_if_late: float | None = None
     next_at: int | None = None
+    refusal: str = ""
+    created_at: int = 0
 
     @property
-    def times(self) -> tuple[Any, ...]:
-        """What decides when it is due."""
-        return self.cron, self.day_or, self.interval, self.anchor, self.timezone
+    def whole(self) -> tuple[Any, ...]:
+        """All that a deploy says of it."""
+        rest = (self.parameters, self.catch_up, self.catch_up_max, self.skip_if_late, self.deployed)
+        return (self.times, *rest)
 
 
 @dataclass(eq=False, slots=True)
@@ -52,7 +60,7 @@ class Deployment:
     facts: dict[str, Any]
     created_at: int
     updated_at: int
-    schedule: Schedule | None = None
+    schedules: dict[str, Schedule] = field(default_factory=dict)
     versions: dict[int, Version] = field(default_factory=dict)
     number: int = 0
     canary: int | None = None

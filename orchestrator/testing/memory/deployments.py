@@ -47,13 +47,14 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         "parameter_schema": json_value(told.parameter_schema or {"type": "object", "properties": {}}),
         "job_variables": json_value(told.job_variables),
     }  # fmt: skip
+    wanted_schedules = schedules.read_deployed(told)
+    for read, _ in wanted_schedules:
+        check_parameters(facts["parameter_schema"], {**facts["parameters"], **read.parameters})
     before = _named(store, flow, name)
     if told.canary is not None:
         return show(versions.try_out(before, facts, told, asked)), 200
     wanted = before or Deployment(uuid7(), flow, name, told.work_pool, facts, at, at)
-    if told.schedule is not None:
-        check_parameters(facts["parameter_schema"], facts["parameters"])
-    schedules.set_schedule(store, wanted, told.schedule)
+    schedules.set_deployed(store, wanted, wanted_schedules)
     versions.record(wanted, facts, told.message, told.git, asked)
     wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
     store.deployments[wanted.id] = wanted
@@ -115,7 +116,7 @@ def find(store: Store, reference: str) -> Deployment:
 
 def show(deployment: Deployment) -> dict[str, Any]:
     """A deployment as the API shows it."""
-    return show_deployment(deployment, schedules.show(deployment.schedule))
+    return show_deployment(deployment, schedules.show_all(deployment))
 
 
 def page(store: Store, asked: Asked) -> dict[str, Any]:
@@ -137,22 +138,20 @@ def by_id(store: Store, asked: Asked) -> dict[str, Any]:
 def pause(store: Store, asked: Asked) -> dict[str, Any]:
     """Stop its schedules."""
     deployment = find(store, asked.names["id"])
-    if deployment.schedule is not None and deployment.schedule.active:
-        by_serve = asked.query.get("by") == "serve"
-        schedules.pause(store, deployment.schedule, SERVE if by_serve else asked.by.label)
+    by = SERVE if asked.query.get("by") == "serve" else asked.by.label
+    for schedule in deployment.schedules.values():
+        if schedule.active:
+            schedules.stop(store, schedule, by)
     return show(deployment)
 
 
 def resume(store: Store, asked: Asked) -> dict[str, Any]:
     """Start its schedules again, from now on."""
     deployment = find(store, asked.names["id"])
-    schedule = deployment.schedule
-    if (
-        schedule is not None
-        and not schedule.active
-        and (asked.query.get("by") != "serve" or schedule.paused_by == SERVE)
-    ):
-        schedules.start(schedule)
+    served = asked.query.get("by") == "serve"
+    for schedule in deployment.schedules.values():
+        if not schedule.active and (not served or schedule.paused_by == SERVE):
+            schedules.start(schedule)
     return show(deployment)
 
 

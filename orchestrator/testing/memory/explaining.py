@@ -79,6 +79,9 @@ class _Waiting:
 
     def causes(self) -> list[Cause]:
         """The cause that decides first."""
+        if self.run.start_by is not None and self.run.start_by <= clock.now() and self.run.started_at is None:
+            by = time_of(self.run.start_by)
+            return [cause(Code.TOO_LATE, since=by, by=f"{by:%Y-%m-%d %H:%M:%S}")]
         found = [*self._time(), *self._paused(), *self._agents()]
         if not self.run.due_at or self.run.due_at > clock.now():
             return found

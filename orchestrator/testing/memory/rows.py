@@ -252,6 +252,7 @@ class Run:
     crash_retries: int | None = None
     scheduled_at: int | None = None
     due_at: int | None = None
+    start_by: int | None = None
     started_at: int | None = None
     ended_at: int | None = None
     duration: int = 0

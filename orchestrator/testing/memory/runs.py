@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.rows import Run
-from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task
+from orchestrator.testing.memory.shown import show_line, show_run, show_run_with_tasks, show_task, time_of
 from orchestrator.testing.memory.states import move, settle
 from orchestrator.testing.memory.store import Store
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
@@ -231,13 +230,34 @@ def cancel(store: Store, asked: Asked) -> dict[str, Any]:
 def make_scheduled(store: Store) -> None:
     """Make the runs that schedules want within the next minute."""
     for deployment in list(store.deployments.values()):
-        schedule = deployment.schedule
-        if schedule is None or not schedule.active:
+        for schedule in deployment.schedules.values():
+            if schedule.active:
+                _make_runs_of(store, deployment, schedule)
+
+
+def _make_runs_of(store: Store, deployment: Deployment, schedule: Schedule) -> None:
+    for at in schedules.take_times(schedule):
+        key = f"schedule:{schedule.id}:{at}"
+        try:
+            run, _ = create(store, deployment, by="schedule", parameters=schedule.parameters, at=at, key=key,
+                            origin="schedule", schedule=schedule)  # fmt: skip
+        except Refusal as refusal:
+            schedule.refusal = refusal.message
             continue
-        for at in schedules.take_times(schedule):
-            key = f"schedule:{schedule.id}:{at}"
-            with contextlib.suppress(Refusal):  # A schedule whose parameters are refused makes no runs.
-                create(store, deployment, by="schedule", at=at, key=key, origin="schedule", schedule=schedule)
+        schedule.refusal = ""
+        run.start_by = None if schedule.skip_if_late is None else at + int(schedule.skip_if_late * 1e6)
+
+
+def skip_late(store: Store) -> None:
+    """Give up runs that were not started by the time by which they had to."""
+    for run in store.runs.values():
+        if run.start_by is None or run.start_by >= clock.now() or run.started_at is not None:
+            continue
+        if run.state_type == StateType.SCHEDULED:
+            by = time_of(run.start_by)
+            message = f"It was to start by {by:%Y-%m-%d %H:%M:%S} UTC or not at all; no agent has taken it."
+            move(run, StateType.CANCELLED, by=By.SERVER, name="Skipped", message=message)
+            settle(store, [run])
 
 
 def look_at_due(store: Store) -> None:

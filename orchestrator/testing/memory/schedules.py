@@ -2,113 +2,123 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import chain, islice
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orchestrator import clock
 from orchestrator.ids import uuid7
+from orchestrator.schedule_bodies import ScheduleInput, matched, read_schedule, shown
+from orchestrator.schedule_times import ScheduleRefusal, Times, last_times, times_after
+from orchestrator.storable import json_value
 from orchestrator.testing.memory.asked import Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.shown import micros_of, time_of
 from orchestrator.testing.memory.store import Store
 
 AHEAD = 60_000_000  # µs: how far ahead of its time a run is made
-GRACE = 60_000_000  # µs: a time that was missed by more is skipped
-ORIGIN = datetime(2020, 1, 1, tzinfo=UTC)
+GRACE = 60_000_000  # µs: a time that was missed by more was missed
 MAX_AT_ONCE = 120
+DEPLOYED = "the deploy"
+
+Read = tuple[ScheduleInput, Times]
 
 
-def set_schedule(store: Store, deployment: Deployment, wanted: dict[str, Any] | None) -> None:
-    """Give a deployment this schedule, or none. What a person paused stays paused."""
-    present = deployment.schedule
-    if wanted is None:
-        if present is not None:
-            withdraw(store, present)
-        deployment.schedule = None
-        return
-    schedule = _read(wanted, present)
-    _check(schedule)
-    deployment.schedule = schedule
-    if present is not None and (schedule.paused_by or schedule.times == present.times):
-        schedule.active, schedule.next_at = present.active, present.next_at
-        return
-    if present is not None:
-        withdraw(store, present)
-    start(schedule)
+def now() -> datetime:
+    at = time_of(clock.now())
+    assert at is not None
+    return at
 
 
-def _read(wanted: dict[str, Any], present: Schedule | None) -> Schedule:
-    schedule = Schedule(present.id if present else uuid7(), paused_by=present.paused_by if present else "")
-    schedule.timezone = str(wanted.get("timezone") or "UTC")[:60]
-    if "cron" in wanted:
-        schedule.cron, schedule.day_or = str(wanted["cron"]).strip()[:200], bool(wanted.get("day_or", True))
-    elif isinstance(wanted.get("interval"), int | float):
-        schedule.interval, schedule.anchor = float(wanted["interval"]), _anchor(wanted.get("anchor"))
-    else:
-        raise invalid("A schedule is a cron or an interval.", "schedule", "Give `cron` or `interval`.")
-    return schedule
-
-
-def _anchor(value: Any) -> int | None:
-    if value is None:
-        return None
+def after(times: Times, after: datetime) -> Iterator[datetime]:
     try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise invalid("The anchor is no time.", "schedule.anchor", "ISO 8601 with a zone.") from error
-    if moment.tzinfo is None:
-        raise invalid("The anchor has no zone.", "schedule.anchor", "ISO 8601 with a zone.")
-    return micros_of(moment)
-
-
-def _check(schedule: Schedule) -> None:
-    try:
-        ZoneInfo(schedule.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        message = "Use an IANA name such as Europe/Berlin, or UTC."
-        raise invalid(f"There is no timezone {schedule.timezone!r}.", "schedule.timezone", message) from error
-    if schedule.interval is not None:
-        if not 1.0 <= schedule.interval <= 366 * 86_400:
-            raise invalid("An interval is 1 s to 366 days.", "schedule.interval", "Seconds, 1 to 31622400.")
-        return
-    from cronsim import CronSimError
-
-    try:
-        if next_time(schedule, clock.now()) is None:
-            raise CronSimError
-    except CronSimError as error:
-        message = "Five fields: minute hour day month weekday, as in `0 6 * * 1-5`."
-        raise invalid(f"{schedule.cron!r} is no cron expression.", "schedule.cron", message) from error
-
-
-def next_time(schedule: Schedule, after: int) -> int | None:
-    """The first time after a moment; None when there is none."""
-    if schedule.interval is not None:
-        step = schedule.interval * 1_000_000
-        anchor = schedule.anchor if schedule.anchor is not None else micros_of(ORIGIN)
-        return anchor + int((math.floor((after - anchor) / step) + 1) * step)
-    try:
-        from cronsim import CronSim
+        return times_after(times, after)
     except ImportError:
         raise Refusal("unavailable", "Crons need cronsim: pip install 'orchestrator[testing]'.") from None
-    moment = time_of(after)
-    assert moment is not None
-    times = CronSim(schedule.cron, moment.astimezone(ZoneInfo(schedule.timezone)))
-    times.day_and = times.day_and or not schedule.day_or
-    return next((at for at in (micros_of(each.astimezone(UTC)) for each in times) if at > after), None)
+
+
+def _next(schedule: Schedule) -> int | None:
+    found = next(after(schedule.times, now()), None)
+    return None if found is None else micros_of(found)
+
+
+def read(told: Mapping[str, Any], where: str = "") -> Read:
+    try:
+        return read_schedule(told, now())
+    except ScheduleRefusal as refusal:
+        raise refused(refusal, where) from refusal
+    except ImportError:
+        raise Refusal("unavailable", "Crons need cronsim: pip install 'orchestrator[testing]'.") from None
+
+
+def refused(refusal: ScheduleRefusal, where: str) -> Refusal:
+    fields = {".".join(part for part in (where, name) if part) or "cron": what for name, what in refusal.fields.items()}
+    return Refusal("invalid", str(refusal), fields)
+
+
+# By a deploy.
+
+
+def read_deployed(told: Any) -> list[Read]:
+    """The schedules that a deploy wants, checked."""
+    if told.schedule is not None and told.schedules is not None:
+        raise invalid("Give one schedule or several.", "schedule", "It may stand among `schedules`.")
+    if told.schedule is not None:
+        return [read(told.schedule, "schedule")]
+    return [read(one, f"schedules.{place}") for place, one in enumerate(told.schedules or ())]
+
+
+def set_deployed(store: Store, deployment: Deployment, read: list[Read]) -> None:
+    """Give a deployment these schedules. What a person paused stays paused, what a person added stays."""
+    present = deployment.schedules
+    try:
+        slugs = matched(read, list(present.values()))
+    except ScheduleRefusal as refusal:
+        raise invalid(str(refusal), "schedules", refusal.fields[""]) from refusal
+    for slug, (told, times) in zip(slugs, read, strict=True):
+        known = present.get(slug)
+        schedule = known or Schedule(uuid7(), slug, created_at=clock.now())
+        before = schedule.whole
+        fill(schedule, told, times)
+        schedule.deployed = True
+        paused_by = schedule.paused_by if known and not known.active else "" if told.active else DEPLOYED
+        paused_by = "" if paused_by == DEPLOYED and told.active else paused_by
+        if known is None or before != schedule.whole or bool(paused_by) == schedule.active:
+            withdraw(store, schedule)
+            begin(schedule, paused_by)
+        present[slug] = schedule
+    for slug in [slug for slug, each in present.items() if each.deployed and slug not in slugs]:
+        withdraw(store, present.pop(slug))
+
+
+def fill(schedule: Schedule, told: ScheduleInput, times: Times) -> None:
+    schedule.times, schedule.parameters = times, json_value(told.parameters)
+    schedule.catch_up, schedule.catch_up_max = told.catch_up, told.catch_up_max
+    schedule.skip_if_late = told.skip_if_late
+
+
+def begin(schedule: Schedule, by: str) -> None:
+    schedule.active, schedule.paused_by = not by, by
+    schedule.paused_at = None if not by else schedule.paused_at or clock.now()
+    schedule.next_at = _next(schedule) if schedule.active else None
+
+
+def find(deployment: Deployment, slug: str) -> Schedule:
+    """A schedule of a deployment."""
+    if slug not in deployment.schedules:
+        raise Refusal("not_found", f"This deployment has no schedule {slug!r:.110}.")
+    return deployment.schedules[slug]
 
 
 def start(schedule: Schedule) -> None:
     """Activate a schedule from now on."""
-    schedule.active, schedule.paused_by = True, ""
-    schedule.next_at = next_time(schedule, clock.now())
+    begin(schedule, "")
 
 
-def pause(store: Store, schedule: Schedule, by: str) -> None:
+def stop(store: Store, schedule: Schedule, by: str) -> None:
     """Stop a schedule; its runs that are not due yet go."""
-    schedule.active, schedule.paused_by, schedule.next_at = False, by, None
+    schedule.active, schedule.paused_by, schedule.next_at, schedule.paused_at = False, by, None, clock.now()
     withdraw(store, schedule)
 
 
@@ -122,29 +132,65 @@ def withdraw(store: Store, schedule: Schedule) -> None:
 
 
 def take_times(schedule: Schedule) -> list[int]:
-    """The times up to a minute ahead; the schedule moves behind them. Long missed ones are skipped."""
-    at, times, moment = clock.now(), [], schedule.next_at
-    if moment is not None and moment < at - GRACE:
-        moment = next_time(schedule, at - GRACE)
-    while moment is not None and moment <= at + AHEAD and len(times) < MAX_AT_ONCE:
-        times.append(moment)
-        moment = next_time(schedule, moment)
-    schedule.next_at = moment
-    return times
-
-
-def show(schedule: Schedule | None) -> list[dict[str, Any]]:
-    """A deployment's schedules as the API shows them."""
-    if schedule is None:
+    """The times up to a minute ahead; the schedule moves behind them. Of missed ones, what is made up for."""
+    at = clock.now()
+    if schedule.next_at is None or schedule.next_at > at + AHEAD:
         return []
-    if schedule.interval is not None:
-        times: dict[str, Any] = {"interval": schedule.interval, "anchor": time_of(schedule.anchor)}
-    else:
-        times = {"cron": schedule.cron, "day_or": schedule.day_or}
-    upcoming: list[int] = []
-    moment = clock.now() if schedule.active else None
-    while moment is not None and len(upcoming) < 3:
-        moment = next_time(schedule, moment)
-        upcoming += [moment] if moment is not None else []
-    named = {"timezone": schedule.timezone, "active": schedule.active}
-    return [{**times, **named, "next": [time_of(at) for at in upcoming]}]
+    times, first = _missed(schedule, at - GRACE)[:MAX_AT_ONCE], schedule.next_at
+    since = times[-1] if len(times) == MAX_AT_ONCE else max(first, at - GRACE - 1)
+    schedule.next_at = None
+    present = [first] if since == first else []
+    for moment in chain(present, map(micros_of, after(schedule.times, time_of(since) or now()))):
+        if moment > at + AHEAD or len(times) == MAX_AT_ONCE:
+            schedule.next_at = moment
+            break
+        times.append(moment)
+    late = schedule.skip_if_late
+    return [time for time in times if late is None or time + late * 1e6 > at]
+
+
+def _missed(schedule: Schedule, until: int) -> list[int]:
+    since = schedule.next_at
+    if since is None or since >= until or schedule.catch_up == "skip":
+        return []
+    number = 1 if schedule.catch_up == "latest" else schedule.catch_up_max
+    begin, end = time_of(since), time_of(until - 1)
+    assert begin is not None
+    assert end is not None
+    return [micros_of(at) for at in last_times(schedule.times, begin, end, number)]
+
+
+# What is told.
+
+
+def described(schedule: Schedule) -> dict[str, Any]:
+    """What a schedule is, as it is given."""
+    return {
+        **shown(schedule.times),
+        "timezone": schedule.times.timezone,
+        "slug": schedule.slug,
+        "parameters": schedule.parameters,
+        "active": schedule.active,
+        "catch_up": schedule.catch_up,
+        "catch_up_max": schedule.catch_up_max,
+        "skip_if_late": schedule.skip_if_late,
+    }
+
+
+def show(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as the API shows it."""
+    upcoming = islice(after(schedule.times, now()), 3) if schedule.active else ()
+    return {
+        "id": schedule.id,
+        **described(schedule),
+        "deployed": schedule.deployed,
+        "paused_by": schedule.paused_by,
+        "paused_at": time_of(schedule.paused_at),
+        "refusal": schedule.refusal,
+        "next": list(upcoming),
+    }
+
+
+def show_all(deployment: Deployment) -> list[dict[str, Any]]:
+    """A deployment's schedules, by their slugs."""
+    return [show(deployment.schedules[slug]) for slug in sorted(deployment.schedules)]
