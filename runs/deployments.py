@@ -138,7 +138,7 @@ def roll_back(id: UUID, number: int, *, message: str = "", by: Actor) -> Deploym
     deployment.save(update_fields=list(values))
     versions.record(deployment, before=None, told=versions.Told(message, version.git, number), by=by)
     for schedule in Schedule.objects.filter(deployment=deployment, active=True):
-        scheduling.check_parameters_of(schedule)
+        schedules.check_parameters_of(schedule)
     _tell(deployment, "deployment.rolled_back", pool, by)
     return deployment
 

@@ -72,7 +72,7 @@ def create(deployment: Deployment, told: Mapping[str, Any], *, by: Actor) -> Sch
     schedule = _new(deployment, read[0].slug or free_slug(taken))
     schedule.deployed = False
     _fill(schedule, read)
-    _check_parameters(schedule)
+    check_parameters_of(schedule)
     try:
         with transaction.atomic():
             _begin(schedule, by=by.label if not read[0].active else "")
@@ -95,7 +95,7 @@ def change(deployment: Deployment, slug: str, told: Mapping[str, Any], *, by: Ac
     if read[0].slug not in {None, slug}:
         raise Invalid("A schedule keeps its slug.", fields={"slug": "Make another schedule for another slug."})
     _fill(schedule, read)
-    _check_parameters(schedule)
+    check_parameters_of(schedule)
     withdraw(schedule)
     active = bool(told.get("active", schedule.active))
     _begin(schedule, by=(schedule.paused_by or by.label) if not active else "")
@@ -184,7 +184,7 @@ def _deploy(deployment: Deployment, present: Schedule | None, slug: str, read: R
     before = _whole(schedule) if present else None
     _fill(schedule, read)
     schedule.deployed, schedule.deployment = True, deployment
-    _check_parameters(schedule)
+    check_parameters_of(schedule)
     paused_by = schedule.paused_by if present and not schedule.active else "" if read[0].active else DEPLOYED
     if paused_by == DEPLOYED and read[0].active:
         paused_by = ""  # The code paused it, and does so no more.
@@ -230,7 +230,7 @@ def _fill(schedule: Schedule, read: Read) -> None:
     schedule.skip_if_late = told.skip_if_late
 
 
-def _check_parameters(schedule: Schedule) -> None:
+def check_parameters_of(schedule: Schedule) -> None:
     """Refuse a schedule whose runs would lack a parameter: nobody sits there to fill it in."""
     deployment = schedule.deployment
     check_parameters(deployment.parameter_schema, {**deployment.parameters, **schedule.parameters})

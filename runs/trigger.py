@@ -125,7 +125,7 @@ def check_request(request: RunRequest) -> None:
         Invalid: Its parameters, its queue, its tags or its priority can't be taken.
         Conflict: The workspace is an archive.
     """
-    _parameters(request)
+    _parameters(request, request.deployment)
     _queue(request, _queues([request]))
     _tags([*request.deployment.tags, *request.tags])
     _priority(request.priority)

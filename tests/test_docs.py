@@ -84,6 +84,7 @@ def blocks() -> list[tuple[str, str]]:
         "results",
         "resume",
         "runners",
+        "schedules",
         "sdk",
         "states",
         "testing",

@@ -18,6 +18,7 @@ from orchestrator.cli.output import (
     short_time,
 )
 from orchestrator.cli.parameters import read_parameters
+from orchestrator.cli.schedules import schedule, when
 from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
 
@@ -25,6 +26,9 @@ from orchestrator.client import Client
 @click.group()
 def deployment() -> None:
     """List, run, pause, roll back and delete deployments."""
+
+
+deployment.add_command(schedule)
 
 
 @deployment.command()
@@ -40,7 +44,7 @@ def ls(limit: int, output: str) -> None:
 def _schedule(told: dict[str, Any]) -> str:
     texts = []
     for each in told.get("schedules") or ():
-        text = each.get("cron") or f"every {each.get('interval')} s"
+        text = when(each)
         texts.append(text if each.get("active", True) else f"{text} (paused)")
     return ", ".join(texts)
 

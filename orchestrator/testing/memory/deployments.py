@@ -194,8 +194,9 @@ def roll_back(store: Store, asked: Asked) -> dict[str, Any]:
     pool = pools.find(store, former.facts["work_pool"])
     pools.find_queue(store, pool, former.facts["work_queue"])
     facts = {**deployment.facts, **former.facts}
-    if deployment.schedule is not None:
-        check_parameters(facts["parameter_schema"], facts["parameters"])
+    for schedule in deployment.schedules.values():
+        if schedule.active:
+            check_parameters(facts["parameter_schema"], {**facts["parameters"], **schedule.parameters})
     versions.record(deployment, facts, told.message, former.git, asked, rollback_of=told.version)
     deployment.facts, deployment.pool, deployment.updated_at = facts, pool.name, clock.now()
     return show(deployment)

@@ -1,0 +1,140 @@
+"""`orchestrator deployment schedule …`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from orchestrator.cli.output import connect, output_option, print_items, print_json, short_time
+from orchestrator.cli.parameters import read_parameters
+from orchestrator.client import Client
+from orchestrator.schedules import CATCH_UPS
+
+Command = Callable[..., None]
+
+
+@click.group()
+def schedule() -> None:
+    """List, make, pause, resume and delete the schedules of a deployment, and look ahead."""
+
+
+def _times(command: Command) -> Command:
+    """The options that say when a schedule is due."""
+    options = (
+        click.option("--cron", help="Five fields: minute hour day month weekday."),
+        click.option("--day-and", is_flag=True, help="With both day fields: on days that match both."),
+        click.option("--interval", type=float, help="Seconds."),
+        click.option("--anchor", help="What an interval is counted from: ISO 8601 with a zone."),
+        click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR."),
+        click.option("--timezone", help="A name such as Europe/Berlin; UTC by default."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _told(**given: Any) -> dict[str, Any]:
+    """What was given of a schedule, as the API takes it."""
+    told = {name: value for name, value in given.items() if value not in (None, False)}
+    return told | ({"day_or": False} if told.pop("day_and", False) else {})
+
+
+@schedule.command()
+@click.argument("deployment")
+@output_option
+def ls(deployment: str, output: str) -> None:
+    """List the schedules of DEPLOYMENT: its id, or flow/name."""
+    client = connect()
+    items = client.get(_path(client, deployment))["items"]
+    print_items(items, output, ("SCHEDULE", "WHEN", "TIMEZONE", "NEXT", "PAUSED BY", "REFUSAL"), _row)
+
+
+def _row(told: dict[str, Any]) -> tuple[Any, ...]:
+    next_at = short_time(told["next"][0]) if told["next"] else ""
+    return told["slug"], when(told), told["timezone"], next_at, told["paused_by"], told["refusal"]
+
+
+def when(told: dict[str, Any]) -> str:
+    """When a schedule is due, in a word."""
+    return told.get("cron") or " ".join((told.get("rrule") or "").split()) or f"every {told.get('interval'):g} s"
+
+
+@schedule.command()
+@click.argument("deployment")
+@_times
+@click.option("--slug", help="Its name among those of the deployment.")
+@click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A parameter of its runs.")
+@click.option("--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default.")
+@click.option("--catch-up-max", type=int, help="How many at most, of all.")
+@click.option("--skip-if-late", type=float, metavar="SECONDS", help="Give up a run that nobody started by then.")
+@click.option("--paused", is_flag=True, help="Make it paused.")
+@output_option
+def create(deployment: str, params: tuple[str, ...], paused: bool, output: str, **given: Any) -> None:
+    """Give DEPLOYMENT another schedule, which deploys leave alone."""
+    told = _told(**given) | ({"parameters": read_parameters(params)} if params else {})
+    client = connect()
+    made = client.post(_path(client, deployment), told | ({"active": False} if paused else {}))
+    _print(made, output, "made")
+
+
+@schedule.command()
+@click.argument("deployment")
+@click.argument("slug")
+@output_option
+def pause(deployment: str, slug: str, output: str) -> None:
+    """Stop one schedule until somebody resumes it."""
+    client = connect()
+    _print(client.post(f"{_path(client, deployment, slug)}/pause", again=True), output, "paused")
+
+
+@schedule.command()
+@click.argument("deployment")
+@click.argument("slug")
+@output_option
+def resume(deployment: str, slug: str, output: str) -> None:
+    """Start one schedule again, from now on."""
+    client = connect()
+    _print(client.post(f"{_path(client, deployment, slug)}/resume", again=True), output, "resumed")
+
+
+@schedule.command()
+@click.argument("deployment")
+@click.argument("slug")
+def delete(deployment: str, slug: str) -> None:
+    """Delete one schedule, and its runs that are not due yet."""
+    client = connect()
+    client.request("DELETE", _path(client, deployment, slug))
+    click.echo(f"The schedule {slug} is deleted.")
+
+
+@schedule.command()
+@_times
+@click.option("-n", "--number", type=click.IntRange(1, 100), default=10, show_default=True, help="How many times.")
+@output_option
+def preview(number: int, output: str, **given: Any) -> None:
+    """Show the next times that a schedule would have, by its own clock and in UTC. Nothing is made."""
+    items = connect().post("/schedules/preview", {**_told(**given), "number": number}, again=True)["items"]
+    print_items(items, output, ("LOCAL", "ZONE", "UTC", "CLOCK"), _preview_row)
+
+
+def _preview_row(told: dict[str, Any]) -> tuple[str, ...]:
+    local, at = told["local"][:19].replace("T", " "), told["at"][:19].replace("T", " ")
+    return local, told["zone"], at, told["clock"]
+
+
+def _path(client: Client, deployment: str, slug: str | None = None) -> str:
+    from orchestrator.cli.deployments import find
+
+    path = f"/deployments/{find(client, deployment)['id']}/schedules"
+    return path if slug is None else f"{path}/{quote(slug, safe='')}"
+
+
+def _print(told: dict[str, Any], output: str, done: str) -> None:
+    if output == "json":
+        print_json(told)
+    else:
+        following = f"; next {short_time(told['next'][0])}" if told["next"] else ""
+        click.echo(f"The schedule {told['slug']} ({when(told)}) is {done}{following}.")
