@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from runs import deployments, schedules, scheduling
-from runs.models import FlowRun, Schedule
+from runs.models import Deployment, FlowRun, Schedule
 from tenants.errors import Invalid
 from tests.cast import Company
 from tests.runs.work import agent, claim, deploy, in_seconds, moment, trigger
@@ -250,3 +250,64 @@ def test_upcoming_times_are_computed_and_bounded(acme: Company) -> None:
     assert len(schedules.upcoming(schedule, 10**9)) == 100
     schedule.active = False
     assert schedules.upcoming(schedule, 3) == []
+
+
+# ── after an outage ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("catch_up", "number"), [("skip", 0), ("latest", 1), ("all", 3)])
+def test_what_was_missed_is_made_up_for_as_the_schedule_says(acme: Company, catch_up: str, number: int) -> None:
+    """2.6: of 24 hours that were missed, none, the last one, or the last three."""
+    anchor = in_seconds(-86_400 - 1_800)
+    scheduled(acme, interval=3_600, anchor=anchor.isoformat(), catch_up=catch_up, catch_up_max=3)
+    with acme.scope():
+        Schedule.objects.update(next_at=anchor)
+    assert tick(acme) == number
+    expected = [anchor + timedelta(hours=24 - back) for back in reversed(range(number))]
+    assert due_times(acme) == expected
+    with acme.scope():
+        assert Schedule.objects.get().next_at == anchor + timedelta(hours=25)
+    assert tick(acme) == 0
+
+
+@pytest.mark.django_db
+def test_what_would_be_too_late_at_once_is_not_made(acme: Company) -> None:
+    """2.6: of what is made up for, what `skip_if_late` gives up anyway."""
+    anchor = in_seconds(-86_400 - 1_800)
+    scheduled(acme, interval=3_600, anchor=anchor.isoformat(), catch_up="all", skip_if_late=7_200)
+    with acme.scope():
+        Schedule.objects.update(next_at=anchor)
+    assert tick(acme) == 2
+
+
+@pytest.mark.django_db
+def test_a_clock_that_jumps_makes_no_time_twice(acme: Company) -> None:
+    """2.6: an hour forward and back again, as a mended clock does."""
+    scheduled(acme)
+    with acme.scope():
+        schedule = Schedule.objects.get()
+        before, at = schedule.next_at, moment()
+        for step in (0, 3_600, 0, 30):
+            scheduling.take_times(schedule, at + timedelta(seconds=step))
+        assert schedule.next_at > before
+    made = tick(acme)
+    with acme.scope():
+        Schedule.objects.update(next_at=before)
+    assert tick(acme) <= 1
+    times = due_times(acme)
+    assert len(set(times)) == len(times) >= made
+
+
+@pytest.mark.django_db
+def test_those_that_are_refused_do_not_keep_the_others_from_their_runs(acme: Company) -> None:
+    """2.6: of a set, two schedules whose deployment wants a parameter by now."""
+    schema = {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]}
+    for number in range(4):
+        deploy(acme, f"d{number}", schedule={"interval": 31_536_000, "anchor": in_seconds(30).isoformat()})
+    with acme.scope():
+        Deployment.objects.filter(name__in=["d1", "d2"]).update(parameter_schema=schema)
+    assert tick(acme) == 2
+    with acme.scope():
+        refused = Schedule.objects.exclude(refusal="").values_list("deployment__name", flat=True)
+        assert sorted(refused) == ["d1", "d2"]
