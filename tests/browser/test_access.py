@@ -112,8 +112,8 @@ def runs_in_each_state(api: Api) -> Journal:
     """Runs with tasks and logs, the last of which goes on: its journal."""
     for state in ("COMPLETED", "FAILED", "RUNNING"):
         journal = Journal(api)
-        journal.send(journal.begin(tags=["nightly"]), *(journal.task() for _ in range(30)), journal.task("FAILED"))
-        journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(60)))
+        journal.send(journal.begin(tags=["nightly"]), *(journal.task() for _ in range(10)), journal.task("FAILED"))
+        journal.send(*(journal.log(f"line {number}", level=10 * (1 + number % 5)) for number in range(20)))
         if state != "RUNNING":
             journal.send(journal.state(state, run_count=1, message="ValueError: no such month"))
     return journal

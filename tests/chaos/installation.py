@@ -129,7 +129,7 @@ class Installation:
     folder: Path
     postgres_url: str = ""  # of an administrator; empty: an embedded one
     redis_url: str = ""
-    small: bool = False  # without the workers of the queue `work`, which runs need not
+    small: bool = False  # without the workers of the queue `work`, which runs need not, and with less to do
     dump: Path | None = None  # of a migrated database, instead of migrations
     processes: dict[str, Process] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)

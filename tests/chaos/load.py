@@ -23,6 +23,7 @@ from tests.chaos.installation import Installation
 
 flows = alone.load(Path(__file__).with_name("mixed_flows.py"))
 MOST_WAITING = 20  # unfinished runs; more are not triggered, so that the end comes soon after the load
+MOST_WAITING_WHEN_SMALL = 8
 POOL_SLOTS = 8
 ASKERS = 3
 GIVE_UP = 120.0  # seconds for one question
@@ -78,6 +79,8 @@ class Load:
         self.ledger = Ledger()
         self.deployments: dict[str, str] = {}
         self._seed = seed
+        self._askers = 1 if installation.small else ASKERS
+        self._most_waiting = MOST_WAITING_WHEN_SMALL if installation.small else MOST_WAITING
         self._numbers = itertools.count()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -112,7 +115,7 @@ class Load:
 
     def begin(self) -> None:
         """Start triggering and watching."""
-        askers = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(ASKERS)]
+        askers = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(self._askers)]
         self._threads = [*askers, threading.Thread(target=self._watch, daemon=True)]
         for thread in self._threads:
             thread.start()
@@ -136,7 +139,7 @@ class Load:
                     self._cancel_one(client, dice)
                 elif chance < 0.22 and self.ledger.asked:
                     self._trigger(client, dice.choice(list(self.ledger.asked)), dice)  # again
-                elif self._waiting(client) < MOST_WAITING:
+                elif self._waiting(client) < self._most_waiting:
                     self._trigger(client, f"key-{next(self._numbers)}", dice)
 
     def _trigger(self, client: httpx.Client, key: str, dice: random.Random) -> None:
@@ -158,7 +161,7 @@ class Load:
 
     def _waiting(self, client: httpx.Client) -> int:
         told = self._once(client, "GET", "/flow-runs?state=SCHEDULED,PENDING,RUNNING,CANCELLING&limit=100", None)
-        return MOST_WAITING if told is None else len(told["items"])
+        return self._most_waiting if told is None else len(told["items"])
 
     def _insist(self, client: httpx.Client, method: str, path: str, body: Any) -> Any:
         """Ask until there is an answer."""
