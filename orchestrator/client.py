@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import threading
 import time
 import urllib.parse
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
 from orchestrator._version import __version__
+from orchestrator.chance import chance
 from orchestrator.config import Api, require_api
 from orchestrator.context import in_event_loop
 from orchestrator.exceptions import API_ERRORS, ApiError, RateLimited, Unavailable, Unreachable
@@ -187,7 +187,7 @@ def _content(answer: Reply) -> Any:
 
 
 def _pause(tried: int, error: ApiError) -> float:
-    delay = min(SLOWEST, 0.2 * 2**tried) * (0.5 + random.random())  # noqa: S311
+    delay = min(SLOWEST, 0.2 * 2**tried) * (0.5 + chance.random())
     return max(delay, min(error.retry_after or 0.0, 30.0))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from orchestrator.chance import chance
 
 _FIRST = (
     "amber ample agile azure bold brave breezy bright brisk calm candid clever copper coral cosmic crisp daring deft "
@@ -24,4 +24,4 @@ _SECOND = (
 
 def run_name() -> str:
     """Make a name such as `quiet-heron`. Not unique: ids are."""
-    return f"{random.choice(_FIRST)}-{random.choice(_SECOND)}"  # noqa: S311
+    return f"{chance.choice(_FIRST)}-{chance.choice(_SECOND)}"

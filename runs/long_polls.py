@@ -6,7 +6,6 @@ They are served on the event loop, so that no thread waits with them; what they 
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs
 from django.db import DatabaseError
 from redis.exceptions import RedisError
 
+from orchestrator.chance import chance
 from orchestrator.wire import encode
 from runs.usage.api_calls import calls
 from tenants.authentication import actor_of
@@ -82,4 +82,4 @@ def id_and_count(scope: Scope) -> tuple[str, int]:
 
 def wait_seconds() -> float:
     """How long this one waits, if nothing comes."""
-    return WAIT_SECONDS * random.uniform(1 - SPREAD, 1)  # noqa: S311
+    return WAIT_SECONDS * chance.uniform(1 - SPREAD, 1)

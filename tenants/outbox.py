@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.timezone import now
 
+from orchestrator.chance import chance
 from orchestrator.ids import uuid7
 from orchestrator.storable import clean_text
 from tenants.encryption import seal, unseal
@@ -137,7 +137,7 @@ def due(at: datetime) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_DUE, [at])
         found = [id for (id,) in cursor.fetchall()]
-    random.shuffle(found)  # Nobody is always the last one.
+    chance.shuffle(found)  # Nobody is always the last one.
     return found
 
 
@@ -211,7 +211,7 @@ def _note(message: Message, **changes: Any) -> None:
 
 def delay(tries: int) -> float:
     """Seconds until the next try: doubled each time, up to an hour, and spread by a half."""
-    return min(FIRST_DELAY * 2 ** (tries - 1), LONGEST_DELAY) * random.uniform(0.5, 1.5)  # noqa: S311
+    return min(FIRST_DELAY * 2 ** (tries - 1), LONGEST_DELAY) * chance.uniform(0.5, 1.5)
 
 
 def _told(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import random
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ from orchestrator.agent.memory import Bounds
 from orchestrator.agent.patience import pause
 from orchestrator.agent.settings import Settings
 from orchestrator.agent.watch import Watch
+from orchestrator.chance import chance
 from orchestrator.client import Client
 from orchestrator.config import Api
 from orchestrator.exceptions import ApiError, Forbidden, NotFound, Unauthorized
@@ -119,7 +119,7 @@ class Agent:
                 if self._more and self.gather_seconds:
                     self._stopping.wait(self.gather_seconds)
                 self._claim()
-            if not self._wake.wait(LOOK_EVERY * (0.5 + random.random())):  # noqa: S311
+            if not self._wake.wait(LOOK_EVERY * (0.5 + chance.random())):
                 self._due = True
 
     def _listen_to_signals(self) -> dict[int, Any]:

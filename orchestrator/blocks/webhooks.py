@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from orchestrator.blocks.block import Block
 from orchestrator.blocks.fields import SecretDict
+from orchestrator.chance import chance
 from orchestrator.exceptions import BlockError
 
 if TYPE_CHECKING:
@@ -126,4 +126,4 @@ def _no_answer(url: SecretStr, error: Exception) -> BlockError:
 
 def _pause(tried: int, wanted: str | None) -> float:
     asked = float(wanted) if wanted and wanted.isdecimal() else 0.0
-    return min(_LONGEST_PAUSE, max(asked, 0.5 * 2**tried * (0.5 + random.random())))  # noqa: S311
+    return min(_LONGEST_PAUSE, max(asked, 0.5 * 2**tried * (0.5 + chance.random())))

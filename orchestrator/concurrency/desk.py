@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import random
 import threading
 import time
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from orchestrator.chance import chance
 from orchestrator.concurrency.asks import Ask
 from orchestrator.config import Api
 from orchestrator.exceptions import (
@@ -215,7 +215,7 @@ class Desk:
             for ask in self._new:
                 self._known.pop(ask.id, None)
             self._failures += 1
-        delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1)  # noqa: S311
+        delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10)) * chance.uniform(0.5, 1)
         self._not_before = time.monotonic() + max(delay, min(error.retry_after or 0.0, 30.0))
         self._give_up(error)
 

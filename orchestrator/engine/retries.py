@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.chance import chance
 from orchestrator.engine.effects import Hook
 
 if TYPE_CHECKING:
@@ -75,4 +75,4 @@ def _wanted(run: Run) -> Generator[Effect, Any, bool]:
 
 def _jittered(delay: float, factor: float) -> float:
     """Spread delays so that runs which failed together don't come back together: up to `factor` times longer."""
-    return delay * (1 + random.random() * factor)  # noqa: S311
+    return delay * (1 + chance.random() * factor)

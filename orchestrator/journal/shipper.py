@@ -7,13 +7,13 @@ batch. Errors cost time, never entries.
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from orchestrator.chance import chance
 from orchestrator.exceptions import ApiError, Forbidden, TooLarge, Unauthorized, WireVersion
 from orchestrator.journal.batches import Piece, body_of, fill_gap, pack, take
 from orchestrator.journal.transport import Transport
@@ -236,7 +236,7 @@ class Shipper:
 
     def _back_off(self, error: ApiError | None) -> None:
         self._failures += 1
-        delay = min(SLOWEST, 0.2 * 2 ** min(self._failures, 10)) * (0.5 + random.random())  # noqa: S311
+        delay = min(SLOWEST, 0.2 * 2 ** min(self._failures, 10)) * (0.5 + chance.random())
         if error is not None and error.retry_after is not None:
             delay = max(delay, min(error.retry_after, 300.0))
         if isinstance(error, Unauthorized | Forbidden | WireVersion):

@@ -71,7 +71,7 @@ def test_long_lists_have_pages(api: Api, page: Client) -> None:
 
 
 def test_the_catalogue_is_searched(page: Client) -> None:
-    assert [type.slug for type in page.get(ROOT + "blocks/new", {"q": "BUCKET"}).context["types"]] == ["s3-bucket"]
+    assert [type.slug for type in page.get(ROOT + "blocks/new", {"q": "A BUCKET OF"}).context["types"]] == ["s3-bucket"]
     assert "No type matches" in text(page.get(ROOT + "blocks/new", {"q": "zzz"}))
     assert page.get(ROOT + "blocks/new", {"type": "nothing"}).status_code == 404
 
