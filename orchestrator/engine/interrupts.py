@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import _weakrefset
+import gc
 import os
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+_WEAK = (_weakrefset.__file__, weakref.__file__)
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _BOOKS = tuple(_PACKAGE + name for name in ("engine", "journal", "logging.py", "elsewhere"))
 _RUNNERS = os.path.join(_PACKAGE, "task_runners", "")
@@ -61,8 +64,11 @@ def keeps_books(frame: FrameType | None) -> bool:
 
 
 def finalizes(frame: FrameType) -> bool:
-    """True where the interpreter ignores exceptions: in `__del__`, and in the callbacks of weak sets."""
-    return frame.f_code.co_name == "__del__" or frame.f_code.co_filename == _weakrefset.__file__
+    """True where the interpreter ignores exceptions: in `__del__`, in callbacks of weak collections and of gc."""
+    code = frame.f_code
+    if code.co_name == "__del__" or code.co_filename in _WEAK:
+        return True
+    return any(getattr(callback, "__code__", None) is code for callback in gc.callbacks)
 
 
 def takes_job(frame: FrameType) -> bool:

@@ -501,7 +501,7 @@ def test_a_call_survives_the_kill_of_who_serves_it(reached, program, tmp_path, u
         (run,) = client.post(
             "/background-runs", {"deployment": "once/background", "calls": [{"parameters": {"path": str(path)}}]}
         )["runs"]
-    until(path.exists, 30)
+    until(lambda: path.exists() and path.read_text().endswith("\n"), 30)
     process.send_signal(signal.SIGKILL)
     process.wait(30)
     second = program(PROGRAM)

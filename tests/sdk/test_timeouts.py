@@ -1,6 +1,7 @@
 """1.7: time-outs and cancels, for each kind of code in each place; the states say what really happened."""
 
 import asyncio
+import gc
 import hashlib
 import queue
 import socket
@@ -203,6 +204,30 @@ def test_an_end_that_got_lost_comes_again(monkeypatch, place):
     error = state.result(raise_on_failure=False)
     assert isinstance(error, TaskRunTimeout)
     assert "let itself be ended" not in str(error)
+
+
+@pytest.mark.parametrize("place", ["main", "worker"])
+def test_no_end_comes_in_a_callback_of_the_garbage_collector(place):
+    """1.7: whatever is raised there is ignored; it comes right after."""
+    began = []
+
+    def collects(phase, _):
+        if phase == "start":
+            began.append(True)
+            computes(0.3)
+
+    def goes_on():
+        gc.collect()
+        computes()
+
+    gc.callbacks.append(collects)
+    try:
+        call = timed(goes_on)
+        state = flow(lambda: call() if place == "main" else call.submit().result())(return_state=True)
+    finally:
+        gc.callbacks.remove(collects)
+    assert began
+    assert isinstance(state.result(raise_on_failure=False), TaskRunTimeout)
 
 
 @pytest.mark.parametrize("place", ["main", "worker"])
