@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from orchestrator.client import shared
 from orchestrator.config import Api
 from orchestrator.exceptions import ApiError, Forbidden, NotFound, Unauthorized
-from orchestrator.exchange import exchange_at
+from orchestrator.exchange import exchange_at, is_over
 
 if TYPE_CHECKING:
     from orchestrator.background import BackgroundFuture
@@ -75,8 +75,8 @@ class Watcher:
             except ApiError as error:
                 failures += 1
                 refusals = refusals + 1 if isinstance(error, Unauthorized | Forbidden) else 0
-                if refusals < KEY_REFUSALS:
-                    time.sleep(min(LONGEST_PAUSE, PAUSE * 2**failures))
+                if refusals < KEY_REFUSALS and not is_over(self._api.url):
+                    time.sleep(min(LONGEST_PAUSE, PAUSE * 2 ** min(failures, 10)))
                     continue
                 over = self._give_up(own, error)
             else:

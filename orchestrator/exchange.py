@@ -57,6 +57,11 @@ def exchange_at(url: str) -> Exchange | None:
     return found
 
 
+def is_over(url: str) -> bool:
+    """True for the address of an API of this process that is no more, and will not come back."""
+    return url.startswith(SCHEME) and url not in _by_url
+
+
 def open_at(url: str, exchange: Exchange | None) -> None:
     """Let an API be reached at an address; None: no longer."""
     if exchange is None:

@@ -174,7 +174,7 @@ def test_cancel_raises_in_user_code(platform, deployment, agent, until, tmp_path
     deployed = deployment("stays")
     agent()
     run = platform.trigger(deployed, {"path": str(path)})
-    until(path.exists)
+    until(lambda: path.exists() and path.read_text())
     platform.cancels.append(run)
     until(lambda: platform.run_states(run) == ["RUNNING", "CANCELLED"])
     assert path.read_text().split()[1:] == ["RunCancelled"]

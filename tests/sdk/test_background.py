@@ -30,6 +30,7 @@ from orchestrator.exceptions import (
     ResultNotStored,
     Unauthorized,
     UnfinishedRun,
+    Unreachable,
 )
 from orchestrator.futures import as_completed, wait
 from orchestrator.serving import _agent, _checked, _make_known
@@ -511,6 +512,14 @@ def test_a_call_survives_the_kill_of_who_serves_it(reached, program, tmp_path, u
     flow_run = reached.trigger("plain/prod")
     until(lambda: flow_run.is_final, 30)
     reached.assert_completed(flow_run)
+
+
+def test_nobody_asks_on_where_a_server_in_memory_is_over():
+    """1.19: who waits hears it, and no thread stays."""
+    with testing.server():
+        future = given.delay(1)
+    with pytest.raises(Unreachable):
+        future.result(timeout=30)
 
 
 def test_there_are_other_names_for_it(monkeypatch):
