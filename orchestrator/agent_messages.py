@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +78,24 @@ class EndedAnswer(Struct, kw_only=True):
     """The answer to the word that the process of an attempt is gone."""
 
     hooks: LastHooks | None = None
+
+
+def takes_queue(own: Sequence[str], queue: str) -> bool:
+    """Whether an agent takes runs of a queue: of those that it names; of all but what is served, where it names none.
+
+    >>> takes_queue(["gpu"], "default"), takes_queue([], "default"), takes_queue([], "serve etl/prod")
+    (False, True, False)
+    """
+    return queue in own if own else not queue.startswith(SERVED)
+
+
+def minor_version(python: str) -> str:
+    """The version of Python to which pickled code is tied.
+
+    >>> minor_version("3.11.9")
+    '3.11'
+    """
+    return ".".join(python.split(".")[:2])
 
 
 class LeaseRef(Struct):

@@ -184,6 +184,15 @@ def under_way(count: int) -> str:
     return f"{count:,} {'is' if count == 1 else 'are'}"
 
 
+def times(count: int) -> str:
+    """How often.
+
+    >>> times(1), times(2)
+    ('once', '2 times')
+    """
+    return "once" if count == 1 else f"{count} times"
+
+
 def start_command(pool: str, queue: str = "") -> str:
     """How an agent is started for a pool, and for one of its queues.
 

@@ -65,7 +65,7 @@ def _wrong_in_git(source: dict[str, Any]) -> dict[str, str]:
     for name in named:
         if not is_revision(source[name]):
             wrong[f"source.{name}"] = f"The name of a {name}, 250 characters at most."
-    if source.get("commit") is not None and not _matches(_COMMIT, source["commit"]):
+    if source.get("commit") is not None and not is_commit(source["commit"]):
         wrong["source.commit"] = "The whole id: 40 or 64 hexadecimal digits."
     if not _is_block(source.get("credentials")):
         wrong["source.credentials"] = "type/name of a block, such as git-credentials/ours or secret/token."
@@ -99,6 +99,11 @@ def wrong_in_address(url: Any) -> dict[str, str]:
 def is_revision(name: Any) -> bool:
     """Whether a text can be the name of a branch, a tag or a commit, and nothing else to git."""
     return _matches(_REVISION, name) and ".." not in name and "@{" not in name and not name.endswith((".lock", "/"))
+
+
+def is_commit(name: Any) -> bool:
+    """Whether it is the whole id of a commit."""
+    return _matches(_COMMIT, name)
 
 
 def _wrong_in_remote(source: dict[str, Any]) -> dict[str, str]:

@@ -66,14 +66,20 @@ def current_api() -> Api | None:
 
 def setting(name: str, default: str = "") -> str:
     """A setting of the SDK: from the environment, as ORCHESTRATOR_NAME, else from the active profile, as `name`."""
+    told = setting_and_source(name)
+    return default if told is None else told[0]
+
+
+def setting_and_source(name: str) -> tuple[str, str] | None:
+    """A setting, and where it comes from: `environment` or `profile`; None where it isn't set."""
     told = os.environ.get(f"ORCHESTRATOR_{name}")
     if told is not None:
-        return told
+        return told, "environment"
     try:
-        profile = _active_profile()
+        kept = (_active_profile() or {}).get(name.lower())
     except NotConfigured:
-        return default
-    return str((profile or {}).get(name.lower(), default))
+        return None
+    return None if kept is None else (str(kept), "profile")
 
 
 def is_on(name: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from orchestrator.code_sources import is_commit
 from orchestrator.exceptions import LoadError
 from orchestrator.git import Credentials, Repository, copy_of
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.runner.storage import CodeSource
 
 _GIT = re.compile(r"(https?|ssh|git|file)://|[\w.-]+@[\w.-]+:|.*\.git(@[^/@]+)?$")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"(?P<address>.+?[^/:@])@(?P<revision>[^/@:]+(?:/[^/@:]+)*)$")
 
 
@@ -55,8 +55,8 @@ def kept_in(source: str | Path | CodeSource, entrypoint: str) -> tuple[CodeSourc
     # A name may be a branch or a tag: git is asked for whatever it is.
     return GitRepository(
         address,
-        branch=revision if revision and not _COMMIT.fullmatch(revision) else None,
-        commit_sha=revision if _COMMIT.fullmatch(revision) else None,
+        branch=revision if revision and not is_commit(revision) else None,
+        commit_sha=revision if is_commit(revision) else None,
     ), entrypoint
 
 

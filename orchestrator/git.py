@@ -23,11 +23,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import copies
+from orchestrator.code_sources import is_commit
 from orchestrator.copies import FETCH_SECONDS
 from orchestrator.exceptions import LoadError
 from orchestrator.masking import MASK
 
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SSH = "-o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30"
 _TRACES = re.compile(r"GIT_(TRACE|CURL_VERBOSE|REDIRECT|DIR$|WORK_TREE$|INDEX_FILE$|ASKPASS$)")
 
@@ -84,7 +84,7 @@ def copy_of(repository: Repository) -> tuple[Path, str]:
     """
     if shutil.which("git") is None:
         raise LoadError("git is not installed here: install it, or deploy a bundle.")
-    commit = repository.revision if _COMMIT.fullmatch(repository.revision) else _resolved(repository)
+    commit = repository.revision if is_commit(repository.revision) else _resolved(repository)
     copy = copies.place_of(repository.key, commit)
     if not copy.is_dir():
         with copies.locked(repository.key):
@@ -144,7 +144,7 @@ def _fetched(git: Callable[..., str], repository: Repository, commit: str) -> st
     with contextlib.suppress(LoadError):
         git("fetch", "--quiet", "--no-tags", *few, "origin", commit)
         return commit
-    if _COMMIT.fullmatch(repository.revision):
+    if is_commit(repository.revision):
         git("fetch", "--quiet", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
         return commit
     git("fetch", "--quiet", "--no-tags", *few, "origin", repository.revision or "HEAD")

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
-from orchestrator.agent_messages import SERVED, ClaimedRun, LeaseRef
+from orchestrator.agent_messages import SERVED, ClaimedRun, LeaseRef, minor_version
 from orchestrator.ids import uuid7
 from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import Signal
@@ -145,10 +145,9 @@ def _candidates(agent: Agent, number: int, limits: dict[UUID, _Limit], seen: lis
     """The next due runs in the order of the queues, locked."""
     full = [limit.target_id for limit in limits.values() if limit.free <= 0]
     counted = [limit.id for limit in limits.values()]
-    python = ".".join(agent.python.split(".")[:2])
     values = {
-        "pool": agent.pool_id, "now": at, "queues": agent.queues, "python": python, "full": full, "seen": seen,
-        "counted": counted, "limit": number,
+        "pool": agent.pool_id, "now": at, "queues": agent.queues, "python": minor_version(agent.python), "full": full,
+        "seen": seen, "counted": counted, "limit": number,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_CANDIDATES, values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import click
 
@@ -17,6 +16,7 @@ from orchestrator.config import (
     profiles,
     profiles_path,
     require_api,
+    setting_and_source,
 )
 
 _setting = click.Choice(sorted(SETTINGS), case_sensitive=False)
@@ -61,16 +61,7 @@ def _print(output: str) -> None:
 
 def _settings() -> dict[str, tuple[str, str]]:
     """Of each setting that is set, its value and where that comes from."""
-    return {name: told for name in sorted(SETTINGS) if (told := _source(name)) is not None}
-
-
-def _source(name: str) -> tuple[str, str] | None:
-    given = os.environ.get(f"ORCHESTRATOR_{name}")
-    if given is not None:
-        return given, "environment"
-    profile: dict[str, Any] = profiles().get(active_profile_name() or "", {})
-    value = profile.get(name.lower())
-    return None if value is None else (str(value), "profile")
+    return {name: told for name in sorted(SETTINGS) if (told := setting_and_source(name)) is not None}
 
 
 @config.command("set")

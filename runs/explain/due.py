@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.agent_messages import SERVED
-from orchestrator.causes import PARTED, Cause, Code, Thing, cause, number, start_command, under_way
+from orchestrator.causes import PARTED, Cause, Code, Thing, cause, number, start_command, times, under_way
 from runs.explain.ground import Full, Ground, runs_python, serves, version
 from runs.explain.reader import Reader
 from runs.models import Agent, FlowRun, WorkQueue
@@ -37,8 +37,7 @@ def _time(run: FlowRun, ground: Ground) -> Iterator[Cause]:
     if run.state_name == "AwaitingRetry":
         yield cause(Code.RETRY_DELAY, since=run.state_at, until=run.due_at)
     elif run.claims_lost:
-        times = "once" if run.claims_lost == 1 else f"{run.claims_lost} times"
-        yield cause(Code.GIVEN_BACK, since=run.state_at, until=run.due_at, times=times)
+        yield cause(Code.GIVEN_BACK, since=run.state_at, until=run.due_at, times=times(run.claims_lost))
     else:
         yield cause(Code.NOT_DUE, until=run.due_at)
 

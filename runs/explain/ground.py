@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Count
 from django.utils.timezone import now
 
-from orchestrator.agent_messages import SERVED
+from orchestrator.agent_messages import minor_version, takes_queue
 from runs.models import Agent, FlowRun, Lease, Limit, WorkQueue
 from runs.reads.pools import held_slots
 
@@ -47,7 +47,7 @@ class Ground:
 
 def serves(agent: Agent, queue: str) -> bool:
     """Whether an agent takes runs of a queue: those that it names; all but what is served, where it names none."""
-    return queue in agent.queues if agent.queues else not queue.startswith(SERVED)
+    return takes_queue(agent.queues, queue)
 
 
 def runs_python(agent: Agent, python: str) -> bool:
@@ -57,7 +57,7 @@ def runs_python(agent: Agent, python: str) -> bool:
 
 def version(agent: Agent) -> str:
     """The Python of an agent as code is tied to it: `3.12`."""
-    return ".".join(agent.python.split(".")[:2])
+    return minor_version(agent.python)
 
 
 def survey(runs: Collection[FlowRun]) -> Ground:

@@ -32,7 +32,7 @@ def one(store: Store, asked: Asked) -> dict[str, Any]:
     runs = [
         {"id": run.id, "name": run.name, "flow": run.flow, "attempt": run.attempt, "state": run.state_name,
          "lease_until": time_of(run.lease.expires_at if run.lease else None)}
-        for run in _held(store, agent)
+        for run in held_by(store, agent)
     ]  # fmt: skip
     return {**_show(store, agent), "runs": runs}
 
@@ -60,7 +60,8 @@ def is_connected(agent: Agent) -> bool:
     return clock.now() - agent.last_seen_at < CONNECTED_WITHIN
 
 
-def _held(store: Store, agent: Agent) -> list[Run]:
+def held_by(store: Store, agent: Agent) -> list[Run]:
+    """The runs that an agent holds."""
     return [run for run in store.runs.values() if run.lease is not None and run.lease.agent == agent.id]
 
 
@@ -70,7 +71,7 @@ def _show(store: Store, agent: Agent) -> dict[str, Any]:
         "name": agent.name,
         "pool": agent.pool,
         **agent.facts,
-        "running": len(_held(store, agent)),
+        "running": len(held_by(store, agent)),
         "connected": is_connected(agent),
         "load": agent.load,
         "created_at": time_of(agent.created_at),

@@ -9,7 +9,16 @@ from typing import Any
 import msgspec
 
 from orchestrator import clock
-from orchestrator.agent_messages import HOOKS_WITHIN, SERVED, ClaimedRun, EndedAnswer, LastHooks, LastState, LeaseRef
+from orchestrator.agent_messages import (
+    HOOKS_WITHIN,
+    ClaimedRun,
+    EndedAnswer,
+    LastHooks,
+    LastState,
+    LeaseRef,
+    minor_version,
+    takes_queue,
+)
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, WISHES, By, StateType
@@ -85,7 +94,7 @@ def claim(store: Store, asked: Asked) -> dict[str, Any]:
 
 def _candidates(store: Store, agent: Agent) -> list[Run]:
     at = clock.now()
-    python = ".".join(agent.facts["python"].split(".")[:2])
+    python = minor_version(agent.facts["python"])
     pool, served = store.pools[agent.pool], agent.facts["queues"]
     queues = {queue.name: queue for queue in store.queues.values() if queue.pool == agent.pool and not queue.paused}
     found = [
@@ -95,7 +104,7 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
         and run.deployment.pool == agent.pool and run.due_at is not None and run.due_at <= at
         and (run.start_by is None or run.start_by > at or run.started_at is not None)
         and not pool.paused and run.queue in queues
-        and (run.queue in served or (not served and not run.queue.startswith(SERVED)))
+        and takes_queue(served, run.queue)
         and run.deployment.facts["python"] in ("", python)
     ]  # fmt: skip
     return sorted(found, key=lambda run: (queues[run.queue].priority, -run.priority, run.due_at, run.id))

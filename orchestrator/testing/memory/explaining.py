@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from orchestrator import clock
-from orchestrator.agent_messages import SERVED
+from orchestrator.agent_messages import SERVED, minor_version, takes_queue
 from orchestrator.causes import (
     MOST,
     PARTED,
@@ -25,10 +25,12 @@ from orchestrator.causes import (
     pace,
     shown,
     start_command,
+    times,
     under_way,
 )
 from orchestrator.states import StateType
 from orchestrator.testing.memory import claims, explaining_held, runs
+from orchestrator.testing.memory.agents import held_by, is_connected
 from orchestrator.testing.memory.asked import Asked
 from orchestrator.testing.memory.definitions import Agent, Deployment, Pool, Queue
 from orchestrator.testing.memory.rows import Run
@@ -36,7 +38,6 @@ from orchestrator.testing.memory.shown import PORTAL, time_of
 from orchestrator.testing.memory.store import Store
 
 LATELY = 900_000_000  # µs
-CONNECTED = 90_000_000  # µs
 HOLDERS = 5
 
 
@@ -97,8 +98,7 @@ class _Waiting:
         if run.state_name == "AwaitingRetry":
             yield cause(Code.RETRY_DELAY, since=since, until=until)
         elif run.claims_lost:
-            times = "once" if run.claims_lost == 1 else f"{run.claims_lost} times"
-            yield cause(Code.GIVEN_BACK, since=since, until=until, times=times)
+            yield cause(Code.GIVEN_BACK, since=since, until=until, times=times(run.claims_lost))
         else:
             yield cause(Code.NOT_DUE, until=until)
 
@@ -113,7 +113,7 @@ class _Waiting:
                 yield cause(code, since=since, things=things, action=action, by=who, **self.names)
 
     def _agents(self) -> Iterator[Cause]:
-        connected = [agent for agent in self.agents if agent.last_seen_at > clock.now() - CONNECTED]
+        connected = [agent for agent in self.agents if is_connected(agent)]
         serving = [agent for agent in connected if self._serves(agent)]
         python = self.deployment.facts["python"]
         if serving:
@@ -139,8 +139,7 @@ class _Waiting:
             yield cause(Code.AGENTS_LOST, things=things, **told)
 
     def _serves(self, agent: Agent) -> bool:
-        own = agent.facts["queues"]
-        return self.queue.name in own if own else not self.queue.name.startswith(SERVED)
+        return takes_queue(agent.facts["queues"], self.queue.name)
 
     def _limits(self) -> Iterator[Cause]:
         held = [run for run in self.store.runs.values() if run.deployment is not None and self.store.held(run)]
@@ -162,9 +161,9 @@ class _Waiting:
 
     def _busy(self) -> Iterator[Cause]:
         python = self.deployment.facts["python"]
-        connected = [agent for agent in self.agents if agent.last_seen_at > clock.now() - CONNECTED]
+        connected = [agent for agent in self.agents if is_connected(agent)]
         fit = [agent for agent in connected if self._serves(agent) and python in ("", _version(agent))]
-        if all(_held(self.store, agent) >= agent.facts["slots"] for agent in fit):
+        if all(len(held_by(self.store, agent)) >= agent.facts["slots"] for agent in fit):
             slots = number(sum(agent.facts["slots"] for agent in fit), "slot")
             action, command = self._may("pools.view", "Look at its agents"), start_command(self.pool.name)
             things = [_agent(agent) for agent in fit[:3]]
@@ -181,15 +180,11 @@ class _Waiting:
 
 
 def _version(agent: Agent) -> str:
-    return ".".join(agent.facts["python"].split(".")[:2])
+    return minor_version(agent.facts["python"])
 
 
 def _agent(agent: Agent) -> Thing:
     return Thing("agent", agent.id, agent.name, f"agents/{agent.id}")
-
-
-def _held(store: Store, agent: Agent) -> int:
-    return sum(run.lease is not None and run.lease.agent == agent.id for run in store.runs.values())
 
 
 def _holders(held: list[Run], things: list[Thing]) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from orchestrator import clock
 from orchestrator.causes import Action, Cause, Code, Thing, asked_words, cause, number
 from orchestrator.states import WISHES, StateType
+from orchestrator.testing.memory.agents import is_connected
 from orchestrator.testing.memory.inputs import is_open
 from orchestrator.testing.memory.rows import Ask, Input, Run
 from orchestrator.testing.memory.shown import time_of
 from orchestrator.testing.memory.store import Store
 
-CONNECTED = 90_000_000  # µs
 HOLDERS = 3
 
 
@@ -46,7 +45,7 @@ def _told_to(store: Store, run: Run, code: Code) -> Cause:
 
 def _starting(store: Store, run: Run) -> Cause:
     agent = store.agents.get(run.lease.agent) if run.lease and run.lease.agent else None
-    is_there = agent is None or agent.last_seen_at > clock.now() - CONNECTED
+    is_there = agent is None or is_connected(agent)
     return _told_to(store, run, Code.STARTING if is_there else Code.AGENT_SILENT)
 
 
