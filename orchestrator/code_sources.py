@@ -18,6 +18,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestrator.storable import clean_text
+
 MAX_ADDRESS = 2_000
 MAX_PATH = 4_096
 MAX_DIRECTORIES = 100
@@ -38,6 +40,18 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BLOCK = re.compile(r"[a-z0-9][a-z0-9-]{0,99}/[a-z0-9][a-z0-9-]{0,99}")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 _IMAGE = re.compile(r"[\w][\w./:@-]{0,499}")
+
+
+def checkout_of(told: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What who deploys has said of their checkout of git, bounded."""
+    if not told or not isinstance(told.get("commit"), str):
+        return None
+    branch = told.get("branch")
+    return {
+        "commit": clean_text(told["commit"], 64),
+        "branch": clean_text(branch, 250) if isinstance(branch, str) else "",
+        "dirty": told.get("dirty") is True,
+    }
 
 
 def wrong_in_source(source: dict[str, Any]) -> dict[str, str]:

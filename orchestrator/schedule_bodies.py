@@ -20,6 +20,8 @@ from orchestrator.wire import MAX_PARAMETERS, encode
 
 MAX_PREVIEW = 100
 FIRST_SLUG = "default"
+DEPLOYED = "the deploy"
+"""Who paused a schedule that the code deploys paused."""
 WAYS = ("cron", "interval", "rrule")
 
 
@@ -163,6 +165,21 @@ def matched(wanted: Sequence[tuple[ScheduleInput, Times]], present: Sequence[Pre
             taken.add(slug)
     free = (slug for slug in _slugs() if slug not in taken)
     return [slug if slug is not None else next(free) for slug in slugs]
+
+
+def paused_after_deploy(paused_by: str | None, active: bool) -> str:
+    """Who keeps a schedule paused that is deployed: a person, whatever the code says, else the code; "" for nobody.
+
+    Args:
+        paused_by: Who has paused the one that is there; None where it goes on, or there is none.
+        active: Whether the code has it go on.
+
+    >>> paused_after_deploy("bob@acme.example", True), paused_after_deploy(None, False), paused_after_deploy(None, True)
+    ('bob@acme.example', 'the deploy', '')
+    """
+    if paused_by is None or paused_by == DEPLOYED:
+        return "" if active else DEPLOYED
+    return paused_by
 
 
 def free_slug(taken: set[str]) -> str:

@@ -48,6 +48,10 @@ class ScheduleRefusal(ValueError):
         super().__init__(message)
         self.fields = fields
 
+    def beneath(self, where: str) -> dict[str, str]:
+        """The fields, beneath the place where the schedule stood; those of the whole are told of its cron."""
+        return {".".join(part for part in (where, name) if part) or "cron": told for name, told in self.fields.items()}
+
 
 def check(schedule: Times, after: datetime) -> None:
     """Refuse a schedule that has no time after a moment.

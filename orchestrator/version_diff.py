@@ -44,12 +44,6 @@ class File(msgspec.Struct):
     lines: list[str] = []
     note: str = ""
 
-    @property
-    def marked(self) -> list[tuple[str, str]]:
-        """Its lines, each with what it is: `added`, `removed`, `place` or nothing."""
-        kinds = {"+": "added", "-": "removed", "@": "place"}
-        return [(kinds.get(line[:1], ""), line) for line in self.lines]
-
 
 class Difference(msgspec.Struct):
     """All that differs. `note`: why the code could not be compared, or not whole."""

@@ -18,6 +18,7 @@ from orchestrator.schedule_bodies import (
     free_slug,
     matched,
     merged,
+    paused_after_deploy,
     read_schedule,
     shown,
     times_of,
@@ -185,17 +186,11 @@ def _deploy(deployment: Deployment, present: Schedule | None, slug: str, read: R
     _fill(schedule, read)
     schedule.deployed, schedule.deployment = True, deployment
     check_parameters_of(schedule)
-    paused_by = schedule.paused_by if present and not schedule.active else "" if read[0].active else DEPLOYED
-    if paused_by == DEPLOYED and read[0].active:
-        paused_by = ""  # The code paused it, and does so no more.
+    paused_by = paused_after_deploy(schedule.paused_by if present and not schedule.active else None, read[0].active)
     if before != _whole(schedule) or bool(paused_by) == schedule.active:
         if present:
             withdraw(present)
         _begin(schedule, by=paused_by)
-
-
-DEPLOYED = "the deploy"
-"""Who paused a schedule that the code deploys paused."""
 
 
 def _whole(schedule: Schedule) -> tuple[Any, ...]:
@@ -212,12 +207,7 @@ def _read(told: Mapping[str, Any], where: str = "") -> Read:
     try:
         return read_schedule(told, now())
     except ScheduleRefusal as refusal:
-        raise Invalid(str(refusal), fields=placed(refusal, where)) from refusal
-
-
-def placed(refusal: ScheduleRefusal, where: str) -> dict[str, str]:
-    """The fields of a refusal, beneath the place where the schedule stood."""
-    return {".".join(part for part in (where, field) if part) or "cron": what for field, what in refusal.fields.items()}
+        raise Invalid(str(refusal), fields=refusal.beneath(where)) from refusal
 
 
 def _fill(schedule: Schedule, read: Read) -> None:
@@ -309,4 +299,4 @@ def preview(told: PreviewInput) -> list[dict[str, Any]]:
     try:
         return schedule_times.preview(times_of(told, after), after, told.number)
     except ScheduleRefusal as refusal:
-        raise Invalid(str(refusal), fields=placed(refusal, "")) from refusal
+        raise Invalid(str(refusal), fields=refusal.beneath("")) from refusal

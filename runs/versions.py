@@ -16,6 +16,7 @@ from django.db.models import Max
 from django.utils.timezone import now
 
 from orchestrator import version_diff
+from orchestrator.code_sources import checkout_of
 from orchestrator.storable import clean_text, json_value
 from orchestrator.version_diff import Difference
 from runs import live
@@ -103,24 +104,12 @@ def _add(deployment: Deployment, definition: dict[str, Any], told: Told, by: Act
     last = own.aggregate(last=Max("number"))["last"] or 0
     made = DeploymentVersion.objects.create(
         organization_id=deployment.organization_id, workspace_id=deployment.workspace_id, deployment=deployment,
-        number=last + 1, definition=definition, message=clean_text(told.message, 2_000), git=_git(told.git),
+        number=last + 1, definition=definition, message=clean_text(told.message, 2_000), git=checkout_of(told.git),
         rollback_of=told.rollback_of, created_by=by.label[:254], created_at=now(),
     )  # fmt: skip
     used = [number for number in (deployment.number, deployment.canary) if number]
     own.filter(number__lte=last + 1 - KEPT).exclude(number__in=used).delete()
     return made
-
-
-def _git(told: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What was said of the checkout, bounded."""
-    if not told or not isinstance(told.get("commit"), str):
-        return None
-    branch = told.get("branch")
-    return {
-        "commit": clean_text(told["commit"], 64),
-        "branch": clean_text(branch, 250) if isinstance(branch, str) else "",
-        "dirty": told.get("dirty") is True,
-    }
 
 
 def _put_in_force(deployment: Deployment, number: int) -> None:

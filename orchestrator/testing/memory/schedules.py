@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator import clock
 from orchestrator.ids import uuid7
-from orchestrator.schedule_bodies import ScheduleInput, matched, read_schedule, shown
+from orchestrator.schedule_bodies import ScheduleInput, matched, paused_after_deploy, read_schedule, shown
 from orchestrator.schedule_times import ScheduleRefusal, Times, last_times, times_after
 from orchestrator.storable import json_value
 from orchestrator.testing.memory.asked import Refusal, invalid
@@ -20,7 +20,6 @@ from orchestrator.testing.memory.store import Store
 AHEAD = 60_000_000  # µs: how far ahead of its time a run is made
 GRACE = 60_000_000  # µs: a time that was missed by more was missed
 MAX_AT_ONCE = 120
-DEPLOYED = "the deploy"
 
 Read = tuple[ScheduleInput, Times]
 
@@ -53,8 +52,7 @@ def read(told: Mapping[str, Any], where: str = "") -> Read:
 
 
 def refused(refusal: ScheduleRefusal, where: str) -> Refusal:
-    fields = {".".join(part for part in (where, name) if part) or "cron": what for name, what in refusal.fields.items()}
-    return Refusal("invalid", str(refusal), fields)
+    return Refusal("invalid", str(refusal), refusal.beneath(where))
 
 
 # By a deploy.
@@ -82,8 +80,7 @@ def set_deployed(store: Store, deployment: Deployment, read: list[Read]) -> None
         before = schedule.whole
         fill(schedule, told, times)
         schedule.deployed = True
-        paused_by = schedule.paused_by if known and not known.active else "" if told.active else DEPLOYED
-        paused_by = "" if paused_by == DEPLOYED and told.active else paused_by
+        paused_by = paused_after_deploy(known.paused_by if known and not known.active else None, told.active)
         if known is None or before != schedule.whole or bool(paused_by) == schedule.active:
             withdraw(store, schedule)
             begin(schedule, paused_by)

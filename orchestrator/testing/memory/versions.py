@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator import clock, version_diff
 from orchestrator.bodies import DeploymentInput
+from orchestrator.code_sources import checkout_of
 from orchestrator.ids import uuid7
 from orchestrator.storable import clean_text
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
@@ -73,20 +74,12 @@ def _add(
 ) -> int:
     number = max(deployment.versions, default=0) + 1
     deployment.versions[number] = Version(
-        uuid7(), number, facts, clean_text(message, 2_000), _git(git), rollback_of, asked.by.label, clock.now()
+        uuid7(), number, facts, clean_text(message, 2_000), checkout_of(git), rollback_of, asked.by.label, clock.now()
     )
     used = {deployment.number, deployment.canary}
     for old in [each for each in deployment.versions if each <= number - KEPT and each not in used]:
         del deployment.versions[old]
     return number
-
-
-def _git(told: dict[str, Any] | None) -> dict[str, Any] | None:
-    if not told or not isinstance(told.get("commit"), str):
-        return None
-    branch = told.get("branch")
-    named = clean_text(branch, 250) if isinstance(branch, str) else ""
-    return {"commit": clean_text(told["commit"], 64), "branch": named, "dirty": told.get("dirty") is True}
 
 
 def find(deployment: Deployment, number: int) -> Version:
