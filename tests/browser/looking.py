@@ -19,10 +19,14 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 LINE_NUMBERS = 'target-size: a[href$="#L'
 
 
-# Colours that are on their way to those of another theme would be taken for the ones that stay.
-END_OF_TRANSITIONS = """() => document.getAnimations().forEach((each) => {
-  if (each.effect?.getComputedTiming().endTime !== Infinity) each.finish();
-})"""
+# Colours that are on their way to those of another theme would be taken for the ones that stay. Some pages change theme
+# by a script that hears of it with the next frame, and only then are they on their way.
+END_OF_TRANSITIONS = """async () => {
+  for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame);
+  document.getAnimations().forEach((each) => {
+    if (each.effect?.getComputedTiming().endTime !== Infinity) each.finish();
+  });
+}"""
 
 
 def check(page: Any, rules: list[str] = EVERYTHING) -> list[str]:
