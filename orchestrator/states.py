@@ -116,6 +116,15 @@ def default_name(type: StateType) -> str:
     return type.value.capitalize()
 
 
+def is_wait(name: str | None) -> bool:
+    """True for states in which a run waits for others: for a slot, or for a value that somebody computes.
+
+    >>> is_wait("AwaitingSlot"), is_wait("AwaitingRetry"), is_wait(None)
+    (True, False, False)
+    """
+    return name is not None and name.startswith("Awaiting") and name != "AwaitingRetry"
+
+
 class NotHeld:
     """Stands for the value of a run that is not held in memory; `get` reads it from where it is stored."""
 

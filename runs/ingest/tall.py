@@ -11,7 +11,7 @@ import msgspec
 
 from orchestrator.cleaned import clean_tags, error_of, stored_at
 from orchestrator.ids import uuid7
-from orchestrator.states import RANK, StateType
+from orchestrator.states import RANK, StateType, is_wait
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_MESSAGE, MAX_NAME, MAX_PARENTS, Dropped, Event, Log, Result, TaskState, Usage, encode
 from runs import events
@@ -100,9 +100,11 @@ _UPSERT_TASKS = f"""
 
 
 def task_row(stream: OpenStream, run_id: UUID, entry: TaskState, execution: int) -> tuple:
-    """One task run as TASK_COLUMNS."""
+    """One task run as TASK_COLUMNS. Of the state that it is in, no column says since when; a wait is noted at once."""
     error, result = error_of(entry.error), stored_at(entry.result)
     history = [[stream.at(t), type, name, message] for t, type, name, message in entry.history[-MAX_TASK_HISTORY:]]
+    if is_wait(entry.name):
+        history.append([stream.at(entry.t), entry.state, entry.name, entry.message])
     return (
         stream.root.retention, stream.root.bucket, stream.attempt, entry.run_count, RANK[StateType(entry.state)],
         run_id, entry.id, execution, entry.seq,

@@ -78,6 +78,11 @@ def answer(found: InputRequest, said: Said, *, by: Actor) -> InputRequest:
     return request
 
 
+def approval_of(request: InputRequest, by: Actor) -> InputAnswer | None:
+    """What this person has said to a request that waits for others as well."""
+    return InputAnswer.objects.filter(request=request, actor_id=_identity(by)).first() if request.quorum else None
+
+
 def _open_ones(run: FlowRun, root: RunRow, key: str | None) -> list[InputRequest]:
     """What waits of a run, or, where itself waits for nothing, of what it called; locked after the root."""
     rows = InputRequest.objects.filter(root_id=run.root_id, state=State.WAITING)
@@ -96,8 +101,7 @@ def _let_go_on(root: RunRow, by: Actor) -> None:
 def _answer(request: InputRequest, root: RunRow, said: Said, *, by: Actor) -> None:
     requests.check_asked(request, by)
     said = _checked(request, said)
-    given = InputAnswer.objects.filter(request=request)
-    if request.quorum and given.filter(actor_id=_identity(by)).exists():
+    if approval_of(request, by) is not None:
         raise Conflict("You have answered this already.")
     InputAnswer.objects.create(
         organization_id=by.organization_id, request=request, actor_kind=by.kind, actor_id=_identity(by),

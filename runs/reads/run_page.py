@@ -1,4 +1,4 @@
-"""What the page of one run shows: its story, its task runs, its timeline, its log."""
+"""What the page of one run shows: its story, its task runs, its log. The bars of its timeline: timeline.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
-from django.db import connection
 from django.db.models import Count
 
 from runs.hidden import hidden_deployments
@@ -20,7 +18,6 @@ from tenants.errors import NotFound
 from tenants.permissions import Actor
 
 TASKS_A_PAGE = 100
-MAX_BARS = 100_000  # task runs on one timeline
 MAX_SUBFLOWS = 1_000
 
 
@@ -128,81 +125,6 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise NotFound("There is no such page.") from error
-
-
-_TIMELINE = """
-    SELECT id::text, coalesce(nullif(label, ''), task), state_type, state_name,
-        (extract(epoch FROM started_at) * 1000000)::bigint - %s, (extract(epoch FROM ended_at) * 1000000)::bigint - %s,
-        run_count, CASE WHEN run_count > 1 THEN history END, seq
-    FROM task_run
-    WHERE retention = %s AND bucket = %s AND run_id = %s AND seq > %s
-    ORDER BY id LIMIT %s
-"""
-
-
-def timeline(run: FlowRun, *, since: int = -1) -> dict[str, Any]:
-    """The bars of a run's timeline, compact: names are told once, times are µs after `from`.
-
-    {"from": µs UTC, "to": µs or None while it runs, "now": µs, "seq": the newest entry that is in it,
-     "names": […], "states": [[type, name or None], …], "more": whether there are more task runs than are told,
-     "tasks": [[id, name, state, start or None, end or None, executions, gaps], …], a gap being
-     [end of a failed execution, start of the next],
-     "subflows": [[id, label, flow, state type, state name, start, end], …]}
-
-    With `since`, only what changed after that entry: a page that stays open asks for the difference.
-    """
-    start = micros(run.started_at or run.created_at)
-    with psycopg.Cursor(connection.connection) as cursor:  # Django's own converts 100,000 rows at twice the cost.
-        cursor.execute(_TIMELINE, [start, start, run.retention, run.bucket, run.id, since, MAX_BARS + 1], binary=True)
-        rows = cursor.fetchall()
-    names: dict[str, int] = {}
-    states: dict[tuple[str, str | None], int] = {}
-    bars = [
-        [
-            id,
-            names.setdefault(label, len(names)),
-            states.setdefault((state_type, state_name), len(states)),
-            began,
-            ended,
-            count,
-            _failures(history, start) if history else [],
-        ]
-        for id, label, state_type, state_name, began, ended, count, history, _ in rows[:MAX_BARS]
-    ]
-    return {
-        "from": start,
-        "to": micros(run.ended_at) if run.ended_at else None,
-        "now": micros(datetime.now(UTC)),
-        "seq": max((row[-1] for row in rows), default=since),
-        "names": list(names),
-        "states": [list(state) for state in states],
-        "more": len(rows) > MAX_BARS,
-        "tasks": bars,
-        "subflows": [_subflow_bar(each, start) for each in subflows(run)],
-    }
-
-
-def _failures(history: list, start: int) -> list[list[int]]:
-    """When executions before the last one ended, and when the next ones began: the bar is drawn in parts."""
-    gaps: list[list[int]] = []
-    ended = None
-    for at, state_type, name, *_ in history:
-        if state_type in {"FAILED", "CRASHED"} or name == "AwaitingRetry":
-            ended = at if ended is None else ended
-        elif state_type == "RUNNING" and ended is not None:
-            gaps.append([ended - start, at - start])
-            ended = None
-    return gaps
-
-
-def _subflow_bar(run: FlowRun, start: int) -> list[Any]:
-    began, ended = (micros(at) if at else None for at in (run.started_at, run.ended_at))
-    times = [_after(began, start), _after(ended, start)]
-    return [str(run.id), run.name, run.flow.name, run.state_type, run.state_name, *times]
-
-
-def _after(micros: int | None, start: int) -> int | None:
-    return None if micros is None else micros - start
 
 
 def log(

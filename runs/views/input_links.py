@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -30,8 +30,8 @@ def follow(request: HttpRequest, token: str) -> HttpResponse:
         with links.followed(token) as (asked, by):
             response = _posted(request, asked, by) if request.method == "POST" else _form(request, asked)
             response.render()
-    except (NotFound, Conflict) as problem:
-        raise Http404(problem.message) from problem
+    except (NotFound, Conflict):
+        response = TemplateResponse(request, "runs/inputs/link_over.html", status=HTTPStatus.NOT_FOUND)
     except RateLimited as problem:
         told = {"problem": problem, "status": problem.status}
         response = TemplateResponse(request, "problem.html", told, status=problem.status)

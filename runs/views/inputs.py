@@ -121,6 +121,7 @@ def _form(
     request: Any, asked: InputRequest, form: SchemaForm | None, *, told: dict[str, str] | None = None, status: int = 200
 ) -> HttpResponse:
     given = list(asked.answers.order_by("at", "id")[:PAGE])
+    approvals = sum(each.verdict == "approve" for each in given)
     listed = [(place, "", text) for place, text in (form.unplaced if form else told or {}).items()]
     context = {
         "section": "inputs",
@@ -133,7 +134,9 @@ def _form(
         "is_asked": requests.is_asked(asked, request.actor),
         "link": _link(asked, request.actor),
         "answers": given,
-        "approvals": sum(each.verdict == "approve" for each in given),
+        "mine": answers.approval_of(asked, request.actor),
+        "approvals": approvals,
+        "missing": asked.quorum - approvals,
         "comment": request.POST.get("comment", "")[:2_000],
     }
     return TemplateResponse(request, "runs/inputs/input.html", context, status=status)

@@ -21,6 +21,7 @@ from runs.inputs import requests
 from runs.models import Deployment, Flow, FlowRun
 from runs.reads import deployment_list, quarantine, run_list, run_page
 from runs.reads.retries import chain
+from runs.reads.timeline import bars_of
 from tenants.access import workspace_page
 from tenants.messages import packed
 
@@ -119,7 +120,7 @@ def timeline(request: HttpRequest, id: UUID) -> HttpResponse:
     """The bars of the timeline, or what changed since."""
     since = request.GET.get("since", "")
     run = find_run(request.actor, id)
-    return packed(request, run_page.timeline(run, since=int(since[:18]) if since.isdecimal() else -1))
+    return packed(request, bars_of(run, since=int(since[:18]) if since.isdecimal() else -1))
 
 
 @workspace_page("runs.view")

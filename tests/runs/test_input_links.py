@@ -111,7 +111,9 @@ def test_all_that_is_wrong_answers_alike(
     with acme.scope():
         Workspace.objects.update(deleted_at=now())
     changed()
-    assert [status for status, _ in seen] == [404]
+    [(status, content)] = seen
+    assert status == 404
+    assert "may have been answered already" in content.decode()
 
 
 def test_a_link_is_for_one_request(acme: Company, client: Client) -> None:

@@ -80,6 +80,9 @@ def test_a_quorum_is_of_different_people(acme: Company, alice: Any, bob: Any, br
     for _ in range(2):
         browse(alice).post(path, {"verdict": "approve"})
     assert state(acme, asked)[0] == "waiting"
+    hers, his = (" ".join(browse(each).get(path).content.decode().split()) for each in (alice, bob))
+    assert "1 more approval by other people is needed" in hers
+    assert ['value="approve"' in page for page in (hers, his)] == [False, True]
     browse(bob).post(path, {"verdict": "approve"})
     assert state(acme, asked)[0] == "answered"
 

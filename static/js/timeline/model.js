@@ -52,18 +52,19 @@ export class Model {
   take(data, onlyChanges) {
     if (!onlyChanges) this.#known.clear();
     const kinds = data.states.map(kindOf);
-    for (const [id, name, state, begin, end, count, failures] of data.tasks) {
+    for (const [id, name, state, begin, end, count, failures, waits = []] of data.tasks) {
       const label = data.names[name];
-      this.#known.set(id, { id, label, group: groupOf(label), kind: kinds[state], ...life(begin, end, count, failures) });
+      const told = life(begin, end, count, failures, waits);
+      this.#known.set(id, { id, label, group: groupOf(label), kind: kinds[state], ...told });
     }
-    for (const [id, label, flow, type, name, begin, end] of data.subflows) {
-      this.#known.set(id, { id, label, flow, group: `flow ${flow}`, kind: kindOf([type, name]), ...life(begin, end, 1, []) });
+    for (const [id, label, flow, type, name, begin, end, pauses] of data.subflows) {
+      this.#known.set(id, { id, label, flow, group: `flow ${flow}`, kind: kindOf([type, name]), ...life(begin, end, 1, [], pauses) });
     }
     this.seq = data.seq;
     this.tasks = this.#known.size - data.subflows.length;
     this.ended = data.to !== null;
     this.length = Math.max(1, ((data.to ?? data.now) - data.from) / 1000);
-    const start = (row) => row.begin ?? Infinity;
+    const start = (row) => row.since ?? Infinity;
     this.rows = [...this.#known.values()].sort((a, b) => start(a) - start(b) || (a.id < b.id ? -1 : 1));
     this.#fold();
   }
@@ -94,10 +95,14 @@ export class Model {
   }
 }
 
-/** Times in milliseconds; `failures` are the ends of executions that failed, with the starts of the next. */
-function life(begin, end, count, failures) {
+/**
+ * Times in milliseconds; `failures` are the ends of executions that failed, with the starts of the next; `waits` those in
+ * which it waited for others, the last one perhaps without an end. It is drawn from `since` on.
+ */
+function life(begin, end, count, failures, waits) {
   const ms = (micros) => (micros === null ? null : micros / 1000);
-  return { begin: ms(begin), end: ms(end), count, failures: failures.map((gap) => gap.map(ms)) };
+  const pairs = (spans) => spans.map((span) => span.map(ms));
+  return { begin: ms(begin), end: ms(end), since: ms(waits[0]?.[0] ?? begin), count, failures: pairs(failures), waits: pairs(waits) };
 }
 
 function groupBy(rows) {
@@ -115,8 +120,8 @@ function summary(members) {
   const counts = {};
   for (const row of members) {
     counts[row.kind] = (counts[row.kind] ?? 0) + 1;
-    if (row.begin === null) continue;
-    begin = Math.min(begin, row.begin);
+    if (row.since === null) continue;
+    begin = Math.min(begin, row.since);
     end = Math.max(end, row.end ?? Infinity);
   }
   return {
@@ -125,6 +130,7 @@ function summary(members) {
     kind: WORST.find((kind) => counts[kind]) ?? "completed",
     counts,
     begin: begin === Infinity ? null : begin,
+    since: begin === Infinity ? null : begin,
     end: Number.isFinite(end) ? end : null,
   };
 }

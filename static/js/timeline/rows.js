@@ -3,7 +3,7 @@ import { drawFold } from "./folds.js";
 import { drawGlyph } from "./glyphs.js";
 import { FILLS } from "./model.js";
 import { BAR, HEAD, ROW, span } from "./scale.js";
-
+import { drawWaits } from "./waits.js";
 
 export function drawRow(pen, entry, y, state) {
   const middle = y + ROW / 2;
@@ -24,7 +24,7 @@ function drawLabel(pen, { row, members, open, inner }, middle) {
   const left = 23 + (inner ? 15 : 0);
   drawGlyph(context, row.kind, colours[FILLS[row.kind] ?? "wait"], left, middle);
   context.font = pen.font(12);
-  context.fillStyle = row.begin === null ? colours["ink-3"] : colours.ink;
+  context.fillStyle = row.since === null ? colours["ink-3"] : colours.ink;
   const count = members ? `  × ${members.length.toLocaleString()}` : "";
   const room = scale.labels - left - 22 - context.measureText(count).width;
   const text = cut(context, row.label, room);
@@ -45,12 +45,20 @@ function cut(context, text, room) {
   return `${head}…${tail}`;
 }
 
-/** The executions of a task run one after the other: failed ones in red, dashes for the delay, then the last. */
+/** The executions of a task run one after the other, with what it waited for before and between them. */
 function drawLife(pen, row, middle) {
-  const { colours, scale } = pen;
-  if (row.begin === null) return;
+  const { scale } = pen;
+  if (row.since === null) return;
   if ((row.end ?? scale.whole) < scale.from) return pointAside(pen, middle, "‹", scale.labels + 6);
-  if (row.begin > scale.end) return pointAside(pen, middle, "›", scale.width - 12);
+  if (row.since > scale.end) return pointAside(pen, middle, "›", scale.width - 12);
+  if (row.begin !== null) drawExecutions(pen, row, middle);
+  drawWaits(pen, row, middle);
+  drawLength(pen, row, middle);
+}
+
+/** Failed ones in red, dashes for the delay, then the last. */
+function drawExecutions(pen, row, middle) {
+  const { colours, scale } = pen;
   let from = row.begin;
   for (const [failed, next] of row.failures) {
     const width = Math.max(1.5, scale.x(failed) - scale.x(from));
@@ -68,19 +76,19 @@ function drawLife(pen, row, middle) {
   if (row.flow) bracket(pen, colours[`${fill}-fill`], x, middle, width);
   else bar(pen, colours[`${fill}-fill`], x, middle - BAR / 2, width, BAR);
   if (fill === "fail" || fill === "crash") cross(pen, colours[`${fill}-fill`], x + width + 5, middle);
-  drawLength(pen, row, middle);
 }
 
 function drawLength(pen, row, middle) {
   const { context, colours, scale } = pen;
   const end = row.end ?? scale.whole;
-  const text = span(end - row.begin) + (row.count > 1 ? `  attempt ${row.count}` : "");
+  const waits = row.begin === null && row.end === null ? "waits " : "";
+  const text = waits + span(end - (row.begin ?? row.since)) + (row.count > 1 ? `  attempt ${row.count}` : "");
   context.font = pen.font(11);
   context.fillStyle = colours["ink-3"];
   const right = scale.x(end) + (["fail", "crash"].includes(FILLS[row.kind]) ? 14 : 7);
   const width = context.measureText(text).width;
   if (right + width < scale.width - 6) context.fillText(text, right, middle + 0.5);
-  else if (scale.x(row.begin) - 8 - width > scale.labels) context.fillText(text, scale.x(row.begin) - 8 - width, middle + 0.5);
+  else if (scale.x(row.since) - 8 - width > scale.labels) context.fillText(text, scale.x(row.since) - 8 - width, middle + 0.5);
 }
 
 /** A row that lies before or after what is in view says on which side. */

@@ -9,7 +9,10 @@ export function describe({ row, members }, whole) {
   if (row.begin !== null) {
     words.push(["Started after", span(row.begin)], ["Took", span((row.end ?? whole) - row.begin)]);
   }
+  if (row.waits?.length) words.push([row.flow ? "Paused" : "Waited", span(waited(row, whole))]);
   if (row.count > 1) words.push(["Attempts", row.count]);
   if (row.flow) words.push(["Flow", row.flow]);
   return words;
 }
+
+const waited = (row, whole) => row.waits.reduce((sum, [begin, end]) => sum + (end ?? whole) - begin, 0);
