@@ -19,6 +19,7 @@ from runs.views import (
     queues,
     retries,
     runs,
+    schedules,
     welcome,
 )
 
@@ -84,6 +85,14 @@ urlpatterns = [
     path("deployments/<uuid:id>/access", deployments.access, name="deployment-access"),
     path("deployments/<uuid:id>/pause", deployments.pause, name="deployment-pause"),
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
+    path("deployments/<uuid:id>/new-schedule", schedules.new, name="deployment-schedule-new"),
+    path("deployments/<uuid:id>/schedules/<str:slug>", schedules.edit, name="deployment-schedule"),
+    path("deployments/<uuid:id>/schedules/<str:slug>/pause", schedules.pause, name="deployment-schedule-pause"),
+    path("deployments/<uuid:id>/schedules/<str:slug>/resume", schedules.resume, name="deployment-schedule-resume"),
+    path("deployments/<uuid:id>/schedules/<str:slug>/remove", schedules.remove, name="deployment-schedule-remove"),
+    path("schedules", schedules.index, name="schedules"),
+    path("schedules/_list", conditional_page(schedules.rows), name="schedules-rows"),
+    path("schedules/_preview", schedules.preview, name="schedule-preview"),
     path("pools", pools.index, name="pools"),
     path("pools/_list", conditional_page(pools.rows), name="pools-rows"),
     path("pools/new", queues.new_pool, name="pool-new"),

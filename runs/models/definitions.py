@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from orchestrator.schedule_times import Times
+from orchestrator.schedule_words import in_words
 from tenants.owned import TenantOwned, same_tenant
 from tenants.restrictions.models import Level, Restrictable
 
@@ -270,3 +271,14 @@ class Schedule(InWorkspace):
     def times(self) -> Times:
         """What decides when it is due."""
         return Times(self.kind, self.cron, self.day_or, self.interval, self.anchor, self.rrule, self.timezone)
+
+    @property
+    def words(self) -> str:
+        """When it is due, for people."""
+        return in_words(self.times)
+
+    @property
+    def expression(self) -> str:
+        """The cron or the rule, as it was written, where the words say it otherwise."""
+        written = {self.Kind.CRON: self.cron, self.Kind.RRULE: self.rrule}.get(self.Kind(self.kind), "")
+        return "" if written == self.words else written

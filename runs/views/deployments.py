@@ -18,6 +18,7 @@ from runs.explain import first_causes
 from runs.hidden import find_run
 from runs.models import Deployment, FlowRun, Schedule
 from runs.reads import deployment_list
+from runs.reads import schedules as reads
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.permissions import can
@@ -58,23 +59,46 @@ def history(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _deployment(request: Any, id: UUID) -> dict[str, Any]:
     row = deployment_list.find(request.actor, id)
-    runs = deployment_list.history(row.deployment)
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in TABS else "runs"
     return {
         "section": "deployments",
+        "tab": tab,
         "row": row,
         "deployment": row.deployment,
         "schedules": row.schedules,
         "active": any(schedule.active for schedule in row.schedules),
         "upcoming": _upcoming(row.schedules),
-        "runs": runs,
-        "causes": first_causes(runs, by=request.actor),
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
-        "may_pause": can(request.actor, "schedules.edit", row.deployment),
-        "may_edit": can(request.actor, "deployments.edit", row.deployment),
+        **TABS[tab](request, row),
     }
+
+
+def _runs(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:
+    runs = deployment_list.history(row.deployment)
+    return {"runs": runs, "causes": first_causes(runs, by=request.actor)}
+
+
+def _schedules(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:
+    """Its schedules, what comes next first. As in the list of all: the deployments whose schedules one may change."""
+    for schedule in row.schedules:
+        schedule.deployment = row.deployment
+    rows = sorted(reads.with_runs(row.schedules), key=lambda each: (each.next_at is None, each.next_at))
+    may = {verb for verb in ("schedules.edit", "deployments.edit") if can(request.actor, verb, row.deployment)}
+    if not can(request.actor, "deployments.edit", row.deployment.pool):
+        may.discard("deployments.edit")
+    one = {row.deployment.id}
+    return {
+        "rows": rows,
+        "may_pause": one if "schedules.edit" in may else set(),
+        "may_edit": one if "deployments.edit" in may else set(),
+    }
+
+
+TABS = {"runs": _runs, "schedules": _schedules}
 
 
 def _upcoming(own: list[Schedule]) -> list[tuple[datetime, Schedule]]:
@@ -169,7 +193,7 @@ def pause(request: HttpRequest, id: UUID) -> HttpResponse:
     row = deployment_list.find(request.actor, id)
     deployments.pause(row.deployment, by=request.actor)
     messages.success(request, "All its schedules are paused. They stay so when the flow is deployed again.")
-    return redirect("deployment", request.organization.slug, request.workspace.slug, id)
+    return to_schedules(request, id)
 
 
 @workspace_page({"POST": "schedules.edit"})
@@ -178,4 +202,10 @@ def resume(request: HttpRequest, id: UUID) -> HttpResponse:
     row = deployment_list.find(request.actor, id)
     deployments.resume(row.deployment, by=request.actor)
     messages.success(request, "All its schedules run again.")
-    return redirect("deployment", request.organization.slug, request.workspace.slug, id)
+    return to_schedules(request, id)
+
+
+def to_schedules(request: Any, id: UUID) -> HttpResponse:
+    """To the schedules of a deployment."""
+    page = reverse("deployment", args=[request.organization.slug, request.workspace.slug, id])
+    return redirect(f"{page}?tab=schedules")

@@ -14,6 +14,7 @@ import "./forms.js";
 import "./narrows.js";
 import "./drafts.js";
 import "./run_form.js";
+import "./schedule_form.js";
 import "./schema_form/items.js";
 import "./schema_form/selects.js";
 import "./schema_form/unions.js";

@@ -34,7 +34,8 @@ function jsonProblem(text) {
   }
 }
 
-function show(field, text) {
+/** Says beside a field what is wrong with it; "" takes that away. */
+export function show(field, text) {
   const holder = field.closest(".field");
   if (!holder) return;
   let element = holder.querySelector(".error");

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.agent_messages import AgentLine, Load
+from runs import schedules
 from runs.agents import note
-from runs.models import InputRequest
+from runs.models import Deployment, InputRequest, Schedule
 from tenants import audit
 from tenants.models import Organization
 from tenants.sso.domains import claim_domain
@@ -37,6 +38,7 @@ EMPTY_PAGES = [
     "deployments",
     "pools",
     "pools/new",
+    "schedules",
     "quarantine",
     "variables",
     "variables/new",
@@ -177,6 +179,22 @@ def paths_of_pools(acme: Company, by: Any, queue: object) -> list[str]:
     ]
 
 
+def paths_of_schedules(acme: Company, deployment: str) -> list[str]:
+    """Schedules of each kind, one of which is paused and one makes no runs; and the form of one."""
+    own = [
+        {"cron": "0 9 * * 1-5", "timezone": "Europe/Berlin", "slug": "mornings"},
+        {"interval": 900, "slug": "a-long-name-of-a-schedule-" * 3, "active": False},
+        {"rrule": "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18", "slug": "months-end", "catch_up": "all", "skip_if_late": 600},
+    ]
+    with acme.scope():
+        of = Deployment.objects.get(id=deployment.removeprefix("deployments/"))
+        for told in own:
+            schedules.create(of, told | {"parameters": {"city": "Oslo"}}, by=acme.actor())
+        Schedule.objects.filter(slug="months-end").update(refusal="The runs of this plan are used up.")
+    form = f"{deployment}/schedules/months-end"
+    return ["schedules", "schedules?q=none", f"{deployment}?tab=schedules", form, f"{deployment}/new-schedule"]
+
+
 PATHS_OF_SETTINGS = [
     "variables",
     "variables/bucket",
@@ -209,6 +227,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         *("cache", f"cache/{entry_of(served_api, 'flights')['id']}"),
         *("limits", f"limits/{limit_of(acme, served_api)}"),
         *("deployments", deployment, f"{deployment}/run", f"{deployment}/access"),
+        *paths_of_schedules(acme, deployment),
         *paths_of_pools(acme, by, queue),
         *("quarantine", "quarantine?code=invalid"),
         *PATHS_OF_SETTINGS,

@@ -34,6 +34,7 @@ WITHOUT_ENTRY = {
     "api-agents": "an agent says that it is there; its page tells when",
     "api-flow-runs-wait": "a question",
     "api-schedule-preview": "a question",
+    "schedule-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-result": "a run's work: the state of the run tells where its value is",
@@ -55,6 +56,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "block-access": {"restricted": "on"},
     "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
+    "deployment-schedule": {"kind": "interval", "interval": "5", "catch_up": "skip"},
+    "deployment-schedule-new": {"kind": "rrule", "rrule": "FREQ=DAILY", "slug": "told", "catch_up": "skip"},
     "pool-access": {"restricted": "on"},
     "limit-edit": {"slots": "7", "rate": "2"},
     "limit-new": {"name": "told", "slots": "3"},
@@ -112,6 +115,7 @@ OF_PEOPLE = ("organization-person", "organization-hand-over")
 BEFORE = {
     "api-deployment-schedule-resume": "api-deployment-schedule-pause",
     "automation-resume": "automation-pause",
+    "deployment-schedule-resume": "deployment-schedule-pause",
     "pool-resume": "pool-pause",
     "queue-resume": "queue-pause",
 }

@@ -134,6 +134,7 @@ _MENU = [
     ("runs", "Runs", "Runs", "runs", "g r", "runs_view"),
     ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
+    ("schedules", "Schedules", "Schedules", "clock", "g h", "deployments_view"),
     ("inputs", "Waiting for people", "Waiting", "users", "g w", "runs_view"),
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("assets", "Assets", "Assets", "database", "g s", "runs_view"),
