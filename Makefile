@@ -7,7 +7,7 @@ WORKERS := 3
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench soak chaos resume screenshots catalogue docs lock clean
+.PHONY: help install demo serve test lint types model bench soak chaos resume schema screenshots catalogue docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ soak: install ## A million tasks in one flow: bounded memory, bounded journal, a
 
 chaos: install ## Break everything at random for 10 minutes, then prove that nothing is lost (ARGS="--minutes 2 --seed 3")
 	$(PYTHON) -m tests.chaos $(ARGS)
+
+schema: install ## Send any kind of request to a running server, by a key of each role (SCHEMA_EXAMPLES=100 SCHEMA_SEED=7)
+	$(PYTHON) -m pytest -q tests/server/served_schema.py $(ARGS)
 
 screenshots: install ## Make the screenshots of the README
 	$(PYTHON) -m docs.screenshots $(ARGS)

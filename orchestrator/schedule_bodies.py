@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from orchestrator.bodies import BadBody, read_body
 from orchestrator.rrule import parse
@@ -40,6 +41,23 @@ class ScheduleInput(msgspec.Struct):
     catch_up: str = "skip"
     catch_up_max: int = 100
     skip_if_late: float | None = None
+
+
+class ScheduleChange(msgspec.Struct):
+    """What of a schedule is to be another; what is left out stays. A way to tell times takes the place of another."""
+
+    cron: str | UnsetType | None = UNSET
+    day_or: bool | UnsetType = UNSET
+    interval: float | UnsetType | None = UNSET
+    anchor: datetime | UnsetType | None = UNSET
+    rrule: str | UnsetType | None = UNSET
+    timezone: str | UnsetType | None = UNSET
+    slug: str | UnsetType | None = UNSET
+    parameters: dict[str, Any] | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    catch_up: str | UnsetType = UNSET
+    catch_up_max: int | UnsetType = UNSET
+    skip_if_late: float | UnsetType | None = UNSET
 
 
 class PreviewInput(ScheduleInput):

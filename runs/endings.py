@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from channels.db import database_sync_to_async
 
 from orchestrator.bodies import AwaitedInput, BadBody, BodyTooLarge, read_body
@@ -32,12 +34,38 @@ GATHER = 0.01  # seconds after the first end in which others are waited for
 BODY = 64 << 10  # bytes
 
 
+class StateShown(msgspec.Struct):
+    """A state. `name` refines `type`; `timestamp` says when it began."""
+
+    type: str
+    name: str
+    message: str
+    timestamp: datetime
+
+
+class EndedRun(msgspec.Struct):
+    """How a run has ended, and where its value is."""
+
+    id: UUID
+    name: str
+    state: StateShown
+    error: Any
+    result: Any
+
+
+class Ended(msgspec.Struct):
+    """Those of some runs that have ended, and the ids of those that are not there."""
+
+    runs: list[EndedRun]
+    unknown: list[UUID]
+
+
 async def endings_app(scope: dict[str, Any], send: Any, body: bytes) -> None:
     """The address as an ASGI application, given the request's body."""
     await long_polls.serve(scope, send, lambda scope: _answer(scope, body), method="POST")
 
 
-async def _answer(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
+async def _answer(scope: dict[str, Any], body: bytes) -> Ended:
     actor = await database_sync_to_async(long_polls.caller)(scope, "runs.view")
     asked = read(body)
     return await wait(actor, asked.runs, min(max(asked.seconds, 0.0), long_polls.WAIT_SECONDS))
@@ -68,7 +96,7 @@ def check(asked: AwaitedInput) -> None:
         raise Invalid(f"1 to {MAX_AWAITED:,} runs.", fields={"runs": f"1 to {MAX_AWAITED:,}."})
 
 
-async def wait(actor: Actor, runs: list[UUID], seconds: float) -> dict[str, Any]:
+async def wait(actor: Actor, runs: list[UUID], seconds: float) -> Ended:
     """Those of the runs that have ended, or are not there, as soon as there are any."""
     until = time.monotonic() + seconds
     with announcements().over.listening(map(str, runs)) as event:
@@ -76,14 +104,14 @@ async def wait(actor: Actor, runs: list[UUID], seconds: float) -> dict[str, Any]
             event.clear()
             told = await database_sync_to_async(ended_of)(actor, runs)
             left = until - time.monotonic()
-            if told["runs"] or told["unknown"] or left <= 0:
+            if told.runs or told.unknown or left <= 0:
                 return told
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), min(left, LOOK_EVERY))
                 await asyncio.sleep(GATHER)
 
 
-def ended_of(actor: Actor, runs: list[UUID]) -> dict[str, Any]:
+def ended_of(actor: Actor, runs: list[UUID]) -> Ended:
     """Those of the runs that have ended, and those that are not there for the actor: nobody will hear of their end."""
     with tenant_scope(actor.organization_id):
         own = FlowRun.objects.filter(workspace_id=actor.workspace_id, id__in=runs)
@@ -93,13 +121,11 @@ def ended_of(actor: Actor, runs: list[UUID]) -> dict[str, Any]:
         rows = FlowRun.objects.filter(id__in=ended).only(
             "id", "name", "state_type", "state_name", "state_message", "state_at", "error", "result"
         )
-        return {
-            "runs": [described(row) for row in rows] if ended else [],
-            "unknown": [id for id in dict.fromkeys(runs) if id not in known],
-        }
+        unknown = [id for id in dict.fromkeys(runs) if id not in known]
+        return Ended([described(row) for row in rows] if ended else [], unknown)
 
 
-def described(run: FlowRun) -> dict[str, Any]:
+def described(run: FlowRun) -> EndedRun:
     """How a run has ended, and where its value is."""
-    state = {"type": run.state_type, "name": run.state_name, "message": run.state_message, "timestamp": run.state_at}
-    return {"id": run.id, "name": run.name, "state": state, "error": run.error or None, "result": run.result}
+    state = StateShown(run.state_type, run.state_name, run.state_message, run.state_at)
+    return EndedRun(run.id, run.name, state, run.error or None, run.result)

@@ -26,7 +26,7 @@ SPREAD = 0.1  # of it: those who began to wait together don't come back together
 COUNT = re.compile(r"-?[0-9]{1,18}")
 
 Scope = dict[str, Any]
-Answer = Callable[[Scope], Awaitable[dict[str, Any]]]
+Answer = Callable[[Scope], Awaitable[Any]]
 
 
 async def serve(scope: Scope, send: Any, answer: Answer, *, method: str = "GET") -> None:
@@ -37,7 +37,7 @@ async def serve(scope: Scope, send: Any, answer: Answer, *, method: str = "GET")
     await send({"type": "http.response.body", "body": encode(told)})
 
 
-async def _answered(scope: Scope, answer: Answer, method: str) -> tuple[int, dict[str, Any]]:
+async def _answered(scope: Scope, answer: Answer, method: str) -> tuple[int, Any]:
     if scope["method"] != method:
         return 405, error_body("method_not_allowed", f"Ask by {method}.")
     try:

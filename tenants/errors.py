@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, DataError, OperationalError
 from django.http import Http404
@@ -65,6 +66,12 @@ class LimitReached(Problem):
     status, code = 402, "limit_reached"
 
 
+class NotAcceptable(Problem):
+    """The answer can't be had in the wanted form."""
+
+    status, code = 406, "not_acceptable"
+
+
 class WireVersion(Problem):
     """The client is too old or too new."""
 
@@ -87,6 +94,20 @@ class Unavailable(Problem):
     """Something that we need is not there in this moment."""
 
     status, code = 503, "unavailable"
+
+
+class Refusal(msgspec.Struct):
+    """Why something is refused, and what to do. `fields` maps the path of an input to what is wrong with it."""
+
+    code: str
+    message: str
+    fields: dict[str, str] = {}
+
+
+class ErrorAnswer(msgspec.Struct):
+    """The one shape of an error."""
+
+    error: Refusal
 
 
 _DRF_CODES: list[tuple[type[Exception], int, str]] = [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
-from typing import Any, TypeVar
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
@@ -17,6 +20,8 @@ from tenants.errors import Invalid, TooLarge
 MAX_PAGE = 200  # items
 PACK_FROM = 16 << 10  # bytes
 T = TypeVar("T")
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone."""
 
 
 def read(request: Request, type: type[T]) -> T:
@@ -32,6 +37,63 @@ def read(request: Request, type: type[T]) -> T:
         raise TooLarge(error.message) from error
     except BadBody as error:
         raise Invalid(error.message, fields=error.fields) from error
+
+
+def read_query(request: Request, type: type[T]) -> T:
+    """The query string as a struct; what is named without a value is as good as left out.
+
+    Raises:
+        Invalid: It is not; `fields` names the parameter.
+    """
+    kinds = parameters(type)
+    told = {name: [value for value in values if value] for name, values in request.query_params.lists()}
+    several = {name for name, kind in kinds.items() if isinstance(kind, msgspec.inspect.ListType)}
+    given = {name: values if name in several else values[-1] for name, values in told.items() if values}
+    try:
+        return msgspec.convert(given, type, strict=False)
+    except msgspec.ValidationError as error:
+        name, wanted = _wrong_parameter(str(error), kinds)
+        raise Invalid(f"{name}: {wanted}", fields={name: wanted}) from error
+
+
+@cache
+def parameters(type: type) -> dict[str, Any]:
+    """The parameters of a query string: of what type each is."""
+    fields = msgspec.inspect.type_info(type).fields
+    return {field.encode_name: getattr(field.type, "type", field.type) for field in fields}
+
+
+def _wrong_parameter(text: str, kinds: dict[str, Any]) -> tuple[str, str]:
+    """The parameter that msgspec complains of, and what it should be."""
+    if unknown := re.search(r"unknown field `(.*)`", text, re.DOTALL):
+        return unknown[1][:100], f"There is no such parameter. Those of this address: {', '.join(kinds)}."
+    if missing := re.search(r"required field `(\w+)`", text):
+        return missing[1], "It has to be named."
+    place = re.search(r"\$\.(\w+)", text)
+    name = place[1] if place else ""
+    return name, _expected(kinds.get(name), text)
+
+
+def _expected(kind: Any, text: str) -> str:
+    match kind:
+        case msgspec.inspect.UnionType(types=types):
+            return _expected(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)), text)
+        case msgspec.inspect.ListType():
+            return _expected(kind.item_type, text)
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return "A whole number." if most is None else f"{least or 0:,} to {most:,}."
+        case msgspec.inspect.UUIDType():
+            return "A UUID."
+        case msgspec.inspect.DateTimeType():
+            return "ISO 8601 with a zone."
+        case msgspec.inspect.BoolType():
+            return "true or false."
+        case msgspec.inspect.LiteralType(values=values):
+            return f"One of {', '.join(map(str, values))}."
+        case msgspec.inspect.StrType(max_length=int(most)):
+            return f"{most:,} characters at most."
+        case _:
+            return text.partition(" - at ")[0]
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> HttpResponse:

@@ -128,6 +128,22 @@ def _static_files_are_listed_once(django_test_environment: None) -> None:
     WhiteNoise.update_files_dictionary = look_once
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _answers_are_as_declared(django_test_environment: None) -> None:
+    """Whatever a test asks of the API, its answer has a declared status and shape: so the description can't lie."""
+    from tenants.api import TenantView
+    from tests.declared import check
+
+    finalize = TenantView.finalize_response
+
+    def finalize_and_check(self, request, response, *args, **kwargs):
+        final = finalize(self, request, response, *args, **kwargs)
+        check(self, request.method, final.render() if hasattr(final, "render") else final)
+        return final
+
+    TenantView.finalize_response = finalize_and_check
+
+
 @pytest.fixture(scope="session")
 def _valkey() -> Iterator[object]:
     from redis import Redis

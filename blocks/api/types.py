@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from blocks import types
 from orchestrator.bodies import BlockTypeInput
 from tenants.api import TenantView
-from tenants.messages import answer, page_size, read
+from tenants.declared import Page, PageQuery, operation
+from tenants.errors import Conflict, LimitReached
+from tenants.messages import answer
+
+
+class BlockTypeShown(msgspec.Struct):
+    """A block type. `schema` describes its fields; `checksum` is that of who registered it."""
+
+    slug: str
+    name: str
+    description: str
+    icon: str
+    schema: dict[str, Any]
+    methods: list[str]
+    checksum: str
+    built_in: bool
 
 
 class BlockTypes(TenantView):
@@ -18,35 +34,37 @@ class BlockTypes(TenantView):
 
     verbs = {"GET": "blocks.view"}
 
-    def get(self, request: Request) -> HttpResponse:
-        limit, cursor = page_size(request), request.query_params.get("cursor", "")[:100]
-        rows = [type for type in types.all_types(self.actor) if type.slug > cursor]
+    @operation(Page[BlockTypeShown])
+    def get(self, request: Request, asked: PageQuery) -> HttpResponse:
+        rows, limit = [type for type in types.all_types(self.actor) if type.slug > asked.cursor], asked.limit
         items = [describe(type) for type in rows[:limit]]
-        return answer({"items": items, "next": rows[limit - 1].slug if len(rows) > limit else None})
+        return answer(Page(items, rows[limit - 1].slug if len(rows) > limit else None))
 
 
 class OneBlockType(TenantView):
-    """GET, PUT: one type, by slug. Built-in ones can't be changed."""
+    """GET: one type, by slug. PUT: register one, or change it. Built-in ones can't be changed."""
 
     verbs = {"GET": "blocks.view", "PUT": "blocks.edit"}
 
+    @operation(BlockTypeShown)
     def get(self, request: Request, slug: str) -> HttpResponse:
         return answer(describe(types.find_type(self.actor, slug)))
 
-    def put(self, request: Request, slug: str) -> HttpResponse:
-        type, new = types.register(slug=slug, told=read(request, BlockTypeInput), by=self.actor)
+    @operation(BlockTypeShown, 200, 201, refuses=[Conflict, LimitReached])
+    def put(self, request: Request, slug: str, told: BlockTypeInput) -> HttpResponse:
+        type, new = types.register(slug=slug, told=told, by=self.actor)
         return answer(describe(type), status=201 if new else 200)
 
 
-def describe(type: types.Type) -> dict[str, Any]:
+def describe(type: types.Type) -> BlockTypeShown:
     """A type as the API shows it."""
-    return {
-        "slug": type.slug,
-        "name": type.name,
-        "description": type.description,
-        "icon": type.icon,
-        "schema": type.schema,
-        "methods": type.methods,
-        "checksum": type.checksum,
-        "built_in": type.built_in,
-    }
+    return BlockTypeShown(
+        slug=type.slug,
+        name=type.name,
+        description=type.description,
+        icon=type.icon,
+        schema=type.schema,
+        methods=list(type.methods),
+        checksum=type.checksum,
+        built_in=type.built_in,
+    )

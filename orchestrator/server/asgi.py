@@ -29,6 +29,7 @@ SLOT_WAIT_PATH = re.compile(r"/api/v1/slots/wait/?")
 WAIT_PATH = re.compile(r"/api/v1/agents/[^/]+/wait/?")
 ENDINGS_PATH = re.compile(r"/api/v1/flow-runs/wait/?")
 BELL_PATH = re.compile(r"/api/v1/flow-runs/[^/]+/wait/?")
+DOCS_PATH = re.compile(r"/api/docs(/|$)")
 NO_SUCH_SOCKET = 4404
 
 
@@ -64,7 +65,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await bodies.serve(scope, receive, send, lambda body: endings_app(scope, send, body))
     elif BELL_PATH.fullmatch(scope["path"]):
         await doorbell.wait_app(scope, receive, send)
-    elif scope["path"].startswith("/api/"):
+    elif scope["path"].startswith("/api/") and not DOCS_PATH.match(scope["path"]):
         await api(scope, receive, send)
     else:
         await pages(scope, receive, send)

@@ -225,6 +225,21 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "tenants.errors.api_error",
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "orchestrator.server.openapi.Described",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Orchestrator",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "DESCRIPTION": "Workflows as plain Python functions: what programs ask of the platform. Guide: docs/api.md.",
+    "DEFAULT_GENERATOR_CLASS": "orchestrator.server.openapi.Generator",
+    "SERVERS": [{"url": PUBLIC_URL}],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer", "description": "A key of one workspace: `orc_…`."},
+        },
+    },
+    "POSTPROCESSING_HOOKS": [],
 }
 
 # ── Runs: how long a holder may be silent (seconds) ──────────────────────────────────────────────

@@ -3,13 +3,15 @@
 from django.conf import settings
 from django.urls import include, path
 
-from orchestrator.server import health
+from orchestrator.server import api_docs, health
 from orchestrator.server.admin import doors
 from runs.views import input_links
 
 urlpatterns = [
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("api/docs", api_docs.page, name="reference"),
+    path("api/docs/<slug:subject>", api_docs.page, name="reference-subject"),
     path("api/v1/", include("orchestrator.server.api_urls")),
     path("", include("allauth.account.urls")),
     path("second-factor/", include("allauth.mfa.urls")),

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import msgspec
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.wire import ARTIFACT_TYPES
 from runs.api import paging
 from runs.api.deployments import portal_url
 from runs.models import Artifact
 from runs.reads import artifacts as reads
 from tenants.api import TenantView
-from tenants.errors import Invalid
-from tenants.messages import answer, identifier
+from tenants.declared import Page, PageQuery, operation
+from tenants.messages import answer
+
+ArtifactType = Literal["table", "markdown", "link", "image", "progress"]
+
+
+class ArtifactsAsked(PageQuery):
+    """Which artifacts."""
+
+    type: Annotated[ArtifactType | None, msgspec.Meta(description="Of one type.")] = None
+    flow_run: Annotated[UUID | None, msgspec.Meta(description="Of one run.")] = None
+
+
+class ArtifactShown(msgspec.Struct):
+    """An artifact without its data. `type` may be another than those that have pages; `url` leads to its page."""
+
+    id: UUID
+    type: str
+    key: str | None
+    description: str
+    summary: Any
+    flow_run: UUID
+    task_run: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    url: str
+
+
+class WholeArtifact(ArtifactShown):
+    """An artifact with its data."""
+
+    data: Any
 
 
 class Artifacts(TenantView):
@@ -24,19 +55,18 @@ class Artifacts(TenantView):
 
     verbs = {"GET": "runs.view"}
 
-    def get(self, request: Request) -> HttpResponse:
-        items, cursor = paging.page(request, self._filtered(request), "created_at")
+    @operation(Page[ArtifactShown])
+    def get(self, request: Request, asked: ArtifactsAsked) -> HttpResponse:
+        items, cursor = paging.page(asked, self._filtered(asked), "created_at")
         portal = portal_url(self.actor)
-        return answer({"items": [describe(each, portal) for each in items], "next": cursor})
+        return answer(Page([describe(each, portal) for each in items], cursor))
 
-    def _filtered(self, request: Request) -> QuerySet[Artifact]:
+    def _filtered(self, asked: ArtifactsAsked) -> QuerySet[Artifact]:
         rows = reads.in_workspace(self.actor)
-        if type := request.query_params.get("type"):
-            if type not in ARTIFACT_TYPES:
-                raise Invalid("There is no such type.", fields={"type": f"One of {', '.join(ARTIFACT_TYPES)}."})
-            rows = rows.filter(type=type)
-        if run := identifier(request, "flow_run"):
-            rows = rows.filter(run_id=run)
+        if asked.type:
+            rows = rows.filter(type=asked.type)
+        if asked.flow_run:
+            rows = rows.filter(run_id=asked.flow_run)
         return rows
 
 
@@ -45,9 +75,11 @@ class OneArtifact(TenantView):
 
     verbs = {"GET": "runs.view"}
 
+    @operation(WholeArtifact)
     def get(self, request: Request, id: UUID) -> HttpResponse:
         found = reads.find(self.actor, id)
-        return answer({**describe(found, portal_url(self.actor)), "data": found.data})
+        shown = msgspec.structs.asdict(describe(found, portal_url(self.actor)))
+        return answer(WholeArtifact(**shown, data=found.data))
 
 
 class ArtifactsOfKey(TenantView):
@@ -55,23 +87,24 @@ class ArtifactsOfKey(TenantView):
 
     verbs = {"GET": "runs.view"}
 
-    def get(self, request: Request, key: str) -> HttpResponse:
-        items, cursor = paging.page(request, reads.of_key(self.actor, key), "created_at")
+    @operation(Page[ArtifactShown])
+    def get(self, request: Request, key: str, asked: PageQuery) -> HttpResponse:
+        items, cursor = paging.page(asked, reads.of_key(self.actor, key), "created_at")
         portal = portal_url(self.actor)
-        return answer({"items": [describe(each, portal) for each in items], "next": cursor})
+        return answer(Page([describe(each, portal) for each in items], cursor))
 
 
-def describe(artifact: Artifact, portal: str) -> dict[str, Any]:
-    """An artifact as JSON, without its data."""
-    return {
-        "id": artifact.id,
-        "type": artifact.type,
-        "key": artifact.key or None,
-        "description": artifact.description,
-        "summary": artifact.summary,
-        "flow_run": artifact.run_id,
-        "task_run": artifact.task_id,
-        "created_at": artifact.created_at,
-        "updated_at": artifact.updated_at,
-        "url": f"{portal}/artifacts/{artifact.id}",
-    }
+def describe(artifact: Artifact, portal: str) -> ArtifactShown:
+    """An artifact as the API shows it, without its data."""
+    return ArtifactShown(
+        id=artifact.id,
+        type=artifact.type,
+        key=artifact.key or None,
+        description=artifact.description,
+        summary=artifact.summary,
+        flow_run=artifact.run_id,
+        task_run=artifact.task_id,
+        created_at=artifact.created_at,
+        updated_at=artifact.updated_at,
+        url=f"{portal}/artifacts/{artifact.id}",
+    )

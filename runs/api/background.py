@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from orchestrator.bodies import AwaitedInput, BackgroundInput
 from runs import background, endings
 from tenants.api import TenantView
-from tenants.messages import answer, read
+from tenants.declared import operation
+from tenants.errors import Conflict, LimitReached, NotFound, QueueFull
+from tenants.messages import answer
+
+
+class QueuedRun(msgspec.Struct):
+    """A run that is queued. It is not `new`, where its idempotency key was known."""
+
+    id: UUID
+    name: str
+    new: bool
+
+
+class Queued(msgspec.Struct):
+    """The runs of the calls, in their order."""
+
+    runs: list[QueuedRun]
 
 
 class BackgroundRuns(TenantView):
@@ -16,11 +35,11 @@ class BackgroundRuns(TenantView):
 
     verbs = {"POST": "runs.trigger"}
 
-    def post(self, request: Request) -> HttpResponse:
-        told = read(request, BackgroundInput)
+    @operation(Queued, 200, 201, refuses=[NotFound, Conflict, LimitReached, QueueFull])
+    def post(self, request: Request, told: BackgroundInput) -> HttpResponse:
         runs, new = background.delay(reference=told.deployment, task=told.task, calls=told.calls, by=self.actor)
-        items = [{"id": run.id, "name": run.name, "new": run.id in new} for run in runs]
-        return answer({"runs": items}, status=201 if new else 200)
+        queued = [QueuedRun(run.id, run.name, run.id in new) for run in runs]
+        return answer(Queued(queued), status=201 if new else 200)
 
 
 class Wait(TenantView):
@@ -28,7 +47,7 @@ class Wait(TenantView):
 
     verbs = {"POST": "runs.view"}
 
-    def post(self, request: Request) -> HttpResponse:
-        told = read(request, AwaitedInput)
+    @operation(endings.Ended)
+    def post(self, request: Request, told: AwaitedInput) -> HttpResponse:
         endings.check(told)
         return answer(endings.ended_of(self.actor, told.runs))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -10,34 +11,74 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from orchestrator.bodies import CanaryInput, DeploymentRollbackInput
+from orchestrator.version_diff import File, Setting
 from runs import deployments, versions
 from runs.api import paging
-from runs.api.deployments import DeploymentView
+from runs.api.deployments import DeploymentShown, DeploymentView
 from runs.models import Deployment, DeploymentVersion
-from tenants.errors import Invalid
-from tenants.messages import answer, read
+from tenants.declared import Page, PageQuery, Query, operation
+from tenants.errors import Conflict, LimitReached
+from tenants.messages import answer
 
 CODE_SEEN_BY = "deployments.edit"
 """The verb that shows source code: whoever may deploy it."""
 
 
+class VersionOfDeployment(msgspec.Struct):
+    """A version of a deployment. `role` says whether it is in force or on trial, `git` where its code was committed."""
+
+    number: int
+    role: str
+    message: str
+    git: Any
+    rollback_of: int | None
+    created_by: str
+    created_at: datetime
+
+
+class VersionWithDefinition(VersionOfDeployment):
+    """A version, with what the deployment was."""
+
+    definition: Any
+
+
+class DiffAsked(Query, rename={"before": "from"}):
+    """With which version it is compared."""
+
+    before: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)] | None = None
+
+
+class BetweenVersions(msgspec.Struct, rename={"former": "from"}):
+    """What differs between two versions. `note` says why the code could not be compared, or not whole."""
+
+    former: int
+    to: int
+    settings: list[Setting]
+    files: list[File]
+    note: str
+
+
 class Versions(DeploymentView):
     """GET: a page of versions, newest first."""
 
-    def get(self, request: Request, id: UUID) -> HttpResponse:
+    @operation(Page[VersionOfDeployment])
+    def get(self, request: Request, id: UUID, asked: PageQuery) -> HttpResponse:
         deployment = self.found()
         rows = DeploymentVersion.objects.filter(deployment=deployment).defer("definition")
-        items, cursor = paging.page(request, rows, "created_at")
-        return answer({"items": [summary(deployment, item) for item in items], "next": cursor})
+        items, cursor = paging.page(asked, rows, "created_at")
+        return answer(Page([summary(deployment, item) for item in items], cursor))
 
 
 class OneVersion(DeploymentView):
     """GET: one version, with what the deployment was."""
 
+    @operation(VersionWithDefinition)
     def get(self, request: Request, id: UUID, number: int) -> HttpResponse:
         deployment = self.found()
         version = versions.find(deployment, number)
-        return answer({**summary(deployment, version), "definition": version.definition})
+        return answer(
+            VersionWithDefinition(**msgspec.structs.asdict(summary(deployment, version)), definition=version.definition)
+        )
 
 
 class Diff(DeploymentView):
@@ -45,18 +86,13 @@ class Diff(DeploymentView):
 
     verbs = {"GET": CODE_SEEN_BY}
 
-    def get(self, request: Request, id: UUID, number: int) -> HttpResponse:
+    @operation(BetweenVersions)
+    def get(self, request: Request, id: UUID, number: int, asked: DiffAsked) -> HttpResponse:
         deployment = self.found()
-        former = _number(request.query_params.get("from", str(number - 1)))
+        former = number - 1 if asked.before is None else asked.before
         before = versions.find(deployment, former) if former else None
         found = versions.difference(before, versions.find(deployment, number))
-        return answer({"from": former, "to": number, **msgspec.to_builtins(found)})
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or len(text) > 9:
-        raise Invalid("from is the number of a version.", fields={"from": "A whole number."})
-    return int(text)
+        return answer(BetweenVersions(former, number, found.settings, found.files, found.note))
 
 
 class Rollback(DeploymentView):
@@ -64,8 +100,8 @@ class Rollback(DeploymentView):
 
     verbs = {"POST": "deployments.edit"}
 
-    def post(self, request: Request, id: UUID) -> HttpResponse:
-        told = read(request, DeploymentRollbackInput)
+    @operation(DeploymentShown, refuses=[Conflict, LimitReached])
+    def post(self, request: Request, id: UUID, told: DeploymentRollbackInput) -> HttpResponse:
         deployments.roll_back(self.found().id, told.version, message=told.message, by=self.actor)
         return self.described()
 
@@ -75,8 +111,9 @@ class Canary(DeploymentView):
 
     verbs = {"POST": "deployments.edit"}
 
-    def post(self, request: Request, id: UUID) -> HttpResponse:
-        versions.set_share(self.found().id, read(request, CanaryInput).share, by=self.actor)
+    @operation(DeploymentShown, refuses=[Conflict])
+    def post(self, request: Request, id: UUID, told: CanaryInput) -> HttpResponse:
+        versions.set_share(self.found().id, told.share, by=self.actor)
         return self.described()
 
 
@@ -85,19 +122,20 @@ class Promote(DeploymentView):
 
     verbs = {"POST": "deployments.edit"}
 
+    @operation(DeploymentShown, refuses=[Conflict])
     def post(self, request: Request, id: UUID) -> HttpResponse:
         versions.promote(self.found().id, by=self.actor)
         return self.described()
 
 
-def summary(deployment: Deployment, version: DeploymentVersion) -> dict[str, Any]:
+def summary(deployment: Deployment, version: DeploymentVersion) -> VersionOfDeployment:
     """A version as lists show it."""
-    return {
-        "number": version.number,
-        "role": versions.role_of(deployment, version.number),
-        "message": version.message,
-        "git": version.git,
-        "rollback_of": version.rollback_of,
-        "created_by": version.created_by,
-        "created_at": version.created_at,
-    }
+    return VersionOfDeployment(
+        number=version.number,
+        role=versions.role_of(deployment, version.number),
+        message=version.message,
+        git=version.git,
+        rollback_of=version.rollback_of,
+        created_by=version.created_by,
+        created_at=version.created_at,
+    )

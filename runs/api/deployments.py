@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -16,10 +17,59 @@ from runs.api import paging, schedules
 from runs.models import Bundle, Deployment
 from runs.schedules import of_deployment
 from tenants.api import TenantView
-from tenants.errors import NotFound
-from tenants.messages import answer, read
+from tenants.declared import Page, PageQuery, Query, operation
+from tenants.errors import Conflict, LimitReached, NotFound
+from tenants.messages import answer
 from tenants.models import Workspace
 from tenants.permissions import Actor
+
+
+class CanaryShown(msgspec.Struct):
+    """The version on trial, and which share of new runs is made from it, in percent."""
+
+    number: int
+    share: int
+
+
+class DeploymentShown(msgspec.Struct):
+    """A deployment. `number` is that of the version in force; `url` leads to its page."""
+
+    id: UUID
+    flow: str
+    name: str
+    description: str
+    tags: list[str]
+    version: str
+    entrypoint: str
+    source: Any
+    python: str
+    number: int
+    canary: CanaryShown | None
+    parameter_schema: Any
+    parameters: Any
+    work_pool: str
+    work_queue: str
+    process: str
+    job_variables: Any
+    schedules: list[schedules.ScheduleShown]
+    created_at: datetime
+    updated_at: datetime
+    url: str
+
+
+class SwitchQuery(Query):
+    """Who switches schedules off and on."""
+
+    by: Annotated[
+        Literal["", "serve"],
+        msgspec.Meta(description="`serve`: as the process that serves it does, which leaves alone what people paused."),
+    ] = ""
+
+
+class BundleShown(msgspec.Struct):
+    """A bundle that is stored."""
+
+    sha256: str
 
 
 class Deployments(TenantView):
@@ -27,17 +77,19 @@ class Deployments(TenantView):
 
     verbs = {"GET": "deployments.view", "POST": "deployments.edit"}
 
-    def get(self, request: Request) -> HttpResponse:
+    @operation(Page[DeploymentShown])
+    def get(self, request: Request, asked: PageQuery) -> HttpResponse:
         rows = deployments.in_workspace(self.actor).prefetch_related("schedules")
-        items, cursor = paging.page(request, rows, "updated_at")
+        items, cursor = paging.page(asked, rows, "updated_at")
         portal = portal_url(self.actor)
-        return answer({"items": [describe(item, portal) for item in items], "next": cursor})
+        return answer(Page([describe(item, portal) for item in items], cursor))
 
-    def post(self, request: Request) -> HttpResponse:
-        told = msgspec.structs.asdict(read(request, DeploymentInput))
+    @operation(DeploymentShown, 200, 201, refuses=[NotFound, Conflict, LimitReached])
+    def post(self, request: Request, told: DeploymentInput) -> HttpResponse:
+        wanted = msgspec.structs.asdict(told)
         for name in ("description", "version", "python"):
-            told[name] = told[name] or ""
-        made, new = deployments.deploy(deployments.DeploymentRequest(**told), by=self.actor)
+            wanted[name] = wanted[name] or ""
+        made, new = deployments.deploy(deployments.DeploymentRequest(**wanted), by=self.actor)
         return answer(describe(made, portal_url(self.actor)), status=201 if new else 200)
 
 
@@ -60,9 +112,11 @@ class DeploymentById(DeploymentView):
 
     verbs = {"GET": "deployments.view", "DELETE": "deployments.edit"}
 
+    @operation(DeploymentShown)
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return self.described()
 
+    @operation(None, 204, refuses=[Conflict])
     def delete(self, request: Request, id: UUID) -> HttpResponse:
         deployments.delete(self.found(), by=self.actor)
         return HttpResponse(status=204)
@@ -74,6 +128,7 @@ class DeploymentByName(DeploymentView):
     def found(self) -> Deployment:
         return deployments.find_deployment(self.actor, f"{self.kwargs['flow']}/{self.kwargs['name']}")
 
+    @operation(DeploymentShown)
     def get(self, request: Request, flow: str, name: str) -> HttpResponse:
         return self.described()
 
@@ -83,8 +138,9 @@ class Pause(DeploymentView):
 
     verbs = {"POST": "schedules.edit"}
 
-    def post(self, request: Request, id: UUID) -> HttpResponse:
-        deployments.pause(self.found(), by=self.actor, until_served=request.GET.get("by") == "serve")
+    @operation(DeploymentShown, refuses=[Conflict])
+    def post(self, request: Request, id: UUID, asked: SwitchQuery) -> HttpResponse:
+        deployments.pause(self.found(), by=self.actor, until_served=asked.by == "serve")
         return self.described()
 
 
@@ -93,26 +149,30 @@ class Resume(DeploymentView):
 
     verbs = {"POST": "schedules.edit"}
 
-    def post(self, request: Request, id: UUID) -> HttpResponse:
-        deployments.resume(self.found(), by=self.actor, served=request.GET.get("by") == "serve")
+    @operation(DeploymentShown, refuses=[Conflict, LimitReached])
+    def post(self, request: Request, id: UUID, asked: SwitchQuery) -> HttpResponse:
+        deployments.resume(self.found(), by=self.actor, served=asked.by == "serve")
         return self.described()
 
 
 class Bundles(TenantView):
-    """PUT and GET: the bytes of a bundle, by their SHA-256."""
+    """PUT: store a bundle's bytes by their SHA-256; 50 MiB at most. GET: those bytes. HEAD: whether they are there."""
 
     verbs = {"PUT": "bundles.write", "GET": "bundles.read", "HEAD": "bundles.read"}
 
-    def put(self, request: Request, sha256: str) -> HttpResponse:
-        new = deployments.store_bundle(request.body, sha256, by=self.actor)
-        return answer({"sha256": sha256}, status=201 if new else 200)
+    @operation(BundleShown, 200, 201, refuses=[Conflict, LimitReached])
+    def put(self, request: Request, sha256: str, told: bytes) -> HttpResponse:
+        new = deployments.store_bundle(told, sha256, by=self.actor)
+        return answer(BundleShown(sha256), status=201 if new else 200)
 
+    @operation(bytes)
     def get(self, request: Request, sha256: str) -> HttpResponse:
         found = Bundle.objects.filter(sha256=sha256).values_list("content", flat=True).first()
         if found is None:
             raise NotFound("There is no such bundle here.")
         return HttpResponse(bytes(found), content_type="application/octet-stream")
 
+    @operation(bytes)
     def head(self, request: Request, sha256: str) -> HttpResponse:
         size = Bundle.objects.filter(sha256=sha256).values_list("size", flat=True).first()
         if size is None:
@@ -127,28 +187,28 @@ def portal_url(actor: Actor) -> str:
     return f"{settings.PUBLIC_URL}/o/{organization}/{workspace}"
 
 
-def describe(deployment: Deployment, portal: str) -> dict[str, Any]:
+def describe(deployment: Deployment, portal: str) -> DeploymentShown:
     """A deployment as the API shows it."""
-    return {
-        "id": deployment.id,
-        "flow": deployment.flow.name,
-        "name": deployment.name,
-        "description": deployment.description,
-        "tags": deployment.tags,
-        "version": deployment.version,
-        "entrypoint": deployment.entrypoint,
-        "source": deployment.source,
-        "python": deployment.python,
-        "number": deployment.number,
-        "canary": {"number": deployment.canary, "share": deployment.canary_share} if deployment.canary else None,
-        "parameter_schema": deployment.parameter_schema,
-        "parameters": deployment.parameters,
-        "work_pool": deployment.pool.name,
-        "work_queue": deployment.queue.name,
-        "process": deployment.process,
-        "job_variables": deployment.job_variables,
-        "schedules": [schedules.describe(schedule) for schedule in of_deployment(deployment)],
-        "created_at": deployment.created_at,
-        "updated_at": deployment.updated_at,
-        "url": f"{portal}/deployments/{deployment.id}",
-    }
+    return DeploymentShown(
+        id=deployment.id,
+        flow=deployment.flow.name,
+        name=deployment.name,
+        description=deployment.description,
+        tags=deployment.tags,
+        version=deployment.version,
+        entrypoint=deployment.entrypoint,
+        source=deployment.source,
+        python=deployment.python,
+        number=deployment.number,
+        canary=CanaryShown(deployment.canary, deployment.canary_share) if deployment.canary else None,
+        parameter_schema=deployment.parameter_schema,
+        parameters=deployment.parameters,
+        work_pool=deployment.pool.name,
+        work_queue=deployment.queue.name,
+        process=deployment.process,
+        job_variables=deployment.job_variables,
+        schedules=[schedules.describe(schedule) for schedule in of_deployment(deployment)],
+        created_at=deployment.created_at,
+        updated_at=deployment.updated_at,
+        url=f"{portal}/deployments/{deployment.id}",
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -16,8 +17,37 @@ from runs.ingest.budget import spend
 from runs.models import EventRow
 from runs.reads import events as reads
 from tenants.api import TenantView
-from tenants.errors import Invalid
-from tenants.messages import answer, identifier, page_size, read
+from tenants.declared import Page, PageQuery, operation
+from tenants.errors import Conflict, RateLimited
+from tenants.messages import Moment, answer
+
+
+class EventsAsked(PageQuery):
+    """Which events."""
+
+    event: Annotated[str, msgspec.Meta(max_length=200, description="A name, or how names begin.")] = ""
+    resource: Annotated[str, msgspec.Meta(max_length=1_000, description="The id of what it happened to.")] = ""
+    flow_run: Annotated[UUID | None, msgspec.Meta(description="Of one run.")] = None
+    since: Annotated[Moment | None, msgspec.Meta(description="From then on.")] = None
+    until: Annotated[Moment | None, msgspec.Meta(description="Before then.")] = None
+
+
+class EventShown(msgspec.Struct):
+    """An event."""
+
+    id: UUID
+    event: str
+    occurred: datetime
+    resource: dict[str, Any]
+    related: list[dict[str, Any]]
+    payload: Any
+    flow_run: UUID | None
+
+
+class Emitted(msgspec.Struct):
+    """The id of an event that was told of."""
+
+    id: UUID
 
 
 class Events(TenantView):
@@ -25,20 +55,19 @@ class Events(TenantView):
 
     verbs = {"GET": "runs.view", "POST": "events.write"}
 
-    def get(self, request: Request) -> HttpResponse:
-        query = request.query_params
-        asked = reads.EventFilter(
-            event=clean_text(query.get("event", ""), 200).removesuffix("*"),
-            resource=clean_text(query.get("resource", ""), 1_000), run=identifier(request, "flow_run"),
-            since=_time("since", query.get("since", "")), until=_time("until", query.get("until", "")),
-            cursor=query.get("cursor", ""),
+    @operation(Page[EventShown])
+    def get(self, request: Request, asked: EventsAsked) -> HttpResponse:
+        wanted = reads.EventFilter(
+            event=clean_text(asked.event).removesuffix("*"), resource=clean_text(asked.resource), run=asked.flow_run,
+            since=asked.since, until=asked.until, cursor=asked.cursor,
         )  # fmt: skip
-        items, cursor = reads.page(self.actor, asked, page_size(request))
-        return answer({"items": [describe(each) for each in items], "next": cursor or None})
+        items, cursor = reads.page(self.actor, wanted, asked.limit)
+        return answer(Page([describe(each) for each in items], cursor or None))
 
-    def post(self, request: Request) -> HttpResponse:
+    @operation(Emitted, 201, refuses=[Conflict, RateLimited])
+    def post(self, request: Request, told: EventInput) -> HttpResponse:
         spend(self.actor.organization_id, len(request.body))
-        return answer({"id": events.emit(read(request, EventInput), by=self.actor)}, status=201)
+        return answer(Emitted(events.emit(told, by=self.actor)), status=201)
 
 
 class OneEvent(TenantView):
@@ -46,28 +75,19 @@ class OneEvent(TenantView):
 
     verbs = {"GET": "runs.view"}
 
+    @operation(EventShown)
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return answer(describe(reads.find(self.actor, id)))
 
 
-def _time(name: str, text: str) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        at = None
-    if text and (at is None or at.tzinfo is None or not 1970 <= at.year < 2200):
-        raise Invalid(f"{name} is no time.", fields={name: "ISO 8601 with a zone."})
-    return at
-
-
-def describe(event: EventRow) -> dict[str, Any]:
+def describe(event: EventRow) -> EventShown:
     """An event as JSON."""
-    return {
-        "id": event.id,
-        "event": event.event,
-        "occurred": event.t,
-        "resource": event.resource | {"id": event.resource_id or ""},
-        "related": event.related or [],
-        "payload": event.payload,
-        "flow_run": event.run_id,
-    }
+    return EventShown(
+        id=event.id,
+        event=event.event,
+        occurred=event.t,
+        resource=event.resource | {"id": event.resource_id or ""},
+        related=event.related or [],
+        payload=event.payload,
+        flow_run=event.run_id,
+    )

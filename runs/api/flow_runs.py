@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http import HttpResponse
+from msgspec import Meta
+from msgspec.structs import asdict
 from rest_framework.request import Request
 
 from orchestrator.bodies import RunInput
@@ -13,15 +15,55 @@ from orchestrator.states import StateType
 from runs import trigger
 from runs.api import paging
 from runs.api.deployments import portal_url
+from runs.api.shown_runs import (
+    FlowRunShown,
+    FlowRunWithTasks,
+    Lines,
+    LineShown,
+    TaskRunShown,
+    describe,
+    describe_task,
+)
 from runs.deployments import find_deployment
 from runs.hidden import check_run, find_run, hidden_deployments
 from runs.models import FlowRun, LogLine, TaskRun
 from runs.reads.run_page import count_tasks
 from tenants.api import TenantView
-from tenants.errors import Conflict, Invalid, NotFound
-from tenants.messages import answer, identifier, number, page_size, read
+from tenants.declared import Page, PageQuery, Query, operation
+from tenants.errors import Conflict, Invalid, LimitReached, NotFound
+from tenants.messages import answer
 
 MAX_LINES = 5_000
+
+
+class FlowRunsAsked(PageQuery):
+    """Which runs."""
+
+    state: Annotated[
+        list[str], Meta(description="In one of these types of state; several, or separated by commas.")
+    ] = []
+    flow: Annotated[str, Meta(description="Of the flow of this name.")] = ""
+    deployment: Annotated[str, Meta(description="Of a deployment: its id, or `flow/name`.")] = ""
+
+
+class LinesAsked(Query):
+    """Which log lines."""
+
+    task: Annotated[UUID | None, Meta(description="Of one task run.")] = None
+
+    after: Annotated[int, Meta(ge=-(10**18), le=10**18, description="The number of the last line that is known.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_LINES, description="How many.")] = 1_000
+
+
+class TasksAsked(PageQuery):
+    """Which task runs."""
+
+    state: Annotated[
+        list[str], Meta(description="In one of these types of state; several, or separated by commas.")
+    ] = []
+    task: Annotated[str, Meta(description="Of the task of this name.")] = ""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000, description="How many.")] = 200
 
 
 class FlowRuns(TenantView):
@@ -29,25 +71,25 @@ class FlowRuns(TenantView):
 
     verbs = {"GET": "runs.view", "POST": "runs.trigger"}
 
-    def get(self, request: Request) -> HttpResponse:
-        items, cursor = paging.page(request, self._filtered(request), "created_at")
+    @operation(Page[FlowRunShown], refuses=[NotFound])
+    def get(self, request: Request, asked: FlowRunsAsked) -> HttpResponse:
+        items, cursor = paging.page(asked, self._filtered(asked), "created_at")
         portal = portal_url(self.actor)
-        return answer({"items": [describe(run, portal) for run in items], "next": cursor})
+        return answer(Page([describe(run, portal) for run in items], cursor))
 
-    def _filtered(self, request: Request) -> Any:
+    def _filtered(self, asked: FlowRunsAsked) -> Any:
         rows = FlowRun.objects.filter(workspace_id=self.actor.workspace_id).without(hidden_deployments(self.actor))
         rows = rows.select_related("flow", "deployment__flow").defer("history")
-        asked = request.query_params
-        if states := asked_states(request):
+        if states := asked_states(asked.state):
             rows = rows.filter(state_type__in=states)
-        if flow := asked.get("flow"):
-            rows = rows.filter(flow__name=flow)
-        if deployment := asked.get("deployment"):
-            rows = rows.filter(deployment_id=find_deployment(self.actor, deployment).id)
+        if asked.flow:
+            rows = rows.filter(flow__name=asked.flow)
+        if asked.deployment:
+            rows = rows.filter(deployment_id=find_deployment(self.actor, asked.deployment).id)
         return rows
 
-    def post(self, request: Request) -> HttpResponse:
-        told = read(request, RunInput)
+    @operation(FlowRunShown, 200, 201, refuses=[NotFound, Conflict, LimitReached])
+    def post(self, request: Request, told: RunInput) -> HttpResponse:
         if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
             raise Invalid("scheduled_at has no zone.", fields={"scheduled_at": "ISO 8601 with a zone."})
         deployment = find_deployment(self.actor, told.deployment)
@@ -89,12 +131,13 @@ class FlowRunView(TenantView):
     def described(self) -> HttpResponse:
         """It, with its task runs counted by state."""
         run = self.found()
-        return answer({**describe(run, portal_url(self.actor)), "tasks": count_tasks(run)})
+        return answer(FlowRunWithTasks(**asdict(describe(run, portal_url(self.actor))), tasks=count_tasks(run)))
 
 
 class OneFlowRun(FlowRunView):
     """GET: one run."""
 
+    @operation(FlowRunWithTasks)
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return self.described()
 
@@ -104,6 +147,7 @@ class Cancel(FlowRunView):
 
     verbs = {"POST": "runs.cancel"}
 
+    @operation(FlowRunWithTasks, refuses=[Conflict])
     def post(self, request: Request, id: UUID) -> HttpResponse:
         run = self.found()
         check_run(run, self.actor, "runs.cancel")
@@ -119,19 +163,17 @@ class Logs(FlowRunView):
     `next` is where to go on, also when there are none yet.
     """
 
-    def get(self, request: Request, id: UUID) -> HttpResponse:
+    @operation(Lines)
+    def get(self, request: Request, id: UUID, asked: LinesAsked) -> HttpResponse:
         run = self.found()
-        after, limit = number(request, "after", 0), page_size(request, 1_000, MAX_LINES)
-        rows = LogLine.objects.of_root(run).filter(line_no__gt=after)
+        rows = LogLine.objects.of_root(run).filter(line_no__gt=asked.after)
         if not run.is_root:
             rows = rows.filter(run_id=run.id)
-        if task := identifier(request, "task"):
-            rows = rows.filter(task_id=task)
+        if asked.task:
+            rows = rows.filter(task_id=asked.task)
         columns = ("line_no", "t", "level", "logger", "message", "task_id", "attempt", "run_id", "extra")
-        lines = list(rows.order_by("line_no").values_list(*columns)[:limit])
-        names = ("line", "t", "level", "logger", "message", "task", "attempt", "run", "extra")
-        items = [dict(zip(names, line, strict=True)) for line in lines]
-        return answer({"items": items, "next": lines[-1][0] if lines else after})
+        lines = list(rows.order_by("line_no").values_list(*columns)[: asked.limit])
+        return answer(Lines([LineShown(*line) for line in lines], lines[-1][0] if lines else asked.after))
 
 
 class TaskRuns(FlowRunView):
@@ -140,25 +182,26 @@ class TaskRuns(FlowRunView):
     `state` and `task` choose those in some states, and those of one task.
     """
 
-    def get(self, request: Request, id: UUID) -> HttpResponse:
-        run, limit = self.found(), page_size(request, 200, 1_000)
-        rows = TaskRun.objects.of_run(run).order_by("id")
-        if states := asked_states(request):
+    @operation(Page[TaskRunShown])
+    def get(self, request: Request, id: UUID, asked: TasksAsked) -> HttpResponse:
+        rows = TaskRun.objects.of_run(self.found()).order_by("id")
+        if states := asked_states(asked.state):
             rows = rows.filter(state_type__in=states)
-        if task := request.query_params.get("task"):
-            rows = rows.filter(task=task)
-        if cursor := request.query_params.get("cursor"):
+        if asked.task:
+            rows = rows.filter(task=asked.task)
+        if asked.cursor:
             try:
-                rows = rows.filter(id__gt=UUID(cursor))
+                rows = rows.filter(id__gt=UUID(asked.cursor))
             except ValueError as error:
                 raise Invalid("This cursor is none of ours.", fields={"cursor": "Take `next`."}) from error
-        items = [describe_task(task) for task in rows[:limit]]
-        return answer({"items": items, "next": str(items[-1]["id"]) if len(items) == limit else None})
+        items = [describe_task(task) for task in rows[: asked.limit]]
+        return answer(Page(items, str(items[-1].id) if len(items) == asked.limit else None))
 
 
 class OneTaskRun(FlowRunView):
     """GET: one task run of a run."""
 
+    @operation(TaskRunShown)
     def get(self, request: Request, id: UUID, task_id: UUID) -> HttpResponse:
         task = TaskRun.objects.of_run(self.found()).filter(id=task_id).first()
         if task is None:
@@ -166,70 +209,13 @@ class OneTaskRun(FlowRunView):
         return answer(describe_task(task))
 
 
-def asked_states(request: Request) -> list[str]:
+def asked_states(asked: list[str]) -> list[str]:
     """The state types that a list is asked for, separated by commas.
 
     Raises:
         Invalid: One is none.
     """
-    states = [state for state in request.query_params.get("state", "").upper().split(",") if state]
+    states = [state for state in ",".join(asked).upper().split(",") if state]
     if unknown := set(states) - set(StateType):
         raise Invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", fields={"state": "A state type."})
     return states
-
-
-def describe(run: FlowRun, portal: str) -> dict[str, Any]:
-    """A run as the API shows it. Durations are seconds, times are UTC."""
-    state = {"type": run.state_type, "name": run.state_name, "message": run.state_message, "timestamp": run.state_at}
-    return {
-        "id": run.id,
-        "name": run.name,
-        "flow": run.flow.name,
-        "deployment": str(run.deployment) if run.deployment_id else None,
-        "deployment_version": run.deployment_version,
-        "commit": run.commit,
-        "state": state,
-        "parameters": run.parameters,
-        "tags": run.tags,
-        "attempt": run.attempt,
-        "run_count": run.run_count,
-        "origin": run.origin,
-        "created_by": run.created_by,
-        "created_at": run.created_at,
-        "scheduled_at": run.scheduled_at,
-        "due_at": run.due_at,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "duration": run.duration / 1_000_000,
-        "parent": run.parent_id,
-        "root": run.root_id,
-        "error": run.error or None,
-        "result": run.result,
-        "retry_of": run.retry_of,
-        "replays_from": run.replays_from,
-        "replay_root": run.replay_root,
-        "url": f"{portal}/runs/{run.id}",
-    }
-
-
-def describe_task(task: TaskRun) -> dict[str, Any]:
-    """A task run as the API shows it."""
-    return {
-        "id": task.id,
-        "task": task.task,
-        "name": task.label or task.task,
-        "state": {
-            "type": task.state_type,
-            "name": task.state_name or task.state_type.capitalize(),
-            "message": task.message,
-        },
-        "attempt": task.attempt,
-        "run_count": task.run_count,
-        "started_at": task.started_at,
-        "ended_at": task.ended_at,
-        "duration": None if task.duration is None else task.duration / 1_000_000,
-        "parents": task.parents or [],
-        "tags": task.tags or [],
-        "error": task.error,
-        "result": task.result,
-    }

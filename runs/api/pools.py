@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from uuid import UUID
 
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -12,11 +13,38 @@ from runs import agents, limits, queues
 from runs.models import Limit, WorkPool, WorkQueue
 from runs.reads import pools as reads
 from tenants.api import TenantView
-from tenants.errors import NotFound
-from tenants.messages import answer, read
+from tenants.declared import Page, operation
+from tenants.errors import Conflict, NotFound
+from tenants.messages import answer
 from tenants.models import Workspace
 
 EDIT = {"GET": "pools.view", "PATCH": "pools.edit"}
+
+
+class PoolShown(msgspec.Struct):
+    """A work pool. `concurrency_limit` is how many of its runs go on at once; null: as many as its agents take."""
+
+    id: UUID
+    name: str
+    type: str
+    description: str
+    paused: bool
+    concurrency_limit: int | None
+
+
+class QueueShown(msgspec.Struct):
+    """A work queue, with how many of its runs wait and run, and how many deployments name it."""
+
+    id: UUID
+    name: str
+    pool: str
+    description: str
+    priority: int
+    paused: bool
+    concurrency_limit: int | None
+    waiting: int
+    running: int
+    deployments: int
 
 
 class WorkPools(TenantView):
@@ -24,13 +52,15 @@ class WorkPools(TenantView):
 
     verbs = {"GET": "pools.view", "POST": "pools.edit"}
 
+    @operation(Page[PoolShown])
     def get(self, request: Request) -> HttpResponse:
         pools = list(agents.in_workspace(self.actor).order_by("name")[:500])
         slots = limits.slots_of(Limit.Kind.POOL, [pool.id for pool in pools])
-        return answer({"items": [_pool(pool, slots.get(pool.id)) for pool in pools], "next": None})
+        return answer(Page([_pool(pool, slots.get(pool.id)) for pool in pools], None))
 
-    def post(self, request: Request) -> HttpResponse:
-        workspace, told = Workspace.objects.get(id=self.actor.workspace_id), read(request, PoolInput)
+    @operation(PoolShown, 201, refuses=[Conflict])
+    def post(self, request: Request, told: PoolInput) -> HttpResponse:
+        workspace = Workspace.objects.get(id=self.actor.workspace_id)
         pool = agents.create_pool(
             workspace=workspace, name=told.name, description=told.description, limit=told.concurrency_limit,
             by=self.actor,
@@ -52,12 +82,14 @@ class OneWorkPool(PoolView):
 
     verbs = EDIT
 
+    @operation(PoolShown)
     def get(self, request: Request, pool: str) -> HttpResponse:
         return self.answered(self.pool)
 
-    def patch(self, request: Request, pool: str) -> HttpResponse:
+    @operation(PoolShown, refuses=[Conflict])
+    def patch(self, request: Request, pool: str, told: PoolChange) -> HttpResponse:
         found = self.pool
-        queues.change(found, told=read(request, PoolChange), by=self.actor)
+        queues.change(found, told=told, by=self.actor)
         return self.answered(found)
 
     def answered(self, pool: WorkPool) -> HttpResponse:
@@ -70,12 +102,13 @@ class Queues(PoolView):
 
     verbs = {"GET": "pools.view", "POST": "pools.edit"}
 
+    @operation(Page[QueueShown])
     def get(self, request: Request, pool: str) -> HttpResponse:
-        return answer({"items": [_queue(row) for row in reads.queues(self.pool)], "next": None})
+        return answer(Page([_queue(row) for row in reads.queues(self.pool)], None))
 
-    def post(self, request: Request, pool: str) -> HttpResponse:
-        found = self.pool
-        queue = queues.create_queue(pool=found, told=read(request, QueueInput), by=self.actor)
+    @operation(QueueShown, 201, refuses=[Conflict])
+    def post(self, request: Request, pool: str, told: QueueInput) -> HttpResponse:
+        queue = queues.create_queue(pool=self.pool, told=told, by=self.actor)
         return answer(_queue(_row(queue)), status=201)
 
 
@@ -89,14 +122,17 @@ class OneQueue(PoolView):
         """The queue of the address."""
         return agents.find_queue(self.pool, self.kwargs["queue"])
 
+    @operation(QueueShown)
     def get(self, request: Request, pool: str, queue: str) -> HttpResponse:
         return answer(_queue(_row(self.queue)))
 
-    def patch(self, request: Request, pool: str, queue: str) -> HttpResponse:
+    @operation(QueueShown, refuses=[Conflict])
+    def patch(self, request: Request, pool: str, queue: str, told: QueueChange) -> HttpResponse:
         found = self.queue
-        queues.change(found, told=read(request, QueueChange), by=self.actor)
+        queues.change(found, told=told, by=self.actor)
         return answer(_queue(_row(found)))
 
+    @operation(None, 204, refuses=[Conflict])
     def delete(self, request: Request, pool: str, queue: str) -> HttpResponse:
         queues.delete(self.queue, by=self.actor)
         return HttpResponse(status=204)
@@ -109,28 +145,28 @@ def _row(queue: WorkQueue) -> reads.QueueRow:
     return found
 
 
-def _pool(pool: WorkPool, limit: int | None) -> dict[str, Any]:
-    return {
-        "id": pool.id,
-        "name": pool.name,
-        "type": pool.type,
-        "description": pool.description,
-        "paused": pool.paused,
-        "concurrency_limit": limit,
-    }
+def _pool(pool: WorkPool, limit: int | None) -> PoolShown:
+    return PoolShown(
+        id=pool.id,
+        name=pool.name,
+        type=pool.type,
+        description=pool.description,
+        paused=pool.paused,
+        concurrency_limit=limit,
+    )
 
 
-def _queue(row: reads.QueueRow) -> dict[str, Any]:
+def _queue(row: reads.QueueRow) -> QueueShown:
     queue = row.queue
-    return {
-        "id": queue.id,
-        "name": queue.name,
-        "pool": queue.pool.name,
-        "description": queue.description,
-        "priority": queue.priority,
-        "paused": queue.paused,
-        "concurrency_limit": row.limit,
-        "waiting": row.waiting,
-        "running": row.running,
-        "deployments": row.deployments,
-    }
+    return QueueShown(
+        id=queue.id,
+        name=queue.name,
+        pool=queue.pool.name,
+        description=queue.description,
+        priority=queue.priority,
+        paused=queue.paused,
+        concurrency_limit=row.limit,
+        waiting=row.waiting,
+        running=row.running,
+        deployments=row.deployments,
+    )

@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
 
+import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.slot_bodies import LimitInput, SlotsInput, TakeAwayInput
+from orchestrator.slot_bodies import LimitInput, SlotsAnswer, SlotsInput, TakeAwayInput
 from runs.models import NamedLimit
 from runs.reads import limits as reads
 from runs.slots import named
 from runs.slots.exchange import exchange
 from tenants.api import TenantView
-from tenants.messages import answer, page_size, read
+from tenants.declared import Page, PageQuery, operation
+from tenants.errors import Conflict
+from tenants.messages import answer
+
+
+class LimitsAsked(PageQuery):
+    """Which limits."""
+
+    prefix: Annotated[str, msgspec.Meta(max_length=500, description="How their names begin.")] = ""
+
+
+class LimitShown(msgspec.Struct):
+    """A limit that code names. `rate` is how many slots come back by themselves, per second."""
+
+    name: str
+    slots: int
+    rate: float
+    active: bool
+    held: int
+    waiting: int
+    created_at: datetime
+
+
+class SomebodyShown(msgspec.Struct):
+    """Who holds slots or waits for some, and since when."""
+
+    id: UUID
+    flow_run: UUID | None
+    label: str
+    occupy: int
+    since: datetime
+
+
+class LimitWithHolders(LimitShown):
+    """A limit, with the first of those who hold its slots and of those who wait."""
+
+    holders: list[SomebodyShown]
+    queue: list[SomebodyShown]
+
+
+class TakenAway(msgspec.Struct):
+    """From how many slots were taken away."""
+
+    taken_away: int
 
 
 class Slots(TenantView):
@@ -21,8 +67,9 @@ class Slots(TenantView):
 
     verbs = {"POST": "slots.take"}
 
-    def post(self, request: Request) -> HttpResponse:
-        return answer(exchange(read(request, SlotsInput), by=self.actor))
+    @operation(SlotsAnswer, refuses=[Conflict])
+    def post(self, request: Request, told: SlotsInput) -> HttpResponse:
+        return answer(exchange(told, by=self.actor))
 
 
 class Limits(TenantView):
@@ -30,10 +77,11 @@ class Limits(TenantView):
 
     verbs = {"GET": "limits.view"}
 
-    def get(self, request: Request) -> HttpResponse:
-        rows = reads.in_workspace(self.actor, prefix=request.query_params.get("prefix", ""))
-        found, more = reads.page(rows, after=request.query_params.get("cursor", ""), size=page_size(request))
-        return answer({"items": [describe(each) for each in found], "next": more})
+    @operation(Page[LimitShown])
+    def get(self, request: Request, asked: LimitsAsked) -> HttpResponse:
+        rows = reads.in_workspace(self.actor, prefix=asked.prefix)
+        found, more = reads.page(rows, after=asked.cursor, size=asked.limit)
+        return answer(Page([describe(each) for each in found], more))
 
 
 class OneLimit(TenantView):
@@ -41,27 +89,30 @@ class OneLimit(TenantView):
 
     verbs = {"GET": "limits.view", "PUT": "limits.edit", "DELETE": "limits.edit"}
 
+    @operation(LimitWithHolders)
     def get(self, request: Request, name: str) -> HttpResponse:
         return answer(self.described(name))
 
-    def put(self, request: Request, name: str) -> HttpResponse:
-        limit, is_new = named.set_limit(name=name, told=read(request, LimitInput), by=self.actor)
+    @operation(LimitWithHolders, 200, 201, refuses=[Conflict])
+    def put(self, request: Request, name: str, told: LimitInput) -> HttpResponse:
+        limit, is_new = named.set_limit(name=name, told=told, by=self.actor)
         return answer(self.described(limit.name), status=201 if is_new else 200)
 
+    @operation(None, 204)
     def delete(self, request: Request, name: str) -> HttpResponse:
         named.delete(named.find(self.actor, name=name), by=self.actor)
         return HttpResponse(status=204)
 
-    def described(self, name: str) -> dict[str, Any]:
+    def described(self, name: str) -> LimitWithHolders:
         """It, as it is now."""
         limit = named.find(self.actor, name=name)
         holders, queue = reads.holders(limit, self.actor), reads.queue(limit, self.actor)
         counted = reads.in_workspace(self.actor).get(id=limit.id)
-        return {
-            **describe(counted),
-            "holders": [{**_somebody(each), "since": each.slot.held_at} for each in holders],
-            "queue": [{**_somebody(each), "since": each.slot.asked_at} for each in queue],
-        }
+        return LimitWithHolders(
+            **msgspec.structs.asdict(describe(counted)),
+            holders=[_somebody(each, each.slot.held_at or each.slot.asked_at) for each in holders],
+            queue=[_somebody(each, each.slot.asked_at) for each in queue],
+        )
 
 
 class Reset(TenantView):
@@ -69,28 +120,28 @@ class Reset(TenantView):
 
     verbs = {"POST": "limits.edit"}
 
-    def post(self, request: Request, name: str) -> HttpResponse:
-        limit, told = named.find(self.actor, name=name), read(request, TakeAwayInput)
+    @operation(TakenAway)
+    def post(self, request: Request, name: str, told: TakeAwayInput) -> HttpResponse:
+        limit = named.find(self.actor, name=name)
         if told.id is None:
-            return answer({"taken_away": named.reset(limit, by=self.actor)})
+            return answer(TakenAway(named.reset(limit, by=self.actor)))
         named.take_away(limit, ask=told.id, by=self.actor)
-        return answer({"taken_away": 1})
+        return answer(TakenAway(1))
 
 
-def describe(limit: NamedLimit) -> dict[str, Any]:
-    """A limit as JSON, without those who hold it."""
-    return {
-        "name": limit.name,
-        "slots": limit.slots,
-        "rate": limit.rate,
-        "active": limit.active,
-        "held": limit.held,
-        "waiting": limit.waiting,
-        "created_at": limit.created_at,
-    }
+def describe(limit: NamedLimit) -> LimitShown:
+    """A limit as the API shows it, without those who hold it."""
+    return LimitShown(
+        name=limit.name,
+        slots=limit.slots,
+        rate=limit.rate,
+        active=limit.active,
+        held=limit.held,
+        waiting=limit.waiting,
+        created_at=limit.created_at,
+    )
 
 
-def _somebody(each: reads.Shown) -> dict[str, Any]:
-    """Who holds or waits, as JSON."""
-    run = each.run.id if each.run else None
-    return {"id": each.slot.ask, "flow_run": run, "label": each.who, "occupy": each.slot.occupy}
+def _somebody(each: reads.Shown, since: datetime) -> SomebodyShown:
+    """Who holds or waits, as the API shows it."""
+    return SomebodyShown(each.slot.ask, each.run.id if each.run else None, each.who, each.slot.occupy, since)

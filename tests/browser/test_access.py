@@ -57,6 +57,8 @@ EMPTY_PAGES = [
     "limits/new",
     "../audit",
     "../audit?actor=nobody",
+    "../../../api/docs",
+    "../../../api/docs/flow-runs",
     "automations",
     "automations/new",
     "automations/new?start=failed",

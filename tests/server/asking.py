@@ -6,10 +6,12 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
 
+from tenants.declared import operation_of
 from tests.server.routes import parameters_of
 from tests.server.things_of_acme import Thing
 
@@ -32,16 +34,29 @@ def body(things: dict[str, dict[str, Thing]]) -> dict[str, Any]:
         "deployment": "acme-etl/acme-nightly", "value": 1, "slots": 5, "name": "x", "flow": "acme-etl",
         "run": str(run), "attempt": 1, "leases": [{"run": str(run), "attempt": 1}], "parent": str(run),
         "entrypoint": "a:b", "source": {"type": "path", "path": "/x"},
-        "data": {"value": "hers"}, "schema": {}, "version": 1,
+        "data": {"value": "hers"}, "schema": {}, "version": 1, "share": 1,
         "team": str(things["organization-team"]["id"].acmes),
     }  # fmt: skip
 
 
 def asked(client: Client, method: str, path: str, things: dict[str, dict[str, Thing]]) -> tuple[int, str]:
-    data = json.dumps(body(things)) if method in {"POST", "PUT", "PATCH"} else ""
+    data = json.dumps(_fitting(body(things), path, method)) if method in {"POST", "PUT", "PATCH"} else ""
     response = client.generic(method, path, data=data, content_type="application/json")
     text = response.headers.get("Location", "") + response.content.decode()
     return response.status_code, text
+
+
+def _fitting(told: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+    """What of a body an operation of the API takes, so that it comes to look for what it is about."""
+    declared = operation_of(getattr(resolve(path).func, "cls", object), method)
+    if declared is None or declared.body in (None, bytes):
+        return told
+    fits = {field.name: told[field.name] for field in msgspec.structs.fields(declared.body) if field.name in told}
+    try:
+        msgspec.convert(fits, declared.body)
+    except msgspec.ValidationError:
+        return {}
+    return fits
 
 
 def without_names(text: str, name: str, things: dict[str, dict[str, Thing]]) -> str:

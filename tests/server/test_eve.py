@@ -37,6 +37,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 # Routes without a tenant in their address, and why nothing of Acme can be found there.
 WITHOUT_TENANT = {
     "health-live", "health-ready",  # numbers of nobody
+    "openapi-json", "openapi-yaml", "reference", "reference-subject",  # the same for everybody
     "home",  # leads to one's own workspace
     "staff-admin", "staff-admin-page",  # of no tenant, and for staff alone: tests/server/test_staff_admin.py
     "sso-ask",  # leads from a verified domain to its provider
@@ -61,7 +62,7 @@ OWN = {
 
 
 # What she may make under any name: it is hers then, though something of Acme's is called the same.
-MAKES_HER_OWN = {("api-variable", "PUT"), ("api-block", "PUT"), ("api-block-type", "PUT"), ("api-result", "PUT")}
+MAKES_HER_OWN = {(name, "PUT") for name in ("api-variable", "api-block", "api-block-type", "api-result", "api-limit")}
 
 
 def test_every_route_has_its_place_here() -> None:

@@ -22,6 +22,7 @@ def test_every_problem_has_a_status_and_a_code_of_its_own() -> None:
     assert told == {
         "invalid": 400, "unauthorized": 401, "forbidden": 403, "not_found": 404, "conflict": 409, "too_large": 413,
         "limit_reached": 402, "wire_version": 426, "queue_full": 429, "rate_limited": 429, "unavailable": 503,
+        "not_acceptable": 406,
     }  # fmt: skip
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from orchestrator import clock, schedule_times
 from orchestrator.ids import uuid7
-from orchestrator.schedule_bodies import MAX_PREVIEW, PreviewInput, ScheduleInput, free_slug, merged, times_of
+from orchestrator.schedule_bodies import (
+    MAX_PREVIEW,
+    PreviewInput,
+    ScheduleChange,
+    ScheduleInput,
+    free_slug,
+    merged,
+    times_of,
+)
 from orchestrator.schedule_times import ScheduleRefusal
 from orchestrator.schedules import MAX_SCHEDULES
 from orchestrator.testing.memory import deployments, schedules
@@ -44,8 +54,8 @@ def _found(store: Store, asked: Asked) -> Schedule:
 
 def create(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     """Another schedule for a deployment."""
-    deployment, told = deployments.find(store, asked.names["id"]), asked.read(dict[str, Any])
-    read, times = schedules.read(told)
+    deployment, told = deployments.find(store, asked.names["id"]), asked.read(ScheduleInput)
+    read, times = schedules.read(msgspec.structs.asdict(told))
     if len(deployment.schedules) >= MAX_SCHEDULES:
         raise Refusal("conflict", f"A deployment has {MAX_SCHEDULES} schedules at most.")
     slug = read.slug or free_slug(set(deployment.schedules))
@@ -61,7 +71,7 @@ def create(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
 
 def change(store: Store, asked: Asked) -> dict[str, Any]:
     """Change what is told of a schedule."""
-    schedule, told = _found(store, asked), asked.read(dict[str, Any])
+    schedule, told = _found(store, asked), msgspec.to_builtins(asked.read(ScheduleChange))
     read, times = schedules.read(merged(schedules.described(schedule), told))
     if read.slug not in {None, schedule.slug}:
         raise invalid("A schedule keeps its slug.", "slug", "Make another schedule for another slug.")
