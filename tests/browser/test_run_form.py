@@ -12,7 +12,7 @@ from orchestrator.parameters import parameter_schema
 from runs.models import FlowRun
 from tests.browser.conftest import Portal
 from tests.browser.flights import flights
-from tests.browser.looking import WIDTHS, check, in_both_themes
+from tests.browser.looking import WIDTHS, check, in_themes
 from tests.cast import Company
 
 URL = "https://data.example.org/bts.csv.gz"
@@ -246,4 +246,4 @@ def test_nothing_for_axe(portal: Portal, deployment: Any, width: int) -> None:
     page.locator("[value='add:p.sources']").click()
     expect(page.locator("[name='p.sources.1.name']")).to_be_focused()
     page.locator("summary", has_text="Run options").click()
-    assert in_both_themes(page) == []
+    assert in_themes(page) == []
