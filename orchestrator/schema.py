@@ -79,7 +79,7 @@ def violations(schema: Mapping[str, Any], value: Any) -> Iterator[jsonschema.Val
     Raises:
         SchemaRefusal: The schema can't be followed to its end.
     """
-    start()
+    start(len(encode(value)))
     try:
         yield from _validator(encode(schema)).iter_errors(value)
     except Unresolvable as error:

@@ -20,7 +20,9 @@ import msgspec
 from jsonschema.validators import extend
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-MAX_STEPS = 800_000  # for one value; 512 KiB of rows, numbers or forms take a third to two thirds of it
+MAX_STEPS = 800_000  # for one value
+# What a small value may take, and each byte more: rows, numbers and forms take a third to two thirds of it.
+STEPS, STEPS_PER_BYTE = 50_000, 1.5
 SIDE_BY_SIDE = 8  # things that a keyword only looks at, for the price of one step
 CHARACTERS = 100
 ERROR = 10
@@ -39,9 +41,9 @@ class TooManySteps(Exception):
     """A schema makes too much work of a value."""
 
 
-def start() -> None:
-    """Begin to count for another value."""
-    _left.set(MAX_STEPS)
+def start(size: int | None = None) -> None:
+    """Begin to count for another value of so many bytes (None: a large one). Who sends little can't make much work."""
+    _left.set(MAX_STEPS if size is None else min(MAX_STEPS, STEPS + int(STEPS_PER_BYTE * size)))
 
 
 def spend(steps: int) -> None:
