@@ -15,12 +15,15 @@ from msgspec import UNSET, UnsetType
 
 from orchestrator.agent_messages import PROCESSES, AgentLine, LeaseRef, Load
 from orchestrator.cleaned import MAX_RESULT_KEY
+from orchestrator.concurrency_keys import wrong_in_template
 from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
 
 MAX_BODY = 4 << 20  # bytes
 MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
 MAX_LIMIT = 1_000_000  # runs at once
 MAX_QUEUE_PRIORITY = 32_767
+ON_LIMIT = ("ENQUEUE", "CANCEL_NEW", "CANCEL_OLD")
+"""What becomes of runs for which a deployment has no slot."""
 T = TypeVar("T")
 BLOCK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")  # of a block, and the slug of a type
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
@@ -107,6 +110,9 @@ class DeploymentInput(msgspec.Struct):
     retry_delay: float = 0
     crash_retries: int | None = None
     concurrency_limit: int | None = None
+    on_limit: str = "ENQUEUE"
+    concurrency_key: str = ""
+    key_slots: int | None = None
     python: str | None = None
     process: str = "warm"
     job_variables: dict[str, Any] = {}
@@ -130,7 +136,7 @@ class CanaryInput(msgspec.Struct):
 
 class RunInput(msgspec.Struct):
     """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone; `work_queue` is one of the
-    deployment's pool.
+    deployment's pool. Without a `concurrency_key` it has that of the deployment's template.
     """
 
     deployment: str
@@ -140,9 +146,18 @@ class RunInput(msgspec.Struct):
     idempotency_key: str | None = None
     scheduled_at: datetime | None = None
     priority: int = 0
+    concurrency_key: str | None = None
     work_queue: str | None = None
     parent: UUID | None = None
     parent_task: UUID | None = None
+
+
+class LimitsChange(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a deployment's limits changes; what is left out stays as it is."""
+
+    concurrency_limit: int | UnsetType | None = UNSET
+    on_limit: str | UnsetType = UNSET
+    key_slots: int | UnsetType | None = UNSET
 
 
 class BackgroundTask(msgspec.Struct):
@@ -394,6 +409,10 @@ class Deployable(Protocol):
     retry_delay: float
     crash_retries: int | None
     concurrency_limit: int | None
+    on_limit: str
+    concurrency_key: str
+    key_slots: int | None
+    parameter_schema: dict[str, Any]
     process: str
     job_variables: dict[str, Any]
 
@@ -413,11 +432,25 @@ def wrong_fields(request: Deployable) -> dict[str, str]:
         fields["retries"] = "0 to 10,000 retries, a delay of 0 s to 366 days."
     if request.crash_retries is not None and not 0 <= request.crash_retries <= 10_000:
         fields["crash_retries"] = "0 to 10,000."
-    if request.concurrency_limit is not None and not 0 < request.concurrency_limit <= MAX_LIMIT:
-        fields["concurrency_limit"] = "1 or more."
+    fields |= wrong_limits(request)
+    known = request.parameter_schema.get("properties")
+    if wrong := wrong_in_template(request.concurrency_key, known if isinstance(known, dict) else None):
+        fields["concurrency_key"] = wrong
     if request.process not in PROCESSES:
         fields["process"] = f"One of {', '.join(PROCESSES)}."
     return fields | _wrong_job_variables(request.job_variables)
+
+
+def wrong_limits(told: Deployable | LimitsChange) -> dict[str, str]:
+    """What of a deployment's limits can't be taken, by field. What is not told is not judged."""
+    fields: dict[str, str] = {}
+    for name in ("concurrency_limit", "key_slots"):
+        slots = getattr(told, name)
+        if slots is not UNSET and slots is not None and not 0 < slots <= MAX_LIMIT:
+            fields[name] = f"1 to {MAX_LIMIT:,}, or none."
+    if told.on_limit is not UNSET and told.on_limit not in ON_LIMIT:
+        fields["on_limit"] = f"One of {', '.join(ON_LIMIT)}."
+    return fields
 
 
 def _wrong_job_variables(variables: dict[str, Any]) -> dict[str, str]:

@@ -32,6 +32,8 @@ class Code(StrEnum):
     POOL_LIMIT = "pool_limit"
     QUEUE_LIMIT = "queue_limit"
     DEPLOYMENT_LIMIT = "deployment_limit"
+    KEY_LIMIT = "key_limit"
+    ORGANIZATION_LIMIT = "organization_limit"
     AGENTS_BUSY = "agents_busy"
     NEXT_CLAIM = "next_claim"  # Nothing holds it back.
     STARTING = "starting"
@@ -86,6 +88,14 @@ WORDS: dict[Code, tuple[str, str]] = {
     Code.DEPLOYMENT_LIMIT: (
         "The deployment {deployment} runs {slots} at once, and {used} under way.",
         "Wait for one to end, or deploy it with a higher concurrency limit.",
+    ),
+    Code.KEY_LIMIT: (
+        "The deployment {deployment} runs {slots} of the key {key} at once, and {used} under way.",
+        "Wait for one to end, or give the deployment's keys more slots.",
+    ),
+    Code.ORGANIZATION_LIMIT: (
+        "The organization runs {slots} at once, and {used} under way.",
+        "Wait for one to end, or have the organization's limit raised.",
     ),
     Code.AGENTS_BUSY: (
         "All {slots} of the connected agents that could take it are used.",

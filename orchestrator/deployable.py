@@ -35,6 +35,9 @@ class Deployable:
         schedule: Schedule | None = None,
         schedules: Iterable[Schedule] | None = None,
         concurrency_limit: int | None = None,
+        on_limit: str = "ENQUEUE",
+        concurrency_key: str = "",
+        key_slots: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | CodeSource | None = None,
         process: str = "warm",
@@ -59,6 +62,9 @@ class Deployable:
             schedule=schedule,
             schedules=schedules,
             concurrency_limit=concurrency_limit,
+            on_limit=on_limit,
+            concurrency_key=concurrency_key,
+            key_slots=key_slots,
             crash_retries=crash_retries,
             source=source,
             process=process,
@@ -82,6 +88,9 @@ class Deployable:
         schedule: Schedule | None = None,
         schedules: Iterable[Schedule] | None = None,
         concurrency_limit: int | None = None,
+        on_limit: str = "ENQUEUE",
+        concurrency_key: str = "",
+        key_slots: int | None = None,
         crash_retries: int | None = None,
         source: str | Path | CodeSource | None = None,
         process: str = "warm",
@@ -108,6 +117,10 @@ class Deployable:
             schedule: A Cron, an Interval or an RRule from `orchestrator.schedules`.
             schedules: Several of them, each with a slug of its own. What a person paused stays paused.
             concurrency_limit: How many of its runs may be under way at once.
+            on_limit: What becomes of runs beyond these: ENQUEUE, they wait; CANCEL_NEW, the new ones are cancelled;
+                CANCEL_OLD, the oldest ones.
+            concurrency_key: Whose run it is, as a template over parameters: `"{customer}"`. Keys share slots fairly.
+            key_slots: How many runs of each key may be under way at once.
             crash_retries: Attempts after a crash, if more than the flow's `retries`.
             source: Where agents find the code, in place of a bundle: a directory on their machines, a GitRepository or
                 a RemoteStorage of `orchestrator.runner.storage`.
@@ -142,6 +155,9 @@ class Deployable:
             schedule=schedule,
             schedules=schedules,
             concurrency_limit=concurrency_limit,
+            on_limit=on_limit,
+            concurrency_key=concurrency_key,
+            key_slots=key_slots,
             crash_retries=crash_retries,
             source=source,
             process=process,

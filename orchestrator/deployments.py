@@ -59,6 +59,9 @@ def describe(
     schedule: Schedule | None,
     schedules: Iterable[Schedule] | None = None,
     concurrency_limit: int | None,
+    on_limit: str,
+    concurrency_key: str,
+    key_slots: int | None,
     crash_retries: int | None,
     source: str | Path | CodeSource | None,
     process: str = "warm",
@@ -95,6 +98,9 @@ def describe(
         "retry_delay": delay[0] if isinstance(delay, list) and delay else delay or 0.0,
         "crash_retries": crash_retries,
         "concurrency_limit": concurrency_limit,
+        "on_limit": _on_limit(on_limit),
+        "concurrency_key": concurrency_key,
+        "key_slots": key_slots,
         "process": _process(process),
         "job_variables": _job_variables(job_variables or {}),
         **({"canary": canary} if canary is not None else {}),
@@ -104,6 +110,14 @@ def describe(
         source, entrypoint = flow.taken_from
         return Deployment(flow, name, settings, source, entrypoint=entrypoint)
     return Deployment(flow, name, settings, source)
+
+
+def _on_limit(policy: str) -> str:
+    from orchestrator.bodies import ON_LIMIT
+
+    if policy not in ON_LIMIT:
+        raise ValueError(f"on_limit is one of {', '.join(map(repr, ON_LIMIT))}, not {policy!r}.")
+    return policy
 
 
 def _process(process: str) -> str:
@@ -275,6 +289,8 @@ def run_deployment(
     poll_interval: float = 1.0,
     tags: Iterable[str] | None = None,
     idempotency_key: str | None = None,
+    priority: int = 0,
+    concurrency_key: str | None = None,
     as_subflow: bool = True,
 ) -> Any:
     """Trigger a deployment and wait for its end. In a coroutine: `await run_deployment(…)`.
@@ -287,6 +303,8 @@ def run_deployment(
         poll_interval: Seconds between two looks.
         tags: For this run, besides those of the deployment.
         idempotency_key: The same key triggers once, however often it is sent.
+        priority: Higher goes first within its queue.
+        concurrency_key: Whose run it is, if not as the deployment's template says: keys share its slots fairly.
         as_subflow: Called from a run, be its child; it has a lease and a page of its own all the same.
 
     Returns:
@@ -307,6 +325,8 @@ def run_deployment(
         poll_interval,
         tags,
         idempotency_key,
+        priority,
+        concurrency_key,
         as_subflow,
     )
 
@@ -325,6 +345,8 @@ def _run_deployment(
     poll_interval: float,
     tags: Iterable[str] | None,
     idempotency_key: str | None,
+    priority: int,
+    concurrency_key: str | None,
     as_subflow: bool,
 ) -> RemoteRun:
     import os
@@ -338,6 +360,8 @@ def _run_deployment(
         "idempotency_key": idempotency_key or f"call-{os.urandom(16).hex()}",
         **({"name": flow_run_name} if flow_run_name else {}),
         **({"tags": list(tags)} if tags else {}),
+        **({"priority": priority} if priority else {}),
+        **({"concurrency_key": concurrency_key} if concurrency_key is not None else {}),
         **({"scheduled_at": _utc(scheduled_time).isoformat()} if scheduled_time is not None else {}),
         **(_parent() if as_subflow else {}),
     }

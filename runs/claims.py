@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +17,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
-from orchestrator.agent_messages import SERVED, ClaimedRun, LeaseRef, minor_version
+from orchestrator.agent_messages import ClaimedRun, LeaseRef
 from orchestrator.ids import uuid7
 from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import Signal
-from runs import versions, waiting
+from runs import overflow, room, versions, waiting
+from runs.lanes import IN_TIME, Waiting, next_runs
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
+from runs.room import Held, Room
 from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save
 from tenants.errors import NotFound
 from tenants.keys import RUN_PREFIX, digest, new_secret
@@ -41,62 +44,21 @@ def lease_time() -> timedelta:
 
 # ── claim ────────────────────────────────────────────────────────────────────────────────────────
 
-_LOCK_LIMITS = """
-    SELECT id, kind, target_id, slots FROM concurrency_limit
-    WHERE (kind = 'pool' AND target_id = %(pool)s)
-        OR (kind = 'queue' AND target_id IN (SELECT id FROM work_queue WHERE pool_id = %(pool)s))
-        OR (kind = 'deployment' AND target_id IN (
-            SELECT deployment_id FROM flow_run
-            WHERE pool_id = %(pool)s AND state_type = 'SCHEDULED' AND due_at <= %(now)s))
-    ORDER BY id FOR UPDATE
-"""
-
-_LIVE_LEASES = """
-    SELECT limit_id, count(*) FROM lease WHERE limit_id = ANY(%s) AND expires_at > %s GROUP BY limit_id
-"""
-
-# Targets without a free slot are left out here, so that what waits for them hides nothing that stands behind. So are
-# runs under a limit that was not counted, because they, or it, came after the limits were locked: the next claim's.
-# Exactly as many are locked as may be taken, so that two claimers at once share the runs instead of the first few.
-_CANDIDATES = f"""
+_TAKE = f"""
     SELECT {COLUMNS} FROM flow_run r
-    JOIN work_pool p ON p.organization_id = r.organization_id AND p.id = r.pool_id
-    JOIN work_queue q ON q.organization_id = r.organization_id AND q.id = r.queue_id
-    JOIN deployment d ON d.organization_id = r.organization_id AND d.id = r.deployment_id
-    WHERE r.pool_id = %(pool)s AND r.state_type = 'SCHEDULED' AND r.due_at <= %(now)s
-        AND (r.start_by IS NULL OR r.start_by > %(now)s OR r.started_at IS NOT NULL)
-        AND NOT p.paused AND NOT q.paused AND (q.name = ANY(%(queues)s::text[])
-            OR (%(queues)s::text[] = '{{}}' AND NOT starts_with(q.name, '{SERVED}')))
-        AND NOT r.id = ANY(%(seen)s::uuid[]) AND (d.python = '' OR d.python = %(python)s)
-        AND NOT (r.pool_id = ANY(%(full)s::uuid[]) OR r.queue_id = ANY(%(full)s::uuid[])
-            OR r.deployment_id = ANY(%(full)s::uuid[]))
-        AND NOT EXISTS (SELECT 1 FROM concurrency_limit l WHERE l.kind IN ('pool', 'queue', 'deployment')
-            AND l.target_id IN (r.pool_id, r.queue_id, r.deployment_id) AND NOT l.id = ANY(%(counted)s::uuid[]))
-    ORDER BY q.priority, r.priority DESC, r.due_at, r.id
-    LIMIT %(limit)s FOR NO KEY UPDATE OF r SKIP LOCKED
+    WHERE r.id = ANY(%(runs)s) AND r.state_type = 'SCHEDULED' AND r.due_at <= %(now)s AND {IN_TIME}
+    FOR NO KEY UPDATE SKIP LOCKED
 """
-
-
-@dataclass(slots=True)
-class _Limit:
-    """A limit, locked, and how many of its slots are free."""
-
-    id: UUID
-    target_id: UUID
-    free: int
+SPARE = 32  # runs that are looked at besides, since others may be taking the first ones in this moment
 
 
 def claim(agent: Agent, *, slots: int) -> list[ClaimedRun]:
-    """Hand up to `slots` due runs of the agent's pool to it. Never waits for other claims of runs.
-
-    The limits are locked before leases are counted: counted in one statement, or without the lock, eight claimers
-    were handed 22 slots of 10.
-    """
+    """Hand up to `slots` due runs of the agent's pool to it. Never waits for other claims of runs."""
     slots = min(slots, MAX_CLAIM)
     if slots <= 0:
         return []
     at = now()
-    chosen = _choose(agent, slots, _lock_limits(agent.pool_id, at), at)
+    chosen = _choose(agent, slots, _lock_limits(agent, at), at)
     tokens = {row.id: new_secret(RUN_PREFIX) for row, _ in chosen}
     for row, _ in chosen:
         row.attempt += 1
@@ -107,55 +69,53 @@ def claim(agent: Agent, *, slots: int) -> list[ClaimedRun]:
     return describe([row for row, _ in chosen], tokens=tokens)
 
 
-def _lock_limits(pool_id: UUID, at: datetime) -> dict[UUID, _Limit]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_LIMITS, {"pool": pool_id, "now": at})
-        limits = {target: _Limit(id, target, slots) for id, _, target, slots in cursor.fetchall()}
-        if limits:
-            cursor.execute(_LIVE_LEASES, [[limit.id for limit in limits.values()], at])
-            taken = dict(cursor.fetchall())
-            for limit in limits.values():
-                limit.free -= taken.get(limit.id, 0)
+def _lock_limits(agent: Agent, at: datetime) -> Room:
+    """The limits, once deployments that cancel what they have no slot for have done so."""
+    limits = room.lock(agent, at)
+    overflow.cancel_surplus(limits.strict, at=at)
     return limits
 
 
-def _choose(agent: Agent, slots: int, limits: dict[UUID, _Limit], at: datetime) -> list[tuple[RunRow, list[_Limit]]]:
+def _choose(agent: Agent, slots: int, limits: Room, at: datetime) -> list[tuple[RunRow, list[tuple[Held, str]]]]:
     """Take runs while slots are free, the agent's and those of every limit that they count against.
 
-    A limit that fills up on the way is left out of the next look, so that what it holds back hides nothing. Every look
-    takes its first run at least, so there are no more looks than slots.
+    A limit that fills up on the way is left out of the next look, so that what it holds back hides nothing. A look asks
+    for twice as many as the one before, so that many who claim at once find something to share.
     """
-    chosen: list[tuple[RunRow, list[_Limit]]] = []
-    seen: list[UUID] = []
-    more = True
-    while more and (wanted := slots - len(chosen)):
-        rows = _candidates(agent, wanted, limits, seen, at)
-        more = len(rows) == wanted
-        seen += [row.id for row in rows]
-        for row in rows:
-            own = [limits[id] for id in (row.pool_id, row.queue_id, row.deployment_id) if id in limits]
-            if all(limit.free > 0 for limit in own):
-                chosen.append((row, own))
-                for limit in own:
-                    limit.free -= 1
+    left = limits.left()
+    slots = slots if left is None else min(slots, left)
+    chosen: list[tuple[RunRow, list[tuple[Held, str]]]] = []
+    tried: list[UUID] = []
+    asked, more = slots + SPARE, slots > 0
+    while more and len(chosen) < slots:
+        line = next_runs(agent, limits.openings(), most=asked + len(tried), seen=tried, at=at)
+        more = len(line) >= asked
+        asked *= 2
+        while line and len(chosen) < slots:
+            some = list(islice((run for run in line if limits.take(run)), slots - len(chosen)))
+            taken = _take(some, at)
+            tried += [run.id for run in some]
+            for run in some:
+                if run.id in taken:
+                    chosen.append((taken[run.id], limits.slots_for(run)))
+                else:
+                    limits.give_back(run)
+            line = [run for run in line if run.id not in tried] if some else []
     return chosen
 
 
-def _candidates(agent: Agent, number: int, limits: dict[UUID, _Limit], seen: list[UUID], at: datetime) -> list[RunRow]:
-    """The next due runs in the order of the queues, locked."""
-    full = [limit.target_id for limit in limits.values() if limit.free <= 0]
-    counted = [limit.id for limit in limits.values()]
-    values = {
-        "pool": agent.pool_id, "now": at, "queues": agent.queues, "python": minor_version(agent.python), "full": full,
-        "seen": seen, "counted": counted, "limit": number,
-    }  # fmt: skip
+def _take(line: Sequence[Waiting], at: datetime) -> dict[UUID, RunRow]:
+    """Lock runs; those that somebody else is taking in this moment are left to them."""
+    if not line:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(_CANDIDATES, values)
-        return [RunRow(*row) for row in cursor.fetchall()]
+        cursor.execute(_TAKE, {"runs": [run.id for run in line], "now": at})
+        rows = [RunRow(*row) for row in cursor.fetchall()]
+    return {row.id: row for row in rows}
 
 
 def _write_leases(
-    agent: Agent, chosen: Sequence[tuple[RunRow, list[_Limit]]], tokens: dict[UUID, str], at: datetime
+    agent: Agent, chosen: Sequence[tuple[RunRow, list[tuple[Held, str]]]], tokens: dict[UUID, str], at: datetime
 ) -> None:
     own = {"organization_id": agent.organization_id}
     Attempt.objects.bulk_create(
@@ -167,11 +127,11 @@ def _write_leases(
     )  # fmt: skip
     Lease.objects.bulk_create(
         Lease(
-            **own, id=uuid7(), run_id=row.id, attempt=row.attempt, agent_id=agent.id, limit_id=limit,
+            **own, id=uuid7(), run_id=row.id, attempt=row.attempt, agent_id=agent.id, limit_id=limit, key=key,
             expires_at=at + lease_time(),
         )
-        for row, limits in chosen
-        for limit in [None, *(each.id for each in limits)]
+        for row, slots in chosen
+        for limit, key in [(None, ""), *((each.id, key) for each, key in slots)]
     )  # fmt: skip
 
 
@@ -246,14 +206,15 @@ _LOCK_LIMITS_OF = """
 """
 _TAKE_AGAIN = """
     WITH ended AS (
-        SELECT organization_id, id, run_id, limit_id FROM lease
+        SELECT organization_id, id, run_id, limit_id, key FROM lease
         WHERE expires_at <= %(now)s AND limit_id = ANY(%(limits)s::uuid[])
             AND (%(runs)s::uuid[] IS NULL OR run_id = ANY(%(runs)s))
         FOR UPDATE SKIP LOCKED
     )
     UPDATE lease l SET expires_at = %(until)s FROM (
-        SELECT e.organization_id, e.id, row_number() OVER (PARTITION BY e.limit_id ORDER BY e.run_id) AS place,
-            c.slots - (SELECT count(*) FROM lease o WHERE o.limit_id = c.id AND o.expires_at > %(now)s) AS free
+        SELECT e.organization_id, e.id, row_number() OVER (PARTITION BY e.limit_id, e.key ORDER BY e.run_id) AS place,
+            c.slots - (SELECT count(*) FROM lease o
+                WHERE o.limit_id = c.id AND o.key = e.key AND o.expires_at > %(now)s) AS free
         FROM ended e JOIN concurrency_limit c ON c.organization_id = e.organization_id AND c.id = e.limit_id
     ) again WHERE l.organization_id = again.organization_id AND l.id = again.id AND again.place <= again.free
 """

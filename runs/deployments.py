@@ -10,12 +10,13 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.timezone import now
+from msgspec import UNSET
 
-from orchestrator.bodies import wrong_fields
+from orchestrator.bodies import LimitsChange, wrong_fields, wrong_limits
 from orchestrator.code_sources import wrong_in_source
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from runs import agents, events, limits, live, schedules, versions
+from runs import agents, events, limits, live, overflow, schedules, versions
 from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema
 from runs.transitions import DELETED, lock_runs, move, save
@@ -57,6 +58,9 @@ class DeploymentRequest:
     retry_delay: float = 0
     crash_retries: int | None = None
     concurrency_limit: int | None = None
+    on_limit: str = "ENQUEUE"
+    concurrency_key: str = ""
+    key_slots: int | None = None
     python: str = ""
     process: str = "warm"
     job_variables: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +98,7 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
         locked = schedules.lock_of(flow_id, name)  # Somebody else may have made both in this moment.
     versions.record(deployment, before=present, told=versions.Told(request.message, request.git), by=by)
     schedules.set_deployed(deployment, _schedules(request), locked)
-    limits.set_limit(deployment, request.concurrency_limit)
+    _set_limits(deployment, {"concurrency_limit": request.concurrency_limit, "key_slots": request.key_slots})
     if request.crash_retries is not None and not new:
         _grant_crashes(deployment)
     _tell(deployment, f"deployment.{'created' if new else 'updated'}", pool, by)
@@ -109,7 +113,11 @@ def _try_out(request: DeploymentRequest, present: Deployment | None, by: Actor) 
         raise Invalid(message, fields={"canary": message})
     deployment = versions.locked(present.id, by=by)
     queue = request.work_queue or agents.find_queue(deployment.pool, None).name
-    definition = {**_values(request), "work_pool": request.work_pool, "work_queue": queue}
+    values = _values(request)
+    definition = {name: values[name] for name in versions.COLUMNS} | {
+        "work_pool": request.work_pool,
+        "work_queue": queue,
+    }
     told = versions.Told(request.message, request.git)
     versions.add_canary(deployment, definition, request.canary or 0, told=told, by=by)
     _tell(deployment, "deployment.canary", deployment.pool, by)
@@ -163,6 +171,43 @@ def make(request: DeploymentRequest, *, place: dict[str, Any], by: Actor) -> Dep
     return made
 
 
+def change_limits(deployment: Deployment, *, told: LimitsChange, by: Actor) -> None:
+    """Change how many of its runs may run at once, and what becomes of the others. Takes effect at once.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+    """
+    if fields := wrong_limits(told):
+        [(name, text), *_] = fields.items()
+        raise Invalid(f"{name}: {text}", fields=fields)
+    deployment.on_limit = versions.locked(deployment.id, by=by).on_limit  # Two who change it do so in turn.
+    before = limits_of(deployment)
+    asked = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
+    changed = {name: value for name, value in asked.items() if value != before[name]}
+    if not changed:
+        return
+    if "on_limit" in changed:
+        deployment.on_limit = changed["on_limit"]
+        deployment.save(update_fields=["on_limit"])
+    _set_limits(deployment, {name: value for name, value in changed.items() if name != "on_limit"})
+    was = {name: before[name] for name in changed}
+    audit.record(by, "deployment.updated", deployment, details={"from": was, "to": changed})
+    live.changed(workspace_id=deployment.workspace_id, what="deployments")
+
+
+def limits_of(deployment: Deployment) -> dict[str, Any]:
+    """How many of its runs may run at once, in all and of each key, and what becomes of the others."""
+    return {**limits.of_deployments([deployment.id])[deployment.id], "on_limit": deployment.on_limit}
+
+
+def _set_limits(deployment: Deployment, told: dict[str, int | None]) -> None:
+    more = [limits.set_limit(deployment, slots, of_keys=name == "key_slots") for name, slots in told.items()]
+    if any(more):
+        limits.wake(deployment.pool_id)
+    if deployment.on_limit != Deployment.OnLimit.ENQUEUE:
+        overflow.cancel_surplus([deployment.id], at=now())
+
+
 def _grant_crashes(deployment: Deployment) -> None:
     """Calls that were queued before anybody served their task may be tried again after a crash as those after it."""
     waiting = FlowRun.objects.filter(
@@ -206,6 +251,8 @@ def _values(request: DeploymentRequest) -> dict[str, Any]:
         "crash_retries": request.crash_retries,
         "process": request.process,
         "job_variables": json_value(request.job_variables),
+        "on_limit": request.on_limit,
+        "concurrency_key": clean_text(request.concurrency_key),
     }
 
 
@@ -291,6 +338,7 @@ def delete(deployment: Deployment, *, by: Actor) -> None:
     cancelled = _cancel_unclaimed(deployment)
     audit.record(by, "deployment.deleted", deployment, details={"runs_cancelled": cancelled})
     limits.set_limit(deployment, None)
+    limits.set_limit(deployment, None, of_keys=True)
     forget(deployment)
     deployment.delete()
     live.changed(workspace_id=deployment.workspace_id, what="deployments")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.utils.timezone import now
 from msgspec import UNSET
 
 from orchestrator.bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.states import ALIVE
 from orchestrator.storable import clean_text
-from runs import limits, live, waiting
+from runs import limits, live
 from runs.agents import DEFAULT
 from runs.models import Deployment, FlowRun, WorkPool, WorkQueue
-from runs.transitions import wanted
 from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
@@ -24,7 +21,6 @@ from tenants.restrictions.rules import check_allowed
 
 MOST = 500  # queues of one pool
 MAX_NAMED = 20  # deployments and runs that a refusal names
-MAX_WOKEN = 1_000  # agents that are told to look again
 SETTINGS = ("priority", "description", "paused")
 
 
@@ -94,7 +90,7 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
     audit.record(by, f"{kind}.{_verb(changed)}", row, details={"from": was, "to": changed})
     live.changed(workspace_id=row.workspace_id, what="agents")
     if _lets_more_run(was, changed):
-        _wake(row.pool_id if isinstance(row, WorkQueue) else row.id)
+        limits.wake(row.pool_id if isinstance(row, WorkQueue) else row.id)
 
 
 def _write(row: WorkPool | WorkQueue, changed: dict[str, Any]) -> None:
@@ -119,10 +115,6 @@ def _lets_more_run(was: dict[str, Any], changed: dict[str, Any]) -> bool:
     if was.get("concurrency_limit") is None:
         return False
     return changed["concurrency_limit"] is None or changed["concurrency_limit"] > was["concurrency_limit"]
-
-
-def _wake(pool_id: UUID) -> None:
-    waiting.wake_pools(wanted(Counter({pool_id: MAX_WOKEN}), now()))
 
 
 def set_paused(row: WorkPool | WorkQueue, *, paused: bool, by: Actor) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from orchestrator.concurrency_keys import fill
 from orchestrator.ids import as_id
 from runs import forms, trigger
 from runs.hidden import check_run
@@ -79,12 +80,20 @@ def retry(
         raise Invalid("Some parameters are not what the run had.", fields=wrong)
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=dict(parameters), tags=run.tags, retry_of=run.id,
+        concurrency_key=_concurrency_key(run),
         idempotency_key=idempotency_key, call=run.call, retries=run.retries if run.call else None,
         replays_from=run.id if from_failure else None,
         replay_root=(run.replay_root or run.id) if from_failure else None,
         again=_again(run, again) if from_failure else {},
     )  # fmt: skip
     return trigger.create_run(asked, by=by, origin=FlowRun.Origin.RETRY)
+
+
+def _concurrency_key(run: FlowRun) -> str | None:
+    """That of the run, where it was given one; else as the template says, since parameters may be others now."""
+    deployment = run.deployment
+    own = fill(deployment.concurrency_key, run.parameters, deployment.parameter_schema)
+    return None if own == run.concurrency_key else run.concurrency_key
 
 
 def _spoiled(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,25 @@ def raw_cursor() -> psycopg.Cursor:
     return psycopg.Cursor(connection.connection)
 
 
+def rows_by_index(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Read rows by a statement that has to follow the order of indexes, whatever the planner believes of the tables.
+
+    Right after very many rows came, its statistics say that there are none, and it reads and sorts them all.
+    """
+    cursor = raw_cursor()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        raw_cursor().execute(_BY_INDEX)
+        cursor.execute(sql, values, prepare=True)  # type: ignore[arg-type]
+        raw_cursor().execute(_AS_EVER)
+        return cursor.fetchall()
+
+
+# Planned once for each connection: to plan such a statement takes longer than to execute it.
+_BY_INDEX, _AS_EVER = (
+    f"SELECT set_config('enable_sort', '{word}', true), set_config('enable_bitmapscan', '{word}', true),"
+    f" set_config('plan_cache_mode', '{mode}', true)"
+    for word, mode in (("off", "force_generic_plan"), ("on", "auto"))
+)
 Statement = tuple[str, list[Any]]
 """SQL and its parameters."""
 

@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import agents, claims, keeping, outages, partitions, scheduling, waiting
+from runs import agents, claims, keeping, outages, overflow, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.inputs import requests
 from runs.models import LATE_AFTER
@@ -84,6 +84,14 @@ def skip_late_runs() -> None:
     with system_scope():
         found = scheduling.too_late(limit=AT_ONCE)
     _by_tenant(found, lambda _, ids: scheduling.skip(ids))
+
+
+@shared_task
+def cancel_surplus_runs() -> None:
+    """Cancel what became due while its deployment has no slot for it, where it wants that."""
+    with system_scope():
+        found = overflow.due(at=now(), limit=AT_ONCE)
+    _by_tenant(found, lambda _, ids: overflow.cancel_surplus(ids, at=now()))
 
 
 @shared_task

@@ -148,6 +148,8 @@ def move(
     row.state_type, row.state_name, row.state_message = to.value, name or default_name(to), message or ""
     row.state_at = at
     row.new_states.append([micros(at), to.value, row.state_name, message, row.attempt])
+    if begins:
+        row.claims_lost = 0  # User code was reached: what was lost before says nothing of the claims to come.
     row.run_count = max(row.run_count + begins, run_count or 0)  # A holder that can't count gets no endless retries.
     row.duration = min(row.duration + max(duration, 0), 2**62)
     row.touched = True

@@ -14,12 +14,13 @@ from uuid import UUID
 from django.db import IntegrityError, connection
 from django.utils.timezone import now
 
+from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import claims, live, versions, waiting
+from runs import claims, live, overflow, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
@@ -45,6 +46,7 @@ class RunRequest:
         scheduled_at: When it may start, UTC; now by default.
         idempotency_key: Asked again with the same key, the same run is answered.
         priority: Higher goes first within its queue.
+        concurrency_key: Whose run it is, if not as the deployment's template says; keys share slots fairly.
         work_queue: Another queue of the deployment's pool than its own.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
@@ -60,6 +62,7 @@ class RunRequest:
     scheduled_at: datetime | None = None
     idempotency_key: str | None = None
     priority: int = 0
+    concurrency_key: str | None = None
     work_queue: str | None = None
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
@@ -113,6 +116,7 @@ def create_runs(
         known |= _known_by_key([row for row in fresh if row.id not in inserted], by)
     by_key = {row.idempotency_key: row for row in fresh if row.idempotency_key} | known
     made = [row for row in fresh if row.id in inserted]
+    _cancel_surplus(made, at)
     _announce(made)
     _record(made, by, origin)
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
@@ -188,6 +192,7 @@ def _row(
         pool_id=deployment.pool_id,
         queue_id=_queue(request, queues),
         priority=_priority(request.priority),
+        concurrency_key=_concurrency_key(request, deployment, parameters),
         retries=deployment.retries if request.retries is None else request.retries,
         retry_delay=deployment.retry_delay,
         crash_retries=deployment.crash_retries,
@@ -238,6 +243,14 @@ def _made_from(
         except Invalid:
             pass
     return request.deployment, _parameters(request, request.deployment)
+
+
+def _concurrency_key(request: RunRequest, deployment: Deployment, parameters: Mapping[str, Any]) -> str:
+    if request.concurrency_key is None:
+        return clean_text(fill(deployment.concurrency_key, parameters, deployment.parameter_schema), MAX_KEY)
+    if wrong := wrong_in_key(request.concurrency_key):
+        raise Invalid("The concurrency key is too long.", fields={"concurrency_key": wrong})
+    return clean_text(request.concurrency_key.strip())
 
 
 def _parameters(request: RunRequest, deployment: Deployment) -> dict[str, Any]:
@@ -298,10 +311,23 @@ def _record(rows: list[FlowRun], by: Actor, origin: str) -> None:
         audit.record(by, "run.triggered", rows[0], name=rows[0].name, details=told)
 
 
+def _cancel_surplus(rows: list[FlowRun], at: datetime) -> None:
+    """Let deployments that have no slot for what was made cancel it, or what it takes the place of."""
+    strict = {
+        row.deployment_id for row in rows if row.deployment.on_limit != Deployment.OnLimit.ENQUEUE and row.due_at <= at
+    }
+    if cancelled := set(overflow.cancel_surplus(strict, at=at)):
+        own = {row.id: row for row in rows if row.id in cancelled}
+        told = FlowRun.objects.filter(id__in=list(own)).in_bulk()
+        for id, row in own.items():
+            for name in ("state_type", "state_name", "state_message", "state_at", "history", "ended_at"):
+                setattr(row, name, getattr(told[id], name))
+
+
 def _announce(rows: list[FlowRun]) -> None:
     live.runs_changed(rows)
     at = now()
-    placed = [row for row in rows if row.pool_id and row.due_at]
+    placed = [row for row in rows if row.pool_id and row.due_at and not row.is_final]
     waiting.wake_pools(Counter(row.pool_id for row in placed if row.due_at <= at))
     waiting.wake_at((row.pool_id, row.due_at) for row in placed if row.due_at > at)
 

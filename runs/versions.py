@@ -29,7 +29,7 @@ from tenants.restrictions.rules import check_allowed
 KEPT = 200  # of each deployment
 COLUMNS = (
     "entrypoint", "source", "python", "parameter_schema", "parameters", "version", "description", "tags", "retries",
-    "retry_delay", "crash_retries", "process", "job_variables",
+    "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key",
 )  # fmt: skip
 FIXED = ("work_pool", "work_queue", "python")
 """What a canary has in common with the version in force: agents that can run the one can run the other."""

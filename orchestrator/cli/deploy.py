@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.agent_messages import PROCESSES
+from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.output import connect, output_option, print_json
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.delayable import BACKGROUND
@@ -29,6 +30,10 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of the schedule.")
 @click.option("--from-path", is_flag=True, help="Run from the file's directory, which agents must have, not a bundle.")
+@click.option("--limit", "concurrency_limit", type=click.IntRange(1), metavar="N", help="So many runs at once.")
+@click.option("--on-limit", type=click.Choice(ON_LIMIT), default="ENQUEUE", show_default=True, help="What then.")
+@click.option("--concurrency-key", default="", metavar="TEMPLATE", help="Whose run it is, as in {customer}.")
+@click.option("--key-slots", type=click.IntRange(1), metavar="N", help="So many runs of each key at once.")
 @click.option("--process", type=click.Choice(PROCESSES), default="warm", show_default=True, help="Of each run.")
 @click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of the runs' environment.")
 @click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
@@ -45,6 +50,10 @@ def deploy(
     rrule: str | None,
     timezone: str,
     from_path: bool,
+    concurrency_limit: int | None,
+    on_limit: str,
+    concurrency_key: str,
+    key_slots: int | None,
     process: str,
     env: tuple[str, ...],
     memory: float | None,
@@ -63,6 +72,10 @@ def deploy(
         parameters=read_parameters(params),
         tags=tags,
         schedule=schedule,
+        concurrency_limit=concurrency_limit,
+        on_limit=on_limit,
+        concurrency_key=concurrency_key,
+        key_slots=key_slots,
         source=directory if from_path else None,
         process=process,
         job_variables=_job_variables(env, memory),

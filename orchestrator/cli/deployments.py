@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.output import (
     connect,
     limit_option,
@@ -68,6 +69,7 @@ def inspect(name: str, output: str) -> None:
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 @click.option("--queue", help="Another queue of the deployment's pool.")
 @click.option("--priority", type=int, help="Higher goes first within its queue.")
+@click.option("--concurrency-key", help="Whose run it is, if not as the deployment says.")
 @click.option("--at", help="When, in ISO 8601 with a zone; now by default.")
 @click.option("--idempotency-key", help="The same key triggers once.")
 @click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
@@ -79,6 +81,7 @@ def run(
     tags: tuple[str, ...],
     queue: str | None,
     priority: int | None,
+    concurrency_key: str | None,
     at: str | None,
     idempotency_key: str | None,
     watch: bool,
@@ -94,6 +97,7 @@ def run(
     body.update({"tags": list(tags)} if tags else {})
     body.update({"work_queue": queue} if queue else {})
     body.update({"priority": priority} if priority is not None else {})
+    body.update({"concurrency_key": concurrency_key} if concurrency_key is not None else {})
     body.update({"scheduled_at": at} if at else {})
     client = connect()
     made = client.post("/flow-runs", body, again=True)
@@ -106,6 +110,27 @@ def run(
     else:
         due = short_time(made.get("scheduled_at"))
         click.echo(f"{made['name']}  {made['id']}  {due}\n{made.get('url') or ''}".rstrip())
+
+
+@deployment.command()
+@click.argument("name")
+@click.option("--slots", "concurrency_limit", type=int, help="So many of its runs at once; 0: any number.")
+@click.option("--key-slots", type=int, help="So many of each key at once; 0: any number.")
+@click.option("--on-limit", type=click.Choice(ON_LIMIT), help="What becomes of runs beyond these.")
+@output_option
+def limit(name: str, concurrency_limit: int | None, key_slots: int | None, on_limit: str | None, output: str) -> None:
+    """Change how many runs of a deployment run at once; those under way go on."""
+    given = {"concurrency_limit": concurrency_limit, "key_slots": key_slots}
+    body: dict[str, Any] = {field: slots or None for field, slots in given.items() if slots is not None}
+    body.update({"on_limit": on_limit} if on_limit else {})
+    if not body:
+        raise click.UsageError("Say what changes: --slots, --key-slots, --on-limit.")
+    client = connect()
+    told = client.patch(f"/deployments/{find(client, name)['id']}", body)
+    if output == "json":
+        print_json(told)
+    else:
+        print_facts({field: told[field] for field in ("concurrency_limit", "key_slots", "on_limit")})
 
 
 @deployment.command()

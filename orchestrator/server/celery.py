@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "expire inputs": _tick("runs.tasks.expire_inputs", settings.TICK_SECONDS),
     "create scheduled runs": _tick("runs.tasks.create_scheduled_runs", settings.TICK_SECONDS),
     "skip late runs": _tick("runs.tasks.skip_late_runs", settings.TICK_SECONDS),
+    "cancel surplus runs": _tick("runs.tasks.cancel_surplus_runs", settings.TICK_SECONDS),
     "mark late runs": _tick("runs.tasks.mark_late_runs", 5),
     "notice agents": _tick("runs.tasks.notice_agents", 10),
     "notify of firings": _tick("runs.tasks.notify_of_firings", settings.TICK_SECONDS),

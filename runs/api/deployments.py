@@ -11,8 +11,8 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.bodies import DeploymentInput
-from runs import deployments
+from orchestrator.bodies import DeploymentInput, LimitsChange
+from runs import deployments, limits
 from runs.api import paging, schedules
 from runs.models import Bundle, Deployment
 from runs.schedules import of_deployment
@@ -51,6 +51,10 @@ class DeploymentShown(msgspec.Struct):
     work_queue: str
     process: str
     job_variables: Any
+    concurrency_limit: int | None
+    key_slots: int | None
+    on_limit: str
+    concurrency_key: str
     schedules: list[schedules.ScheduleShown]
     created_at: datetime
     updated_at: datetime
@@ -81,8 +85,8 @@ class Deployments(TenantView):
     def get(self, request: Request, asked: PageQuery) -> HttpResponse:
         rows = deployments.in_workspace(self.actor).prefetch_related("schedules")
         items, cursor = paging.page(asked, rows, "updated_at")
-        portal = portal_url(self.actor)
-        return answer(Page([describe(item, portal) for item in items], cursor))
+        portal, slots = portal_url(self.actor), limits.of_deployments(item.id for item in items)
+        return answer(Page([describe(item, portal, slots[item.id]) for item in items], cursor))
 
     @operation(DeploymentShown, 200, 201, refuses=[NotFound, Conflict, LimitReached])
     def post(self, request: Request, told: DeploymentInput) -> HttpResponse:
@@ -90,7 +94,7 @@ class Deployments(TenantView):
         for name in ("description", "version", "python"):
             wanted[name] = wanted[name] or ""
         made, new = deployments.deploy(deployments.DeploymentRequest(**wanted), by=self.actor)
-        return answer(describe(made, portal_url(self.actor)), status=201 if new else 200)
+        return answer(described(made, self.actor), status=201 if new else 200)
 
 
 class DeploymentView(TenantView):
@@ -104,16 +108,21 @@ class DeploymentView(TenantView):
 
     def described(self) -> HttpResponse:
         """It, as it is now."""
-        return answer(describe(self.found(), portal_url(self.actor)))
+        return answer(described(self.found(), self.actor))
 
 
 class DeploymentById(DeploymentView):
-    """GET: one deployment. DELETE: it, its schedules, its versions; what waits is cancelled."""
+    """GET: one deployment. PATCH: its limits. DELETE: it, its schedules, its versions; what waits is cancelled."""
 
-    verbs = {"GET": "deployments.view", "DELETE": "deployments.edit"}
+    verbs = {"GET": "deployments.view", "PATCH": "deployments.edit", "DELETE": "deployments.edit"}
 
     @operation(DeploymentShown)
     def get(self, request: Request, id: UUID) -> HttpResponse:
+        return self.described()
+
+    @operation(DeploymentShown, refuses=[NotFound])
+    def patch(self, request: Request, id: UUID, told: LimitsChange) -> HttpResponse:
+        deployments.change_limits(self.found(), told=told, by=self.actor)
         return self.described()
 
     @operation(None, 204, refuses=[Conflict])
@@ -187,7 +196,12 @@ def portal_url(actor: Actor) -> str:
     return f"{settings.PUBLIC_URL}/o/{organization}/{workspace}"
 
 
-def describe(deployment: Deployment, portal: str) -> DeploymentShown:
+def described(deployment: Deployment, by: Actor) -> DeploymentShown:
+    """A deployment as the API shows it, with its limits."""
+    return describe(deployment, portal_url(by), limits.of_deployments([deployment.id])[deployment.id])
+
+
+def describe(deployment: Deployment, portal: str, slots: dict[str, int | None]) -> DeploymentShown:
     """A deployment as the API shows it."""
     return DeploymentShown(
         id=deployment.id,
@@ -207,6 +221,10 @@ def describe(deployment: Deployment, portal: str) -> DeploymentShown:
         work_queue=deployment.queue.name,
         process=deployment.process,
         job_variables=deployment.job_variables,
+        concurrency_limit=slots["concurrency_limit"],
+        key_slots=slots["key_slots"],
+        on_limit=deployment.on_limit,
+        concurrency_key=deployment.concurrency_key,
         schedules=[schedules.describe(schedule) for schedule in of_deployment(deployment)],
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,

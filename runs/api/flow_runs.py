@@ -102,6 +102,7 @@ class FlowRuns(TenantView):
                 scheduled_at=told.scheduled_at,
                 idempotency_key=told.idempotency_key,
                 priority=told.priority,
+                concurrency_key=told.concurrency_key,
                 work_queue=told.work_queue,
                 parent_id=self._own_run(told.parent),
                 parent_task_id=told.parent_task,

@@ -23,6 +23,8 @@ class FlowRunShown(msgspec.Struct):
     state: StateShown
     parameters: Any
     tags: list[str]
+    priority: int
+    concurrency_key: str
     attempt: int
     run_count: int
     origin: str
@@ -108,6 +110,8 @@ def describe(run: FlowRun, portal: str) -> FlowRunShown:
         state=StateShown(run.state_type, run.state_name, run.state_message, run.state_at),
         parameters=run.parameters,
         tags=run.tags,
+        priority=run.priority,
+        concurrency_key=run.concurrency_key,
         attempt=run.attempt,
         run_count=run.run_count,
         origin=run.origin,

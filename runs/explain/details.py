@@ -29,7 +29,8 @@ def filled_in(causes: Sequence[Cause], run: FlowRun, ground: Ground, reader: Rea
         if each.code in _PAUSED:
             told.append(_with_who_paused(each, run.pool_id if each.code == Code.POOL_PAUSED else run.queue_id))
         elif each.code in limits:
-            told.append(_with_holders(each, limits[each.code], ground, reader))
+            key = run.concurrency_key if each.code == Code.KEY_LIMIT else ""
+            told.append(_with_holders(each, limits[each.code], key, ground, reader))
         else:
             told.append(each)
     return told
@@ -45,12 +46,13 @@ def _with_who_paused(told: Cause, id: UUID | None) -> Cause:
     return msgspec.structs.replace(told, text=f"{told.text[:-1]} by {who}.", since=at)
 
 
-def _with_holders(told: Cause, limit_id: UUID, ground: Ground, reader: Reader) -> Cause:
+def _with_holders(told: Cause, limit_id: UUID, key: str, ground: Ground, reader: Reader) -> Cause:
     """The runs that hold the slots of a limit, whoever has held one longest first; until when, if nobody renews it."""
     claims = Attempt.objects.filter(
         organization=OuterRef("organization_id"), run=OuterRef("run_id"), number=OuterRef("attempt")
     )
-    leases = Lease.objects.filter(limit_id=limit_id, expires_at__gt=ground.at).select_related("run").defer(*_HEAVY)
+    leases = Lease.objects.filter(limit_id=limit_id, key=key, expires_at__gt=ground.at)
+    leases = leases.select_related("run").defer(*_HEAVY)
     held = leases.annotate(since=Subquery(claims.values("created_at")[:1])).order_by(F("since").asc(nulls_last=True))
     found = list(held[:SHOWN])
     if not found:

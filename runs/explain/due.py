@@ -108,6 +108,11 @@ def _limits(run: FlowRun, queue: WorkQueue, ground: Ground, reader: Reader) -> I
     if deployment and (full := ground.full.get(deployment.id)):
         things = [Thing("deployment", deployment.id, _full_name(run), f"deployments/{deployment.id}")]
         yield cause(Code.DEPLOYMENT_LIMIT, things=things, **_used(full), **names)
+    if deployment and (full := ground.full_keys.get((deployment.id, run.concurrency_key))):
+        things = [Thing("deployment", deployment.id, _full_name(run), f"deployments/{deployment.id}")]
+        yield cause(Code.KEY_LIMIT, things=things, key=run.concurrency_key, **_used(full), **names)
+    if full := ground.full.get(run.organization_id):
+        yield cause(Code.ORGANIZATION_LIMIT, **_used(full))
 
 
 def _full_name(run: FlowRun) -> str:
@@ -120,8 +125,13 @@ def _used(full: Full) -> dict[str, Any]:
 
 def limits_of(run: FlowRun, ground: Ground) -> dict[Code, UUID]:
     """The limits that hold a run back, by the code that says so."""
-    targets = {Code.POOL_LIMIT: run.pool_id, Code.QUEUE_LIMIT: run.queue_id, Code.DEPLOYMENT_LIMIT: run.deployment_id}
-    return {code: ground.full[target].id for code, target in targets.items() if target in ground.full}
+    targets = {
+        Code.POOL_LIMIT: run.pool_id, Code.QUEUE_LIMIT: run.queue_id, Code.DEPLOYMENT_LIMIT: run.deployment_id,
+        Code.ORGANIZATION_LIMIT: run.organization_id,
+    }  # fmt: skip
+    found = {code: ground.full[target].id for code, target in targets.items() if target in ground.full}
+    own = ground.full_keys.get((run.deployment_id, run.concurrency_key)) if run.deployment_id else None
+    return found | ({Code.KEY_LIMIT: own.id} if own else {})
 
 
 def _busy(run: FlowRun, queue: WorkQueue, ground: Ground, reader: Reader) -> Iterator[Cause]:

@@ -35,6 +35,7 @@ class Ground:
     agents: dict[UUID, list[Agent]] = field(default_factory=dict)  # by pool, whoever was heard of last first
     held: dict[UUID, int] = field(default_factory=dict)  # slots, by agent
     full: dict[UUID, Full] = field(default_factory=dict)  # by target
+    full_keys: dict[tuple[UUID, str], Full] = field(default_factory=dict)  # by deployment and key
 
     def connected(self, pool_id: UUID) -> list[Agent]:
         """The agents of a pool that are heard of."""
@@ -65,7 +66,7 @@ def survey(runs: Collection[FlowRun]) -> Ground:
     ground = Ground(now())
     ground.queues = WorkQueue.objects.in_bulk({run.queue_id for run in runs if run.queue_id})
     _read_agents(ground, {run.pool_id for run in runs if run.pool_id})
-    _read_limits(ground, {id for run in runs for id in (run.pool_id, run.queue_id, run.deployment_id) if id})
+    _read_limits(ground, {id for run in runs for id in _targets(run) if id})
     return ground
 
 
@@ -76,11 +77,19 @@ def _read_agents(ground: Ground, pools: set[UUID]) -> None:
     ground.held = held_slots([agent.id for pool in pools for agent in ground.connected(pool)])
 
 
+def _targets(run: FlowRun) -> tuple[UUID | None, ...]:
+    return run.organization_id, run.pool_id, run.queue_id, run.deployment_id
+
+
 def _read_limits(ground: Ground, targets: set[UUID]) -> None:
-    kinds = [Limit.Kind.POOL, Limit.Kind.QUEUE, Limit.Kind.DEPLOYMENT]
-    limits = list(Limit.objects.filter(kind__in=kinds, target_id__in=targets))
+    limits = list(Limit.objects.filter(kind__in=Limit.Kind.values, target_id__in=targets))
     live = Lease.objects.filter(limit__in=limits, expires_at__gt=ground.at) if limits else Lease.objects.none()
-    used = dict(live.values_list("limit_id").annotate(number=Count("id")).order_by())
+    counts = live.values_list("limit_id", "key").annotate(number=Count("id")).order_by()
+    used = {(limit, key): number for limit, key, number in counts}
     for limit in limits:
-        if (number := used.get(limit.id, 0)) >= limit.slots:
+        if limit.kind == Limit.Kind.KEY:
+            for (id, key), number in used.items():
+                if id == limit.id and number >= limit.slots:
+                    ground.full_keys[limit.target_id, key] = Full(id, limit.slots, number)
+        elif (number := used.get((limit.id, ""), 0)) >= limit.slots:
             ground.full[limit.target_id] = Full(limit.id, limit.slots, number)

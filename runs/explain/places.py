@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -11,24 +12,61 @@ from django.db import connection
 from orchestrator.causes import MOST, STUCK, Cause, Code, pace
 from runs.explain.ground import Ground
 from runs.models import FlowRun, WorkQueue
+from runs.statements import rows_by_index
 
 LATELY = timedelta(minutes=15)
 
+# Of a limit by keys each key is full by itself: it stands with its key, other limits with "".
 _FULL = """
-    SELECT target_id FROM concurrency_limit l
-    WHERE workspace_id = %s AND NOT target_id = ANY(%s::uuid[]) AND slots <= (
-        SELECT count(*) FROM lease
-        WHERE organization_id = l.organization_id AND limit_id = l.id AND expires_at > %s)
+    SELECT l.target_id, e.key FROM concurrency_limit l CROSS JOIN LATERAL (
+        SELECT key, count(*) AS taken FROM lease
+        WHERE organization_id = l.organization_id AND limit_id = l.id AND expires_at > %s GROUP BY key
+        UNION ALL SELECT '', 0 WHERE l.slots = 0
+    ) e
+    WHERE l.workspace_id = %s AND l.kind IN ('queue', 'deployment', 'key') AND l.slots <= e.taken
 """
+
+# Where keys of the run's deployment take turns: a run comes later the more runs of its key go on, or wait before it.
+_IN_TURN = """
+    WITH RECURSIVE lane (key) AS (
+        (SELECT concurrency_key FROM flow_run WHERE {own} ORDER BY concurrency_key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT concurrency_key FROM flow_run WHERE {own} AND concurrency_key > lane.key
+            ORDER BY concurrency_key LIMIT 1)
+        FROM lane WHERE lane.key IS NOT NULL
+    ), busy AS (
+        SELECT key, (SELECT count(*) FROM flow_run WHERE organization_id = %(organization)s
+            AND deployment_id = %(deployment)s AND concurrency_key = lane.key
+            AND state_type IN ('PENDING', 'RUNNING', 'PAUSED', 'CANCELLING')) AS under_way
+        FROM lane WHERE key = %(key)s OR NOT key = ANY(%(full)s::text[])
+    ), mine AS (
+        SELECT (SELECT under_way FROM busy WHERE key = %(key)s) + (SELECT count(*) FROM (
+            SELECT 1 FROM flow_run WHERE {own} AND concurrency_key = %(key)s AND (due_at, id) <= (%(due)s, %(run)s)
+            LIMIT %(most)s) r) AS fair
+    )
+    SELECT count(*), max(due_at) FROM (
+        SELECT r.due_at FROM mine CROSS JOIN busy CROSS JOIN LATERAL (
+            SELECT due_at, id, row_number() OVER (ORDER BY due_at, id) AS nth FROM (
+                SELECT due_at, id FROM flow_run WHERE {own} AND concurrency_key = busy.key AND due_at <= %(now)s
+                ORDER BY due_at, id LIMIT greatest(mine.fair - busy.under_way, 0)) those
+        ) r WHERE (busy.under_way + r.nth, r.due_at, r.id) < (mine.fair, %(due)s, %(run)s) LIMIT %(most)s
+    ) before
+""".format(
+    own="organization_id = %(organization)s AND pool_id = %(pool)s AND deployment_id = %(deployment)s"
+    " AND queue_id = %(queue)s AND priority = %(priority)s AND state_type = 'SCHEDULED'"
+)
 
 # In the order of a claim. Runs of limits that are full go before nobody, but before those of the same one.
 _BEFORE = """
     SELECT count(*) FROM (
-        SELECT 1 FROM flow_run
+        SELECT 1 FROM flow_run r
         WHERE pool_id = %(pool)s AND state_type = 'SCHEDULED' AND due_at <= %(now)s
             AND (queue_id = ANY(%(earlier)s::uuid[]) OR (queue_id = ANY(%(same)s::uuid[]) AND (
-                priority > %(priority)s OR (priority = %(priority)s AND (due_at, id) < (%(due)s, %(run)s)))))
-            AND (deployment_id IS NULL OR NOT deployment_id = ANY(%(full)s::uuid[]))
+                priority > %(priority)s OR (priority = %(priority)s AND (due_at, id) < (%(turn)s, %(run)s)))))
+            AND (deployment_id, queue_id, priority) IS DISTINCT FROM (
+                %(deployment)s::uuid, %(queue)s::uuid, %(priority)s::smallint)
+            AND NOT EXISTS (SELECT 1 FROM unnest(%(full)s::uuid[], %(keys)s::text[]) f (target_id, key)
+                WHERE f.target_id = r.deployment_id AND f.key IN ('', r.concurrency_key))
         LIMIT %(most)s
     ) before
 """
@@ -38,23 +76,33 @@ def before(run: FlowRun, ground: Ground) -> int:
     """How many runs of the pool are claimed before this one as things are, MOST at most."""
     full = _full_others(run, ground)
     own = ground.queues[run.queue_id].priority
-    queues = WorkQueue.objects.filter(pool=run.pool_id, paused=False, priority__lte=own).exclude(id__in=full)
-    open_ones = list(queues.values_list("id", "priority"))
-    values = {
-        "pool": run.pool_id, "now": ground.at, "priority": run.priority, "due": run.due_at, "run": run.id,
-        "earlier": [id for id, priority in open_ones if priority < own],
-        "same": [id for id, priority in open_ones if priority == own], "full": full, "most": MOST,
+    queues = WorkQueue.objects.filter(pool=run.pool_id, paused=False, priority__lte=own)
+    open_ones = list(queues.exclude(id__in=[id for id, _ in full]).values_list("id", "priority"))
+    values: dict[str, Any] = {
+        "organization": run.organization_id, "pool": run.pool_id, "deployment": run.deployment_id,
+        "queue": run.queue_id, "priority": run.priority, "key": run.concurrency_key, "due": run.due_at, "run": run.id,
+        "now": ground.at, "most": MOST,
     }  # fmt: skip
+    keys = [key for id, key in full if key and id == run.deployment_id]
+    ((number, latest),) = rows_by_index(_IN_TURN, {**values, "full": keys})
+    others = {
+        "turn": max(latest or run.due_at, run.due_at),
+        "earlier": [id for id, priority in open_ones if priority < own],
+        "same": [id for id, priority in open_ones if priority == own],
+        "full": [id for id, _ in full],
+        "keys": [key for _, key in full],
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_BEFORE, values)
-        return cursor.fetchone()[0]
+        cursor.execute(_BEFORE, values | others)
+        return min(number + cursor.fetchone()[0], MOST)
 
 
-def _full_others(run: FlowRun, ground: Ground) -> list[UUID]:
-    """Queues and deployments of the workspace whose limit is full, but for the run's own."""
+def _full_others(run: FlowRun, ground: Ground) -> list[tuple[UUID, str]]:
+    """Queues, deployments and their keys whose limit is full, but for those that hold back the run itself."""
+    own = {(run.queue_id, ""), (run.deployment_id, ""), (run.deployment_id, run.concurrency_key)}
     with connection.cursor() as cursor:
-        cursor.execute(_FULL, [run.workspace_id, [run.queue_id, run.deployment_id], ground.at])
-        return [id for (id,) in cursor.fetchall()]
+        cursor.execute(_FULL, [ground.at, run.workspace_id])
+        return [(id, key) for id, key in cursor.fetchall() if (id, key) not in own]
 
 
 # `attempt_of_agent` gives the newest of each agent; the runs are looked up only where one deployment is asked for.

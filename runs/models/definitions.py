@@ -42,15 +42,20 @@ class Flow(InWorkspace):
 
 
 class Limit(InWorkspace):
-    """At most `slots` runs at once for one pool, queue or deployment (`target`). Its slots are lease rows."""
+    """At most `slots` runs at once of one organization, pool, queue or deployment (`target`), or of each key of one
+    deployment. Its slots are lease rows.
+    """
 
     class Kind(models.TextChoices):
         """What is limited."""
 
+        ORGANIZATION = "organization"
         POOL = "pool"
         QUEUE = "queue"
         DEPLOYMENT = "deployment"
+        KEY = "key"  # Of a deployment's runs, each `concurrency_key` has so many slots.
 
+    workspace = same_tenant("tenants.Workspace", null=True)  # None: the organization's
     kind = models.CharField(max_length=20, choices=Kind.choices)
     target_id = models.UUIDField()
     slots = models.PositiveIntegerField()
@@ -167,6 +172,13 @@ class Bundle(TenantOwned):
 class Deployment(Restrictable, InWorkspace):
     """A flow made ready to be run by agents: its code, parameters, place and schedule. Its runs are seen with it."""
 
+    class OnLimit(models.TextChoices):
+        """What becomes of a run for which no slot of the deployment is free."""
+
+        ENQUEUE = "ENQUEUE", "Wait for a slot"
+        CANCEL_NEW = "CANCEL_NEW", "Cancel the new run"
+        CANCEL_OLD = "CANCEL_OLD", "Cancel the oldest run"
+
     MEANS: ClassVar = "View: it and its runs. Use: run it, and cancel its runs. Edit: deploy it, pause its schedule."
     LEVELS: ClassVar = {
         "deployments.view": Level.VIEW,
@@ -196,6 +208,8 @@ class Deployment(Restrictable, InWorkspace):
     crash_retries = models.PositiveIntegerField(null=True)  # None: the flow's own budget alone
     process = models.CharField(max_length=10, default="warm")  # one of `agent_messages.PROCESSES`
     job_variables = models.JSONField(default=dict)
+    on_limit = models.CharField(max_length=12, choices=OnLimit.choices, default=OnLimit.ENQUEUE)
+    concurrency_key = models.CharField(max_length=500, blank=True)  # Of its runs: a template over their parameters.
     paused = models.BooleanField(default=False)
     number = models.PositiveIntegerField(default=0)  # Of the version in force; 0 before the first one.
     canary = models.PositiveIntegerField(null=True)  # The version on trial, which `canary_share` % of new runs use.

@@ -96,7 +96,7 @@ class FlowRun(InWorkspace):
     pool = same_tenant("runs.WorkPool", null=True)
     queue = same_tenant("runs.WorkQueue", null=True)
     priority = models.SmallIntegerField(default=0)  # Higher goes first within a queue.
-    concurrency_key = models.CharField(max_length=200, blank=True)
+    concurrency_key = models.CharField(max_length=200, blank=True)  # Keys of a deployment share its slots fairly.
 
     attempt = models.PositiveIntegerField(default=0)  # Claims so far: the fencing epoch.
     run_count = models.PositiveIntegerField(default=0)  # Executions of the user's function so far.
@@ -158,6 +158,19 @@ class FlowRun(InWorkspace):
                 fields=["organization", "pool", "due_at"],
                 condition=Q(state_type="SCHEDULED", pool__isnull=False),
                 name="flow_run_claimable",
+            ),
+            # A claim goes from lane to lane, and reads the first runs of each: `runs/lanes.py`.
+            models.Index(
+                fields=[
+                    *("organization", "pool", "deployment", "queue", "priority", "concurrency_key", "due_at", "id")
+                ],
+                condition=Q(state_type="SCHEDULED", pool__isnull=False, deployment__isnull=False),
+                name="flow_run_lanes",
+            ),
+            models.Index(
+                fields=["organization", "deployment", "concurrency_key"],
+                condition=Q(state_type__in=["PENDING", "RUNNING", "PAUSED", "CANCELLING"], deployment__isnull=False),
+                name="flow_run_under_way",
             ),
             models.Index(
                 fields=["due_at"], condition=Q(state_type="SCHEDULED", state_name="Scheduled"), name="flow_run_late"
@@ -236,6 +249,7 @@ class Lease(TenantOwned):
     attempt = models.PositiveIntegerField()
     agent = same_tenant("runs.Agent", null=True)
     limit = same_tenant("runs.Limit", null=True)
+    key = models.CharField(max_length=200, blank=True, default="", db_default="")  # Whose slot, of a limit by keys.
     expires_at = models.DateTimeField()
 
     class Meta:

@@ -5,7 +5,7 @@ Only the table of `orchestrator.states` is shared with the server: it is the pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,9 @@ LEASE = timedelta(seconds=60)
 LOST_AFTER = {True: timedelta(days=1), False: timedelta(minutes=10)}  # by whether the run is local
 SEALED = timedelta(hours=30)
 LATE = timedelta(seconds=15)
+UNDER_WAY = {"PENDING", "RUNNING", "PAUSED", "CANCELLING"}
+Target = tuple[str, UUID, str]
+"""The kind of a limit, what it stands on, and the key, if it is one by keys."""
 CLOSED = 3  # The rank of a task run that ended because its attempt did.
 
 
@@ -42,13 +45,15 @@ class Run:
     name: str = "Pending"
     deployment: Any = None
     due: datetime | None = None
+    scheduled: datetime | None = None
+    key: str = ""
     attempt: int = 0
     run_count: int = 0
     crashes: int = 0
     claims_lost: int = 0
     suspensions: int = 0
     until: datetime | None = None
-    slots: dict[UUID, datetime] = field(default_factory=dict)
+    slots: dict[Target, datetime] = field(default_factory=dict)
     attempts: dict[int, Attempt] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     tasks: dict[UUID, tuple[int, tuple[int, int, int], str]] = field(default_factory=dict)
@@ -71,17 +76,20 @@ class Run:
 class Runs:
     """One organization's runs, and who holds them."""
 
-    def __init__(self, limits: dict[UUID, int], priorities: dict[UUID, int]) -> None:
+    def __init__(self, limits: dict[tuple[str, UUID], int], priorities: dict[UUID, int]) -> None:
         self.runs: dict[UUID, Run] = {}
         self.keys: dict[str, UUID] = {}
-        self.limits = dict(limits)  # slots by pool, queue or deployment
+        self.limits = dict(limits)  # slots by kind and target
+        self.policies: dict[UUID, str] = {}  # of deployments
         self.priorities = priorities  # of queues
         self.paused: set[UUID] = set()
 
     # ── intent ───────────────────────────────────────────────────────────────────────────────────
 
-    def trigger(self, id: UUID, deployment: Any, due: datetime) -> None:
-        self.runs[id] = Run(id, id, "SCHEDULED", "Scheduled", deployment, due)
+    def trigger(self, id: UUID, deployment: Any, due: datetime, key: str, at: datetime) -> None:
+        self.runs[id] = Run(id, id, "SCHEDULED", "Scheduled", deployment, due, due, key)
+        if due <= at:
+            self.cancel_surplus([deployment], at)
 
     def cancel(self, run: Run, at: datetime) -> None:
         if run.name == "Unreachable" and run.until:
@@ -94,28 +102,75 @@ class Runs:
             if (run.type, run.name) == ("SCHEDULED", "Scheduled") and run.due < at - LATE:
                 run.name = "Late"
 
-    def set_limit(self, target: UUID, slots: int | None) -> None:
-        self.limits.pop(target, None)
+    def set_limit(self, kind: str, target: UUID, slots: int | None, at: datetime) -> None:
+        """What is under way counts, though nobody asked when it began."""
+        is_new = self.limits.pop((kind, target), None) is None
         if slots is not None:
-            self.limits[target] = slots
-        else:
-            for run in self.runs.values():
-                run.slots.pop(target, None)
+            self.limits[kind, target] = slots
+        for run in self.runs.values():
+            for each in [each for each in targets(run) if each[:2] == (kind, target)] if not run.local else []:
+                if slots is None:
+                    run.slots.pop(each, None)
+                elif is_new and run.held:
+                    run.slots[each] = at if run.name == "Unreachable" else run.until
 
     # ── claims and leases ────────────────────────────────────────────────────────────────────────
 
     def claim(self, agent: Any, slots: int, at: datetime) -> list[UUID]:
-        """Whom the agent is handed: by queue, then by due time; who must wait for a limit hides nobody."""
+        """Whom the agent is handed, in the order of their turns; who must wait for a limit hides nobody."""
+        there = [run for run in self.runs.values() if run.type == "SCHEDULED"]
+        there = [run for run in there if run.deployment.pool_id == agent.pool_id]
+        self.cancel_surplus({run.deployment.id: run.deployment for run in there}.values(), at)
         taken: list[UUID] = []
-        waiting = [run for run in self.runs.values() if run.type == "SCHEDULED" and self._is_for(agent, run, at)]
-        for run in sorted(waiting, key=lambda run: (self.priorities[run.deployment.queue_id], run.due, run.id)):
-            limits = [target for target in targets(run) if target in self.limits]
-            if len(taken) < slots and all(self.taken(target, at) < self.limits[target] for target in limits):
+        waiting = [run for run in there if run.type == "SCHEDULED" and self._is_for(agent, run, at)]
+        for run in self._in_turn([run for run in waiting if self._has_room(run, at)]):
+            if len(taken) < slots and self._has_room(run, at):
                 taken.append(run.id)
                 run.attempt += 1
-                run.until, run.slots = at + LEASE, dict.fromkeys(limits, at + LEASE)
+                run.until, run.slots = at + LEASE, dict.fromkeys(self._limited(run), at + LEASE)
                 self.move(run, StateType.PENDING, By.SERVER)
         return taken
+
+    def _limited(self, run: Run) -> list[Target]:
+        return [each for each in targets(run) if each[:2] in self.limits]
+
+    def _has_room(self, run: Run, at: datetime) -> bool:
+        return all(self.taken(each, at) < self.limits[each[:2]] for each in self._limited(run))
+
+    def _in_turn(self, waiting: list[Run]) -> list[Run]:
+        """By queue, then by age; keys of a deployment take turns, and go before nobody who has waited longer."""
+        places: dict[tuple[UUID, UUID], list[Run]] = {}
+        for run in waiting:
+            places.setdefault((run.deployment.queue_id, run.deployment.id), []).append(run)
+        line = [each for place in places.values() for each in self._take_turns(place)]
+        return [
+            run for *_, run in sorted(line, key=lambda each: (self.priorities[each[-1].deployment.queue_id], *each))
+        ]
+
+    def _take_turns(self, place: list[Run]) -> list[tuple[datetime, int, UUID, Run]]:
+        own = [run for run in self.runs.values() if run.type in UNDER_WAY and run.deployment == place[0].deployment]
+        several = len({run.key for run in place}) > 1
+        before = {run.key: several * sum(each.key == run.key for each in own) for run in place}
+        fair = []
+        for run in sorted(place, key=lambda run: (run.due, run.id)):
+            before[run.key] += 1
+            fair.append((before[run.key], run.due, run.id, run))
+        order = [run for *_, run in sorted(fair, key=lambda each: each[:3])]
+        return [(max(each.due for each in order[: n + 1]), n, run.id, run) for n, run in enumerate(order)]
+
+    def cancel_surplus(self, deployments: Iterable[Any], at: datetime) -> None:
+        """Deployments that have no slot for runs cancel them, where they want that."""
+        for kind in ("deployment", "key"):
+            for own in sorted(deployments, key=lambda own: own.id):
+                slots, policy = self.limits.get((kind, own.id)), self.policies.get(own.id, "ENQUEUE")
+                groups: dict[Target, list[Run]] = {}
+                for run in sorted(self.runs.values(), key=lambda run: (run.scheduled or at, run.id)):
+                    for each in [] if run.deployment != own else [each for each in targets(run) if each[0] == kind]:
+                        if run.slots.get(each, at) > at or (run.type == "SCHEDULED" and run.due <= at):
+                            groups.setdefault(each, []).append(run)
+                for target, alive in groups.items() if slots and policy != "ENQUEUE" else ():
+                    for run in surplus(alive, target, slots, policy, at):
+                        self.cancel(run, at)
 
     def hand_over(self, id: UUID, token: str, agent: Any, at: datetime) -> None:
         """Who was handed a run has its token."""
@@ -123,11 +178,10 @@ class Runs:
         run.attempts[run.attempt] = Attempt(token, agent.id, at)
 
     def _is_for(self, agent: Any, run: Run, at: datetime) -> bool:
-        pool, queue, _ = targets(run)
         serves = not agent.queues or run.deployment.queue.name in agent.queues
-        return pool == agent.pool_id and serves and run.due <= at and not {pool, queue} & self.paused
+        return serves and run.due <= at and not {run.deployment.pool_id, run.deployment.queue_id} & self.paused
 
-    def taken(self, target: UUID, at: datetime) -> int:
+    def taken(self, target: Target, at: datetime) -> int:
         """How many slots of a limit are in use."""
         return sum(run.slots.get(target, at) > at for run in self.runs.values())
 
@@ -153,7 +207,7 @@ class Runs:
         """Slots that ran out are held again where nobody else took them, the oldest run's first."""
         for run in sorted(runs, key=lambda run: run.id):
             for target, ended in run.slots.items():
-                if ended <= at and self.taken(target, at) < self.limits[target]:
+                if ended <= at and self.taken(target, at) < self.limits[target[:2]]:
                     run.slots[target] = until
 
     def end_attempt(self, run: Run, attempt: int, started: bool, at: datetime) -> None:
@@ -205,7 +259,9 @@ class Runs:
         """Change the state where the table allows it; the beginning of user code is counted."""
         if not may_move(StateType(run.type), to, by):
             return False
-        run.run_count = max(run.run_count + (run.type == "PENDING" and to == "RUNNING"), run_count)
+        begins = run.type == "PENDING" and to == "RUNNING"
+        run.claims_lost = 0 if begins else run.claims_lost
+        run.run_count = max(run.run_count + begins, run_count)
         held = run.held
         run.type, run.name = to.value, name or default_name(to)
         run.suspensions += held and to == "PAUSED" and not run.held
@@ -238,6 +294,17 @@ class Runs:
                     each.tasks[id] = (of, (order[0], CLOSED, order[2]), type)
 
 
-def targets(run: Run) -> tuple[UUID, UUID, UUID]:
+def targets(run: Run) -> list[Target]:
     """What a run's limits may stand on."""
-    return run.deployment.pool_id, run.deployment.queue_id, run.deployment.id
+    own = run.deployment
+    found = [("organization", own.organization_id), ("pool", own.pool_id), ("queue", own.queue_id)]
+    found += [("deployment", own.id)] + [("key", own.id)] * bool(run.key)
+    return [(kind, id, run.key if kind == "key" else "") for kind, id in found]
+
+
+def surplus(alive: list[Run], target: Target, slots: int, policy: str, at: datetime) -> list[Run]:
+    """Which are too many, of runs in the order of their age."""
+    if policy == "CANCEL_OLD":
+        return alive[: max(len(alive) - slots, 0)]
+    new = [run for run in alive if run.slots.get(target, at) <= at and run.attempt == 0]
+    return new[max(slots - (len(alive) - len(new)), 0) :]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from orchestrator.states import TERMINAL, TRANSITIONS, StateType, is_held
 from runs.usage.recount import METERS, Bucket, recount
+from tests.model.leases import Target
 from tests.model.model import Model
 from tests.sql import ask
 
@@ -19,7 +20,7 @@ RUNS = """
     FROM flow_run
 """
 LEASES = """
-    SELECT l.run_id, l.attempt, l.agent_id, c.target_id, l.expires_at
+    SELECT l.run_id, l.attempt, l.agent_id, c.kind, c.target_id, l.key, l.expires_at
     FROM lease l LEFT JOIN concurrency_limit c ON c.organization_id = l.organization_id AND c.id = l.limit_id
 """
 
@@ -35,7 +36,8 @@ def runs() -> dict[UUID, dict[str, Any]]:
 
 def leases() -> list[tuple]:
     """Its leases: (run, attempt, agent, target of the limit or None, until)."""
-    return ask(LEASES)
+    found = ask(LEASES)
+    return [(*own, (kind, target, key) if kind else None, until) for *own, kind, target, key, until in found]
 
 
 def compare(model: Model, found: dict[UUID, dict[str, Any]], leases: list[tuple]) -> None:
@@ -117,6 +119,7 @@ def compare_usage(found: dict[UUID, dict[str, Any]], model: Model) -> None:
     assert (counted["flow_runs"] <= begun, counted["task_runs"] <= tasks) == (True, True)
 
 
-def over_the_limit(model: Model, at: Any) -> set[UUID]:
-    """Limits with more live leases than slots: a claim may add to none of them."""
-    return {target for target, slots in model.limits.items() if model.taken(target, at) > slots}
+def over_the_limit(model: Model, at: Any) -> set[Target]:
+    """Limits with more live leases than slots, of each key: a claim may add to none of them."""
+    held = {target for run in model.runs.values() for target in run.slots}
+    return {target for target in held if model.taken(target, at) > model.limits[target[:2]]}

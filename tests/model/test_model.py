@@ -18,11 +18,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import UNSET
 
 from orchestrator.agent_messages import LeaseRef
+from orchestrator.bodies import LimitsChange
 from orchestrator.states import TERMINAL
 from orchestrator.wire import Answer
-from runs import claims, outages, tasks, trigger
+from runs import claims, deployments, outages, tasks, trigger
 from runs.ingest import apply_batch, streams
 from runs.limits import set_limit
 from runs.messenger import client
@@ -38,6 +40,7 @@ from tests.model.model import Model, Told
 from tests.model.profile import SETTINGS
 from tests.model.world import Works, equip
 
+DEPLOYMENTS = st.integers(0, 4)
 WHICH = st.integers(0, 20)  # Counted from the newest: 0 is the simplest choice.
 SIDE = st.sampled_from([0, 0, 0, 1])  # Mostly Acme, sometimes Globex.
 FATES = st.sampled_from(["arrives"] * 4 + ["is lost", "is answered in vain", "comes twice", "comes late"])
@@ -77,13 +80,13 @@ class Platform(RuleBasedStateMachine):
         self._rolled_back.__enter__()
         self._forget_outage()
 
-    @initialize(which=st.lists(st.integers(0, 3), min_size=1, max_size=5), begun=st.booleans(), aside=st.booleans())
+    @initialize(which=st.lists(DEPLOYMENTS, min_size=1, max_size=5), begun=st.booleans(), aside=st.booleans())
     def something_runs(self, which: list[int], begun: bool, aside: bool) -> None:
         """From nothing, chance alone would seldom come to where it gets interesting."""
         for each in which:
-            self.somebody_triggers(0, each, None, 0)
+            self.somebody_triggers(0, each, None, 0, "")
         if aside:
-            self.somebody_triggers(1, 1, None, 0)
+            self.somebody_triggers(1, 1, None, 0, "")
         self._claim_and_begin(begun)
 
     def _claim_and_begin(self, begun: bool) -> None:
@@ -97,19 +100,21 @@ class Platform(RuleBasedStateMachine):
     # ── people ───────────────────────────────────────────────────────────────────────────────────
 
     @rule(
-        side=SIDE, which=st.integers(0, 3), key=st.sampled_from([None, None, "a", "b"]), wait=st.sampled_from([0, 40])
-    )
-    def somebody_triggers(self, side: int, which: int, key: str | None, wait: int) -> None:
+        side=SIDE, which=DEPLOYMENTS, key=st.sampled_from([None, None, "a", "b"]), wait=st.sampled_from([0, 40]),
+        whose=st.sampled_from(["", "ada", "ada", "bob"]),
+    )  # fmt: skip
+    def somebody_triggers(self, side: int, which: int, key: str | None, wait: int, whose: str) -> None:
         own = self.sides[side]
         deployment = own.works.deployments[which]
         due = claims.now() + wait * claims.timedelta(seconds=1)
         with own.company.scope():
-            request = trigger.RunRequest(deployment=deployment, scheduled_at=due, idempotency_key=key)
+            deployment.refresh_from_db(fields=["on_limit"])
+            request = trigger.RunRequest(deployment, scheduled_at=due, idempotency_key=key, concurrency_key=whose)
             run, new = trigger.create_run(request, by=own.company.actor())
         assert new == (key is None or key not in own.model.keys)
         assert new or run.id == own.model.keys[key]
         if new:
-            own.model.trigger(run.id, deployment, due)
+            own.model.trigger(run.id, deployment, due, whose, self.clock.at)
             own.model.keys |= {key: run.id} if key else {}
 
     @rule(side=SIDE, which=WHICH)
@@ -121,13 +126,44 @@ class Platform(RuleBasedStateMachine):
                 trigger.cancel_runs([run.id], by=own.company.actor())
             own.model.cancel(run, self.clock.at)
 
-    @rule(side=SIDE, which=st.integers(0, 3), slots=st.sampled_from([1, 2, None]))
-    def somebody_changes_a_limit(self, side: int, which: int, slots: int | None) -> None:
+    @rule(side=SIDE, which=DEPLOYMENTS, slots=st.sampled_from([1, 2, None]), of_keys=st.booleans())
+    def somebody_changes_a_limit(self, side: int, which: int, slots: int | None, of_keys: bool) -> None:
+        self._change(side, which, "key" if of_keys else "deployment", slots=slots)
+
+    @rule(side=SIDE, which=DEPLOYMENTS, policy=st.sampled_from(["ENQUEUE", "CANCEL_NEW", "CANCEL_OLD"]))
+    def somebody_says_what_a_limit_cancels(self, side: int, which: int, policy: str) -> None:
+        self._change(side, which, "deployment", policy=policy)
+
+    def _change(self, side: int, which: int, kind: str, *, slots: Any = UNSET, policy: Any = UNSET) -> None:
         own = self.sides[side]
         deployment = own.works.deployments[which]
+        name = {"key": "key_slots", "deployment": "concurrency_limit"}[kind]
         with own.company.scope():
-            set_limit(deployment, slots)
-        own.model.set_limit(deployment.id, slots)
+            before = deployments.limits_of(deployment)
+            told = LimitsChange(**{name: slots, "on_limit": policy})
+            deployments.change_limits(deployment, told=told, by=own.company.actor())
+            if before == deployments.limits_of(deployment):
+                return
+        if slots is not UNSET:
+            own.model.set_limit(kind, deployment.id, slots, self.clock.at)
+        if policy is not UNSET:
+            own.model.policies[deployment.id] = policy
+        own.model.cancel_surplus([deployment], self.clock.at)
+
+    @rule(side=SIDE, of=st.sampled_from(["organization", "pool", "queue"]), slots=st.sampled_from([1, 4, None]))
+    def somebody_limits_more_than_a_deployment(self, side: int, of: str, slots: int | None) -> None:
+        own = self.sides[side]
+        first = own.works.deployments[0]
+        target = {"organization": own.company.organization, "pool": own.company.pool, "queue": first.queue}[of]
+        with own.company.scope():
+            set_limit(target, slots)
+        own.model.set_limit(of, target.id, slots, self.clock.at)
+
+    @rule()
+    def surplus_runs_are_cancelled(self) -> None:
+        tasks.cancel_surplus_runs()
+        for side in self.sides:
+            side.model.cancel_surplus(side.works.deployments, self.clock.at)
 
     @rule(side=SIDE, queue=st.booleans(), paused=st.sampled_from([False, False, True]))
     def somebody_pauses(self, side: int, queue: bool, paused: bool) -> None:

@@ -17,7 +17,7 @@ class Works:
     company: Company
     deployments: list[Any]
     agents: list[Any]
-    limits: dict[Any, int]
+    limits: dict[tuple[str, Any], int]
     priorities: dict[Any, int]
 
     def model(self) -> Model:
@@ -26,7 +26,7 @@ class Works:
 
 
 def equip(company: Company) -> Works:
-    """Two pools, three queues, four deployments, three agents, and limits that are small enough to matter."""
+    """Two pools, three queues, five deployments, three agents, and limits that are small enough to matter."""
     from runs.agents import create_pool
     from runs.models import Deployment, WorkQueue
 
@@ -38,11 +38,13 @@ def equip(company: Company) -> Works:
     deploy(company, "small", retries=1, concurrency_limit=1)
     deploy(company, "tough", crash_retries=1, work_queue="urgent")
     deploy(company, "elsewhere", retries=2, retry_delay=30, work_pool="other")
+    deploy(company, "keyed", key_slots=1)
     limit(company, "pool", company.pool, 3)
     limit(company, "queue", urgent, 2)
     with company.scope():
         made = list(Deployment.objects.select_related("queue").order_by("id"))
-        limits = {company.pool.id: 3, urgent.id: 2, made[1].id: 1}
+        limits = {("pool", company.pool.id): 3, ("queue", urgent.id): 2, ("deployment", made[1].id): 1}
+        limits |= {("key", made[4].id): 1}
         priorities = dict(WorkQueue.objects.values_list("id", "priority"))
     agents = [agent(company), agent(company, "choosy", queues=["default"]), agent(company, "far", pool="other")]
     return Works(company, made, agents, limits, priorities)

@@ -93,6 +93,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "calls": [{}],
     },
     "api-cache-invalidate": {"key": "acme-cached"},
+    "api-deployment": {"concurrency_limit": 7},
     "api-deployment-canary": {"share": 5},
     "api-deployment-rollback": {"version": 1},
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},

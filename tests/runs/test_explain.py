@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.causes import WORDS, Code, Explanation
-from runs import claims
+from runs import lanes
 from runs.explain import explain, first_causes
 from runs.models import Agent, Deployment, FlowRun, WorkPool, WorkQueue
 from runs.queues import set_paused
@@ -52,31 +52,35 @@ def lost(company: Company, by: Any) -> None:
 # What stands in WHERE of the statement that chooses runs, and by which codes it is explained. A condition that is none
 # of these fails below: give it a code in `orchestrator/causes.py`, a cause in `runs/explain/due.py`, a scenario here.
 CONDITIONS: dict[str, set[Code]] = {
+    "r.organization_id = %(organization)s": set(),
     "r.pool_id = %(pool)s": {Code.NO_AGENT, Code.AGENTS_LOST},
     "r.state_type = 'SCHEDULED'": set(),  # What is in another state was claimed: `runs/explain/held.py`.
-    "r.due_at <= %(now)s": {Code.NOT_DUE, Code.RETRY_DELAY, Code.GIVEN_BACK},
+    "r.deployment_id IS NOT NULL": set(),  # A run whose deployment goes is cancelled with it.
     "(r.start_by IS NULL OR r.start_by > %(now)s OR r.started_at IS NOT NULL)": {Code.TOO_LATE},
     "NOT p.paused": {Code.POOL_PAUSED},
     "NOT q.paused": {Code.QUEUE_PAUSED},
     "(q.name = ANY(%(queues)s::text[]) OR (%(queues)s::text[] = '{}' AND NOT starts_with(q.name, 'serve ')))": {
         Code.QUEUE_NOT_SERVED, Code.NOT_SERVED,
     },
-    "NOT r.id = ANY(%(seen)s::uuid[])": set(),  # of the same claim
     "(d.python = '' OR d.python = %(python)s)": {Code.OTHER_PYTHON},
-    "NOT (r.pool_id = ANY(%(full)s::uuid[]) OR r.queue_id = ANY(%(full)s::uuid[])"
-    " OR r.deployment_id = ANY(%(full)s::uuid[]))": {Code.POOL_LIMIT, Code.QUEUE_LIMIT, Code.DEPLOYMENT_LIMIT},
-    "NOT EXISTS (SELECT 1 FROM concurrency_limit l WHERE l.kind IN ('pool', 'queue', 'deployment')"
-    " AND l.target_id IN (r.pool_id, r.queue_id, r.deployment_id) AND NOT l.id = ANY(%(counted)s::uuid[]))": {
+    "NOT q.id = ANY(%(full)s::uuid[])": {Code.QUEUE_LIMIT},
+    "coalesce(o.number, 1) > 0": {Code.DEPLOYMENT_LIMIT},
+    "NOT EXISTS (SELECT 1 FROM concurrency_limit l WHERE l.organization_id = %(organization)s"
+    " AND l.kind IN ('organization', 'pool', 'queue', 'deployment', 'key') AND l.target_id IN"
+    " ( %(organization)s, %(pool)s, place.queue_id, place.deployment_id) AND NOT l.id = ANY(%(counted)s::uuid[]))": {
         Code.NEXT_CLAIM,
     },
+    "NOT EXISTS (SELECT 1 FROM unnest(%(full_of)s::uuid[], %(full_keys)s::text[]) f (deployment_id, key)"
+    " WHERE f.deployment_id = free.deployment_id AND f.key = l.key)": {Code.KEY_LIMIT},
 }  # fmt: skip
+# What is decided before any run is looked at, and by when a lane's first run is due.
+BESIDES = {Code.POOL_LIMIT, Code.ORGANIZATION_LIMIT, Code.NOT_DUE, Code.RETRY_DELAY, Code.GIVEN_BACK}
 
 
-def conditions(statement: str) -> list[str]:
-    """What a statement's WHERE has joined by AND, outside of brackets."""
-    where = " ".join(statement.split()).partition(" WHERE ")[2].partition(" ORDER BY ")[0]
+def conditions(where: str) -> list[str]:
+    """What a condition has joined by AND, outside of brackets."""
     parts, depth = [""], 0
-    for word in re.split(r"(\(|\)| AND )", where):
+    for word in re.split(r"(\(|\)| AND )", " ".join(where.split())):
         depth += (word == "(") - (word == ")")
         if word == " AND " and not depth:
             parts.append("")
@@ -86,8 +90,11 @@ def conditions(statement: str) -> list[str]:
 
 
 def test_every_condition_of_the_claim_is_one_that_is_explained() -> None:
-    assert [each for each in conditions(claims._CANDIDATES) if each not in CONDITIONS] == []
-    assert set(CONDITIONS) == set(conditions(claims._CANDIDATES))
+    found = [
+        each for where in (lanes.MINE, lanes.MAY_GO_ON, lanes.IN_TIME, lanes.HAS_A_SLOT) for each in conditions(where)
+    ]
+    assert [each for each in found if each not in CONDITIONS] == []
+    assert set(CONDITIONS) == set(found)
 
 
 def test_every_code_has_its_words() -> None:
@@ -176,6 +183,18 @@ def _deployment_limit(company: Company) -> UUID:
     return _second(company, deploy(company, concurrency_limit=1))
 
 
+def _key_limit(company: Company) -> UUID:
+    deployment, by = deploy(company, key_slots=1), agent(company)
+    first, second = trigger(company, deployment, 2, concurrency_key="ada")
+    assert [each.run for each in claim(company, by)] == [first]
+    return second
+
+
+def _organization_limit(company: Company) -> UUID:
+    limit(company, "organization", company.organization, 1)
+    return _second(company, deploy(company))
+
+
 def _second(company: Company, deployment: Deployment) -> UUID:
     first, second = trigger(company, deployment, 2)
     assert [each.run for each in claim(company, agent(company))] == [first]
@@ -203,6 +222,8 @@ WAITS: dict[Code, Callable[[Company], UUID]] = {
     Code.POOL_LIMIT: _pool_limit,
     Code.QUEUE_LIMIT: _queue_limit,
     Code.DEPLOYMENT_LIMIT: _deployment_limit,
+    Code.KEY_LIMIT: _key_limit,
+    Code.ORGANIZATION_LIMIT: _organization_limit,
     Code.AGENTS_BUSY: _agents_busy,
 }
 
@@ -221,7 +242,7 @@ def test_a_cause_alone_is_the_first_and_only_one(acme: Company, code: Code) -> N
 
 
 def test_all_codes_of_conditions_have_a_scenario() -> None:
-    assert set().union(*CONDITIONS.values()) <= set(WAITS) | {Code.NEXT_CLAIM}
+    assert BESIDES.union(*CONDITIONS.values()) <= set(WAITS) | {Code.NEXT_CLAIM}
 
 
 def test_a_run_that_nothing_holds_back_is_about_to_be_claimed(acme: Company) -> None:
@@ -365,6 +386,24 @@ def test_the_place_counts_who_goes_before(acme: Company) -> None:
     (own,) = trigger(acme, deployment)
     trigger(acme, deployment, 2)
     assert explained(acme, own).before == 5
+
+
+def test_the_place_counts_keys_that_take_turns(acme: Company) -> None:
+    """2.4, 2.12: a key with three waits behind one run of each other key, not behind their thousands."""
+    deployment = deploy(acme, key_slots=2)
+    trigger(acme, deployment, 5, concurrency_key="ada", scheduled_at=in_seconds(-90))
+    assert len(claim(acme, agent(acme), 1)) == 1  # Ada has one under way, and four that wait.
+    trigger(acme, deployment, 9, concurrency_key="bob", scheduled_at=in_seconds(-60))
+    other = deploy(acme, "other")
+    trigger(acme, other, scheduled_at=in_seconds(-70))
+    trigger(acme, other, scheduled_at=in_seconds(-50))
+    trigger(acme, other, scheduled_at=in_seconds(-30))
+    first, second = trigger(acme, deployment, 2, concurrency_key="eve", scheduled_at=in_seconds(-40))
+    # Of the deployment one run of bob goes before eve's first one, and of the other one what is older than that.
+    assert explained(acme, first).before == 1 + 2
+    # Before her second one go her first one, two of bob's, one of ada's.
+    assert explained(acme, second).before == 4 + 2
+    assert [each.run for each in claim(acme, agent(acme, "b"), 4)][-1] == first
 
 
 def test_an_estimate_goes_by_how_fast_runs_were_started_lately(acme: Company) -> None:

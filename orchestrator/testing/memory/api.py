@@ -113,6 +113,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/deployments/by-name/(?P<flow>.+)/(?P<name>[^/]+)": {"GET": ("deployments.view", deployments.by_name)},
     f"/deployments/{_ID}": {
         "GET": ("deployments.view", deployments.by_id),
+        "PATCH": ("deployments.edit", deployments.change_limits),
         "DELETE": ("deployments.edit", deployments.remove),
     },
     f"/deployments/{_ID}/versions": {"GET": ("deployments.view", deployments.page_of_versions)},

@@ -86,7 +86,8 @@ def _made(store: Store, flow: str, name: str, task: BackgroundTask, asked: Asked
         "entrypoint": task.entrypoint, "parameters": {}, "process": "warm", "job_variables": {},
         "schedule": None, "schedules": None,
         "parameter_schema": task.parameter_schema or {"type": "object", "properties": {}}, "retries": task.retries,
-        "retry_delay": task.retry_delay, "crash_retries": None, "concurrency_limit": None, **place,
+        "retry_delay": task.retry_delay, "crash_retries": None, "concurrency_limit": None,
+        "on_limit": "ENQUEUE", "concurrency_key": "", "key_slots": None, **place,
     }  # fmt: skip
     made = Deployment(uuid7(), flow, name, facts["work_pool"], facts, at, at)
     store.deployments[made.id] = made

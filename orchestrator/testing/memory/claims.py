@@ -23,7 +23,7 @@ from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInp
 from orchestrator.ids import uuid7
 from orchestrator.states import TERMINAL, WISHES, By, StateType
 from orchestrator.storable import clean_text
-from orchestrator.testing.memory import pools, slots
+from orchestrator.testing.memory import pools, room, slots
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Agent
 from orchestrator.testing.memory.rows import Attempt, Lease, Run
@@ -85,9 +85,10 @@ def claim(store: Store, asked: Asked) -> dict[str, Any]:
     """Hand due runs of the agent's pool to it."""
     agent = find_agent(store, asked)
     slots = min(asked.read(ClaimInput).slots, MAX_CLAIM)
+    room.cancel_surplus(store, list(store.deployments.values()))
     chosen: list[ClaimedRun] = []
-    for run in _candidates(store, agent):
-        if len(chosen) < slots and has_room(store, run):
+    for run in room.in_turn(store, _candidates(store, agent)):
+        if len(chosen) < slots and room.has_room(store, run):
             chosen.append(_hand_out(store, agent, run))
     return {"runs": chosen}
 
@@ -97,7 +98,7 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
     python = minor_version(agent.facts["python"])
     pool, served = store.pools[agent.pool], agent.facts["queues"]
     queues = {queue.name: queue for queue in store.queues.values() if queue.pool == agent.pool and not queue.paused}
-    found = [
+    return [
         run
         for run in store.runs.values()
         if run.state_type == StateType.SCHEDULED and run.deployment is not None
@@ -107,21 +108,6 @@ def _candidates(store: Store, agent: Agent) -> list[Run]:
         and takes_queue(served, run.queue)
         and run.deployment.facts["python"] in ("", python)
     ]  # fmt: skip
-    return sorted(found, key=lambda run: (queues[run.queue].priority, -run.priority, run.due_at, run.id))
-
-
-def has_room(store: Store, run: Run) -> bool:
-    """Say whether a slot is free of each limit that the run counts against."""
-    deployment = run.deployment
-    assert deployment is not None
-    held = [each for each in store.runs.values() if each.deployment is not None and store.held(each)]
-    in_pool = [each for each in held if each.deployment and each.deployment.pool == deployment.pool]
-    counts = (
-        (deployment.facts["concurrency_limit"], sum(each.deployment is deployment for each in held)),
-        (store.pools[deployment.pool].limit, len(in_pool)),
-        (store.queues[deployment.pool, run.queue].limit, sum(each.queue == run.queue for each in in_pool)),
-    )
-    return all(limit is None or taken < limit for limit, taken in counts)
 
 
 def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:

@@ -8,19 +8,27 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from orchestrator import clock
-from orchestrator.bodies import CanaryInput, DeploymentInput, DeploymentRollbackInput, wrong_fields
+from orchestrator.bodies import (
+    CanaryInput,
+    DeploymentInput,
+    DeploymentRollbackInput,
+    LimitsChange,
+    wrong_fields,
+    wrong_limits,
+)
 from orchestrator.code_sources import wrong_in_source
 from orchestrator.ids import uuid7
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import pools, schedules, versions
+from orchestrator.testing.memory import pools, room, schedules, versions
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.shown import show_deployment
-from orchestrator.testing.memory.states import move, settle
+from orchestrator.testing.memory.states import move, settle, somebody_waits
 from orchestrator.testing.memory.store import Store
 
 MAX_BUNDLE = 50 << 20
@@ -56,12 +64,35 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     wanted = before or Deployment(uuid7(), flow, name, told.work_pool, facts, at, at)
     schedules.set_deployed(store, wanted, wanted_schedules)
     versions.record(wanted, facts, told.message, told.git, asked)
+    former = wanted.facts
     wanted.facts, wanted.pool, wanted.updated_at = facts, told.work_pool, at
     store.deployments[wanted.id] = wanted
+    _obey_limits(store, wanted, former)
     for run in store.runs.values():
         if told.crash_retries is not None and run.deployment is wanted and run.origin == "background":
             run.crash_retries = told.crash_retries if run.state_type == "SCHEDULED" else run.crash_retries
     return show(wanted), 200 if before else 201
+
+
+def change_limits(store: Store, asked: Asked) -> dict[str, Any]:
+    """Change how many of its runs may run at once, and what becomes of the others."""
+    deployment, told = find(store, asked.names["id"]), asked.read(LimitsChange)
+    if fields := wrong_limits(told):
+        [(name, text), *_] = fields.items()
+        raise Refusal("invalid", f"{name}: {text}", fields)
+    given = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
+    former, deployment.facts = deployment.facts, {**deployment.facts, **given}
+    _obey_limits(store, deployment, former)
+    return show(deployment)
+
+
+def _obey_limits(store: Store, deployment: Deployment, former: dict[str, Any]) -> None:
+    """Take effect at once: wake who may go on, cancel what has no slot any more."""
+    room.cancel_surplus(store, [deployment])
+    for name in ("concurrency_limit", "key_slots"):
+        was, slots = former[name], deployment.facts[name]
+        if was is not None and (slots is None or slots > was) and somebody_waits(store, deployment.pool):
+            store.wake(deployment.pool)
 
 
 def _check_source(store: Store, source: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from orchestrator.causes import (
     under_way,
 )
 from orchestrator.states import StateType
-from orchestrator.testing.memory import claims, explaining_held, runs
+from orchestrator.testing.memory import explaining_held, room, runs
 from orchestrator.testing.memory.agents import held_by, is_connected
 from orchestrator.testing.memory.asked import Asked
 from orchestrator.testing.memory.definitions import Agent, Deployment, Pool, Queue
@@ -149,14 +149,16 @@ class _Waiting:
         name = self.deployment.full_name
         deployment = Thing("deployment", self.deployment.id, name, f"deployments/{self.deployment.id}")
         change = self._may("pools.edit", "Change the limit")
+        key_slots = self.deployment.facts["key_slots"] if self.run.key else None
         for code, slots, holders, things, action in (
             (Code.POOL_LIMIT, self.pool.limit, in_pool, self._pool(), change),
             (Code.QUEUE_LIMIT, self.queue.limit, in_queue, self._queue(), change),
             (Code.DEPLOYMENT_LIMIT, self.deployment.facts["concurrency_limit"], own, [deployment], None),
+            (Code.KEY_LIMIT, key_slots, [run for run in own if run.key == self.run.key], [deployment], None),
         ):
             if slots is not None and len(holders) >= slots:
                 used = {"slots": number(slots, "run"), "used": under_way(len(holders)), "deployment": name}
-                told = {**_holders(holders, things), **used, **self.names}
+                told = {**_holders(holders, things), **used, "key": self.run.key, **self.names}
                 yield cause(code, action=action, **told)
 
     def _busy(self) -> Iterator[Cause]:
@@ -211,7 +213,7 @@ def _before(store: Store, run: Run, deployment: Deployment) -> int:
         if each.state_type == StateType.SCHEDULED and each.deployment and each.deployment.pool == deployment.pool
         and each.due_at is not None and each.due_at <= clock.now() and place(each) < place(run)
         and not store.queues[deployment.pool, each.queue].paused
-        and (each.deployment is deployment or claims.has_room(store, each))
+        and (each.deployment is deployment or room.has_room(store, each))
     ]  # fmt: skip
     return min(len(waiting), MOST)
 

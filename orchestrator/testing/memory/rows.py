@@ -243,6 +243,7 @@ class Run:
     parent_task_id: UUID | None = None
     queue: str = ""
     priority: int = 0
+    key: str = ""
     attempt: int = 0
     run_count: int = 0
     crashes: int = 0

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.bodies import RunInput
+from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import deployments, schedules
+from orchestrator.testing.memory import deployments, room, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
@@ -45,7 +46,8 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     run, new = create(
         store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
         key=told.idempotency_key, at=None if told.scheduled_at is None else _micros(told.scheduled_at),
-        priority=told.priority, queue=told.work_queue, parent=told.parent, parent_task=told.parent_task,
+        priority=told.priority, concurrency_key=told.concurrency_key, queue=told.work_queue, parent=told.parent,
+        parent_task=told.parent_task,
     )  # fmt: skip
     return show_run(run), 201 if new else 200
 
@@ -65,6 +67,7 @@ def create(
     key: str | None = None,
     at: int | None = None,
     priority: int = 0,
+    concurrency_key: str | None = None,
     queue: str | None = None,
     parent: UUID | None = None,
     parent_task: UUID | None = None,
@@ -80,10 +83,11 @@ def create(
     due = max(now if at is None else at, now - FURTHEST)
     if due > now + FURTHEST:
         raise invalid("That is more than ten years ahead.", "scheduled_at", "Choose an earlier time.")
+    given = _parameters(facts, parameters or {}, check=call is None)
     run = Run(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
-        parameters=_parameters(facts, parameters or {}, check=call is None), call=call,
+        parameters=given, call=call, key=_concurrency_key(facts, concurrency_key, given),
         tags=_tags([*facts["tags"], *tags]),
         version=facts["version"], deployment=deployment, deployment_version=version,
         schedule=schedule, idempotency_key=_key(key),
@@ -96,6 +100,8 @@ def create(
     if known is not None:
         return known, False
     store.runs[id] = run
+    if due <= now:
+        room.cancel_surplus(store, [deployment])
     return run, True
 
 
@@ -106,6 +112,14 @@ def _version(deployment: Deployment, id: UUID, given: dict[str, Any], call: dict
             _parameters(deployment.facts_of(deployment.canary), given, check=True)
             return deployment.canary
     return deployment.number or None
+
+
+def _concurrency_key(facts: dict[str, Any], given: str | None, parameters: dict[str, Any]) -> str:
+    if given is None:
+        return clean_text(fill(facts["concurrency_key"], parameters, facts["parameter_schema"]), MAX_KEY)
+    if wrong := wrong_in_key(given):
+        raise invalid("The concurrency key is too long.", "concurrency_key", wrong)
+    return clean_text(given.strip())
 
 
 def _parameters(facts: dict[str, Any], given: dict[str, Any], *, check: bool) -> dict[str, Any]:
@@ -268,6 +282,8 @@ def look_at_due(store: Store) -> None:
         if run.state_type != StateType.SCHEDULED or run.due_at is None or run.deployment is None:
             continue
         if run.due_at <= now and not run.announced:
+            room.cancel_surplus(store, [run.deployment])
+        if run.due_at <= now and not run.announced and not run.is_final:
             run.announced = True
             store.wake(run.deployment.pool)
         if run.state_name == "Scheduled" and run.due_at < now - LATE_AFTER:

@@ -40,6 +40,8 @@ def move(
     run.state_at = at
     run.history.append((at, to.value, run.state_name, message, run.attempt))
     del run.history[MAX_HISTORY // 2 : -MAX_HISTORY // 2]
+    if begins:
+        run.claims_lost = 0
     run.run_count = max(run.run_count + begins, run_count or 0)
     run.duration += max(duration, 0)
     if to is StateType.RUNNING and run.started_at is None:
