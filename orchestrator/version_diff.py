@@ -56,10 +56,11 @@ class Difference(msgspec.Struct):
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], contents: Contents) -> Difference:
     """What one definition of a deployment has changed of another; of nothing, where there is none before it."""
     files, note = _files(before.get("source") or {}, after.get("source") or {}, contents)
-    return Difference(_settings(before, after), files, note)
+    return Difference(settings(before, after), files, note)
 
 
-def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Setting]:
+def settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Setting]:
+    """The settings that differ, by name."""
     flat, flat_after = dict(_flat("", before)), dict(_flat("", after))
     names = sorted({*flat, *flat_after})
     found = ((name, flat.get(name), flat_after.get(name)) for name in names)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.timezone import now
 from msgspec import UNSET
@@ -124,6 +125,7 @@ def _try_out(request: DeploymentRequest, present: Deployment | None, by: Actor) 
     return deployment
 
 
+@transaction.atomic
 def roll_back(id: UUID, number: int, *, message: str = "", by: Actor) -> Deployment:
     """Make a version that was in force once a new one. Schedules and the limit stay as they are now.
 

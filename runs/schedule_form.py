@@ -29,7 +29,7 @@ SHOWN = 10  # next times
 UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 CONTROLS = (
     "kind", "slug", "cron", "day_or", "interval", "interval_unit", "anchor", "rrule", "timezone", "catch_up",
-    "catch_up_max", "skip_if_late", "skip_if_late_unit", "active",
+    "catch_up_max", "skip_if_late", "skip_if_late_unit", "active", "was_active",
 )  # fmt: skip
 LABELS = {
     "slug": "Name", "cron": "Cron expression", "interval": "Every", "anchor": "Counted from", "rrule": "Rule",
@@ -73,6 +73,7 @@ def of_schedule(schedule: Schedule) -> dict[str, str]:
         "skip_if_late": late,
         "skip_if_late_unit": late_unit,
         "active": "on" if schedule.active else "",
+        "was_active": "on" if schedule.active else "",
     }
 
 
@@ -168,10 +169,11 @@ def told(typed: Mapping[str, str], form: SchemaForm, deployment: Deployment, pre
     if form.problems or wrong:
         problems = {**forms.refusals(deployment, form.value), **form.problems, **wrong}
         raise Invalid("Some fields can't be taken.", fields=problems)
+    if present is None or typed["active"] != typed["was_active"]:
+        wanted["active"] = typed["active"] == "on"  # Else as it is: somebody may have paused it meanwhile.
     wanted |= {"slug": typed["slug"].strip()} if typed["slug"].strip() and present is None else {}
     return wanted | {
         "parameters": own_parameters(form, deployment, present),
-        "active": typed["active"] == "on",
         "catch_up": typed["catch_up"],
         "catch_up_max": int(most),
         "skip_if_late": late,

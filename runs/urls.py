@@ -20,6 +20,7 @@ from runs.views import (
     retries,
     runs,
     schedules,
+    versions,
     welcome,
 )
 
@@ -85,6 +86,10 @@ urlpatterns = [
     path("deployments/<uuid:id>/access", deployments.access, name="deployment-access"),
     path("deployments/<uuid:id>/pause", deployments.pause, name="deployment-pause"),
     path("deployments/<uuid:id>/resume", deployments.resume, name="deployment-resume"),
+    path("deployments/<uuid:id>/canary", versions.canary, name="deployment-canary"),
+    path("deployments/<uuid:id>/promote", versions.promote, name="deployment-promote"),
+    path("deployments/<uuid:id>/versions/<int:number>", versions.detail, name="deployment-version"),
+    path("deployments/<uuid:id>/versions/<int:number>/rollback", versions.roll_back, name="deployment-rollback"),
     path("deployments/<uuid:id>/new-schedule", schedules.new, name="deployment-schedule-new"),
     path("deployments/<uuid:id>/schedules/<str:slug>", schedules.edit, name="deployment-schedule"),
     path("deployments/<uuid:id>/schedules/<str:slug>/pause", schedules.pause, name="deployment-schedule-pause"),

@@ -27,6 +27,8 @@ from tenants.permissions import Actor
 from tenants.restrictions.rules import check_allowed
 
 KEPT = 200  # of each deployment
+CODE_SEEN_BY = "deployments.edit"
+"""The verb that shows source code: whoever may deploy it."""
 COLUMNS = (
     "entrypoint", "source", "python", "parameter_schema", "parameters", "version", "description", "tags", "retries",
     "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key",
@@ -134,9 +136,12 @@ def find(deployment: Deployment, number: int) -> DeploymentVersion:
     return found
 
 
-def difference(before: DeploymentVersion | None, after: DeploymentVersion) -> Difference:
-    """What a version changed of another one; of nothing, where there is none before it."""
-    return version_diff.difference(before.definition if before else {}, after.definition, _content)
+def difference(before: DeploymentVersion | None, after: DeploymentVersion, *, code: bool = True) -> Difference:
+    """What a version changed of another one; of nothing, where there is none before it. Without `code`, no file."""
+    former = before.definition if before else {}
+    if code:
+        return version_diff.difference(former, after.definition, _content)
+    return Difference(version_diff.settings(former, after.definition), [])
 
 
 def _content(sha256: str) -> bytes | None:

@@ -20,9 +20,6 @@ from tenants.declared import Page, PageQuery, Query, operation
 from tenants.errors import Conflict, LimitReached
 from tenants.messages import answer
 
-CODE_SEEN_BY = "deployments.edit"
-"""The verb that shows source code: whoever may deploy it."""
-
 
 class VersionOfDeployment(msgspec.Struct):
     """A version of a deployment. `role` says whether it is in force or on trial, `git` where its code was committed."""
@@ -84,7 +81,7 @@ class OneVersion(DeploymentView):
 class Diff(DeploymentView):
     """GET: what a version changed of the one before it, or of `?from=`: settings, and the code file by file."""
 
-    verbs = {"GET": CODE_SEEN_BY}
+    verbs = {"GET": versions.CODE_SEEN_BY}
 
     @operation(BetweenVersions)
     def get(self, request: Request, id: UUID, number: int, asked: DiffAsked) -> HttpResponse:

@@ -19,6 +19,7 @@ from runs.hidden import find_run
 from runs.models import Deployment, FlowRun, Schedule
 from runs.reads import deployment_list
 from runs.reads import schedules as reads
+from runs.reads import versions as version_reads
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.permissions import can
@@ -71,6 +72,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "upcoming": _upcoming(row.schedules),
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
+        "versions_kept": version_reads.count(row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
         **TABS[tab](request, row),
@@ -98,7 +100,14 @@ def _schedules(request: Any, row: deployment_list.DeploymentRow) -> dict[str, An
     }
 
 
-TABS = {"runs": _runs, "schedules": _schedules}
+def _versions(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:
+    before = request.GET.get("before", "")
+    found, following = version_reads.page(row.deployment, before=before)
+    may = can(request.actor, "deployments.edit", row.deployment)
+    return {"rows": found, "next": following, "before": before, "may_edit": may}
+
+
+TABS = {"runs": _runs, "schedules": _schedules, "versions": _versions}
 
 
 def _upcoming(own: list[Schedule]) -> list[tuple[datetime, Schedule]]:

@@ -19,7 +19,7 @@ from runs.explain import explain, first_causes
 from runs.hidden import check_run, find_run, hidden_deployments
 from runs.inputs import requests
 from runs.models import Deployment, Flow, FlowRun
-from runs.reads import deployment_list, quarantine, run_list, run_page
+from runs.reads import deployment_list, quarantine, run_list, run_page, versions
 from runs.reads.retries import chain
 from runs.reads.timeline import bars_of
 from tenants.access import workspace_page
@@ -81,8 +81,11 @@ def head(request: HttpRequest, id: UUID) -> HttpResponse:
 def _run(request: Any, id: UUID) -> dict[str, Any]:
     run = find_run(request.actor, id)
     counts = run_page.count_tasks(run)
+    version, commit = versions.of_run(run)
     return {
         "section": "runs",
+        "version": version,
+        "commit": commit,
         "run": run,
         "story": run_page.story(run),
         "attempts": run_page.attempts(run),

@@ -181,6 +181,15 @@ def paths_of_pools(acme: Company, by: Any, queue: object) -> list[str]:
     ]
 
 
+def paths_of_versions(company: Company, deployment: str) -> list[str]:
+    """A version in force, one on trial, and what bringing a former one back will change."""
+    more = {"git": {"commit": "c" * 40, "branch": "a-long-name-of-a-branch", "dirty": True}, "message": "Mended"}
+    for number, share in ((2, None), (3, 10)):
+        changed = {"parameters": {"city": "Oslo", "days": number}, "canary": share, **more}
+        deploy(company, "daily", flow="weather", entrypoint=f"flows.py:v{number}", **changed)
+    return [f"{deployment}?tab=versions", f"{deployment}/versions/3", f"{deployment}/versions/1/rollback"]
+
+
 def paths_of_schedules(acme: Company, deployment: str) -> list[str]:
     """Schedules of each kind, one of which is paused and one makes no runs; and the form of one."""
     own = [
@@ -229,7 +238,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         *("cache", f"cache/{entry_of(served_api, 'flights')['id']}"),
         *("limits", f"limits/{limit_of(acme, served_api)}"),
         *("deployments", deployment, f"{deployment}/run", f"{deployment}/access"),
-        *paths_of_schedules(acme, deployment),
+        *(*paths_of_schedules(acme, deployment), *paths_of_versions(acme, deployment)),
         *paths_of_pools(acme, by, queue),
         *("quarantine", "quarantine?code=invalid"),
         *PATHS_OF_SETTINGS,

@@ -56,6 +56,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "block-access": {"restricted": "on"},
     "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
+    "deployment-canary": {"share": "5"},
     "deployment-schedule": {"kind": "interval", "interval": "5", "catch_up": "skip"},
     "deployment-schedule-new": {"kind": "rrule", "rrule": "FREQ=DAILY", "slug": "told", "catch_up": "skip"},
     "pool-access": {"restricted": "on"},

@@ -452,7 +452,7 @@ def test_the_list_carries_the_cause_and_the_page_the_button(acme: Company, alice
     shown = page(acme, client, f"runs/{id}")
     assert "The work pool default is paused by test." in shown
     assert f'action="{acme.path}pools/{acme.pool.id}/resume"' in shown
-    assert "0 due runs go before it. Unknown: it starts when this is mended." in shown
+    assert "No due run goes before it. Unknown: it starts when this is mended." in shown
 
 
 def test_the_guide_lists_every_code() -> None:

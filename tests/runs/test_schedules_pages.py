@@ -156,7 +156,7 @@ def test_any_number_of_schedules_costs_the_same_queries(
     browser = browse(vera)
     for path in ("schedules", f"deployments/{deployment.id}?tab=schedules"):
         browser.get(f"{acme.path}{path}")
-        with django_assert_max_num_queries(28):
+        with django_assert_max_num_queries(30):
             assert browser.get(f"{acme.path}{path}").status_code == 200
 
 
@@ -208,13 +208,24 @@ def test_it_has_of_its_own_what_differs_from_the_deployment(acme: Company, alice
     assert schedule(acme).parameters == {"n": 7}
 
 
+def test_who_saves_a_form_does_not_start_what_was_paused_meanwhile(acme: Company, alice: Any, browse: Any) -> None:
+    deployment, browser = deploy(acme, schedules=[MORNINGS]), browse(alice)
+    path = f"deployments/{deployment.id}/schedules/mornings"
+    typed = browser.get(f"{acme.path}{path}").context["typed"]
+    post(acme, browser, f"{path}/pause")
+    post(acme, browser, path, **typed | {"cron": "0 8 * * *"})
+    assert (schedule(acme).cron, schedule(acme).active) == ("0 8 * * *", False)
+    post(acme, browser, path, **typed | {"was_active": ""})
+    assert schedule(acme).active
+
+
 def test_a_kind_takes_the_place_of_another(acme: Company, alice: Any, browse: Any) -> None:
     deployment = deploy(acme, schedules=[MORNINGS])
     path = f"deployments/{deployment.id}/schedules/mornings"
     post(acme, browse(alice), path, **TYPED | {"kind": "rrule", "rrule": "FREQ=DAILY\r\nEXDATE:20270101T000000"})
     changed = schedule(acme)
     assert (changed.kind, changed.cron, changed.rrule) == ("rrule", "", "FREQ=DAILY\nEXDATE:20270101T000000")
-    post(acme, browse(alice), path, **{key: value for key, value in TYPED.items() if key != "active"})
+    post(acme, browse(alice), path, **TYPED | {"active": "", "was_active": "on"})
     assert (schedule(acme).kind, schedule(acme).paused_by) == ("cron", "alice@acme.example")
 
 
