@@ -174,9 +174,10 @@ def deploy_one(client: Client, deployment: Deployment, *, served: bool = False) 
     here = exchange_at(client.api.url)
     if here is not None:
         code = _place_here(deployment.flow)
+    elif served and deployment.in_threads:
+        code = _place_served(deployment) | _checkout(deployment)
     else:
-        code = _place_served(deployment) if served and deployment.in_threads else _place(client, deployment)
-        code |= _checkout(deployment)
+        code = _place(client, deployment) | _checkout(deployment)
     made = client.post("/deployments", {**deployment.settings, **code}, again=True)
     if here is not None:
         here.deployed(UUID(made["id"]), deployment.flow)
@@ -189,6 +190,11 @@ def _place(client: Client, deployment: Deployment) -> dict[str, Any]:
     if bundle is not None:
         _upload(client, told["source"]["sha256"], bundle)
     return told
+
+
+def place_at(client: Client, deployment: Deployment) -> dict[str, Any]:
+    """Where agents would find the code if it were deployed. Nothing is uploaded."""
+    return placed(deployment)[0] if exchange_at(client.api.url) is None else _place_here(deployment.flow)
 
 
 def placed(deployment: Deployment) -> tuple[dict[str, Any], bytes | None]:

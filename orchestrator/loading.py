@@ -124,13 +124,19 @@ def _module(directory: str, path: str) -> ModuleType:
 
 def _make_room(directory: str, name: str) -> None:
     """A module of the same name from another directory gives way; who has imported it keeps it."""
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or Path(file).resolve().is_relative_to(directory):
+    known = [each for each in sys.modules if each == name or each.startswith(f"{name}.")]
+    if all(_is_below(directory, sys.modules[each]) for each in known):
         return
-    for known in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
-        del sys.modules[known]
+    for each in known:
+        del sys.modules[each]
     sys.path.remove(directory)
     sys.path.insert(0, directory)
+
+
+def _is_below(directory: str, module: ModuleType) -> bool:
+    """A package without a file of its own has what its modules have."""
+    file = getattr(module, "__file__", None)
+    return file is None or Path(file).resolve().is_relative_to(directory)
 
 
 def load_by_path(path: str | os.PathLike[str]) -> ModuleType:

@@ -23,7 +23,7 @@ from orchestrator.exceptions import BundleError
 from orchestrator.loading import PICKLE, PYTHON
 
 MAX_BUNDLE = 50 << 20
-_LEFT_OUT = {
+LEFT_OUT = {
     ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".nox", "node_modules", "__pycache__", ".data", "data",
     ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_checkpoints", "site-packages", "dist", "build",
 }  # fmt: skip
@@ -159,9 +159,7 @@ def _packages_around(root: Path, path: Path) -> Iterator[Path]:
 
 def _tree(directory: Path) -> Iterator[Path]:
     for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(
-            name for name in directories if name not in _LEFT_OUT and not name.endswith(".egg-info")
-        )
+        directories[:] = sorted(name for name in directories if name not in LEFT_OUT and not name.endswith(".egg-info"))
         for name in sorted(names):
             path = Path(parent, name)
             if not name.endswith(_LEFT_OUT_ENDINGS) and path.is_file():
@@ -189,9 +187,7 @@ def _resolved(root: Path, dotted: str) -> Iterator[Path]:
     package = root / top
     if (root / f"{top}.py").is_file():
         yield root / f"{top}.py"
-    elif (
-        package.is_dir() and top not in _LEFT_OUT and ((package / "__init__.py").exists() or any(package.glob("*.py")))
-    ):
+    elif package.is_dir() and top not in LEFT_OUT and ((package / "__init__.py").exists() or any(package.glob("*.py"))):
         yield from _tree(package)
 
 

@@ -1,4 +1,4 @@
-"""`orchestrator deploy path/to/file.py:flow`, or `…:task`."""
+"""`orchestrator deploy`: of an orchestrator.yaml, or `orchestrator deploy path/to/file.py:flow`, or `…:task`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.agent_messages import PROCESSES
 from orchestrator.bodies import ON_LIMIT
-from orchestrator.cli.output import connect, output_option, print_json
+from orchestrator.cli.output import output_option, print_json
 from orchestrator.cli.parameters import read_parameters
+from orchestrator.cli.project import deploy_all, deploy_project, print_changes
 from orchestrator.delayable import BACKGROUND
 from orchestrator.deployments import MIN_MEMORY
-from orchestrator.deployments import deploy as deploy_all
+from orchestrator.project.file import NAME
 from orchestrator.schedules import Cron, Interval, RRule
 
 
 @click.command()
-@click.argument("entrypoint")
-@click.option("--name", help="The deployment's name: `default`, or `background` for a task, where .delay goes.")
+@click.argument("entrypoint", required=False)
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=NAME,
+    show_default=True,
+    help="Which deployments there are, where no ENTRYPOINT is given.",
+)
+@click.option("--all", "everything", is_flag=True, help="All deployments of the file.")
+@click.option(
+    "-n",
+    "--name",
+    "names",
+    multiple=True,
+    help="A deployment of the file, * allowed; may be given several times. With an ENTRYPOINT its name: `default`, or"
+    " `background` for a task, where .delay goes.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would change; deploy nothing.")
+@click.option("-m", "--message", default="", help="What the new version is about, for its history.")
+@click.option("--canary", type=click.IntRange(1, 99), metavar="PERCENT", help="Try it on a share of the new runs.")
 @click.option("--pool", default="default", show_default=True, help="The work pool.")
 @click.option("--queue", help="A queue of the pool.")
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
@@ -39,8 +61,13 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
 @output_option
 def deploy(
-    entrypoint: str,
-    name: str | None,
+    entrypoint: str | None,
+    file: Path,
+    everything: bool,
+    names: tuple[str, ...],
+    dry_run: bool,
+    message: str,
+    canary: int | None,
     pool: str,
     queue: str | None,
     params: tuple[str, ...],
@@ -59,14 +86,23 @@ def deploy(
     memory: float | None,
     output: str,
 ) -> None:
-    """Make the flow or task ENTRYPOINT (`file.py:name`) known to the server."""
+    """Make deployments known to the server: those of an orchestrator.yaml, or the flow or task ENTRYPOINT.
+
+    An ENTRYPOINT is `file.py:name`; the other options say of it what a file says of its deployments.
+    """
+    if entrypoint is None:
+        _refuse_options_of_entrypoint()
+        deploy_project(file, names, everything, dry_run, message, canary, output)
+        return
+    if len(names) > 1 or everything:
+        raise click.UsageError("An ENTRYPOINT is deployed under one name. Without one, a file is deployed.")
     directory, found = _load(entrypoint)
     if sum(given is not None for given in (cron, interval, rrule)) > 1:
         raise click.UsageError("Give one of --cron, --interval and --rrule.")
     schedule = Cron(cron, timezone) if cron else Interval(interval, timezone=timezone) if interval else None
     schedule = RRule(rrule, timezone) if rrule else schedule
     deployment = found.to_deployment(
-        name or ("default" if found.kind_of_run == "flow" else BACKGROUND),
+        names[0] if names else ("default" if found.kind_of_run == "flow" else BACKGROUND),
         work_pool_name=pool,
         work_queue_name=queue,
         parameters=read_parameters(params),
@@ -79,14 +115,34 @@ def deploy(
         source=directory if from_path else None,
         process=process,
         job_variables=_job_variables(env, memory),
+        canary=canary,
+        message=message,
     )
-    made = deploy_all(deployment)[0]
-    told = connect().get(f"/deployments/{made}")
+    if dry_run:
+        print_changes([deployment], output)
+        return
+    (told,) = deploy_all([deployment], output)
     if output == "json":
         print_json(told)
     else:
-        click.echo(f"Deployed {told['flow']}/{told['name']}: {told.get('url') or made}")
-        click.echo(f"Run it: orchestrator deployment run {json.dumps(told['flow'] + '/' + told['name'])} --watch")
+        name = f"{deployment.settings['flow']}/{deployment.settings['name']}"
+        click.echo(f"Run it: orchestrator deployment run {json.dumps(name)} --watch")
+
+
+OF_FILES = {"entrypoint", "file", "everything", "names", "dry_run", "message", "canary", "output"}
+
+
+def _refuse_options_of_entrypoint() -> None:
+    """What a file says is not said by options as well."""
+    context = click.get_current_context()
+    given = [
+        option.opts[-1]
+        for option in context.command.params
+        if option.name not in OF_FILES
+        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{given[0]} goes with an ENTRYPOINT; of a project, write it into {NAME}.")
 
 
 def _job_variables(env: tuple[str, ...], memory: float | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.output import (
     connect,
     limit_option,
+    or_none,
     output_option,
     print_facts,
     print_items,
@@ -168,6 +169,37 @@ def _version(told: dict[str, Any]) -> tuple[Any, ...]:
     commit = f"{git.get('commit', '')[:10]}{' (changed)' if git.get('dirty') else ''}"
     message = told["message"] or (f"Back to {told['rollback_of']}." if told.get("rollback_of") else "")
     return told["number"], told["role"], commit, told["created_by"], short_time(told["created_at"]), message
+
+
+@deployment.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1), required=False)
+@click.option(
+    "--from", "before", type=click.IntRange(min=1), help="Compare with this one; with the one before it, else."
+)
+@output_option
+def diff(name: str, version: int | None, before: int | None, output: str) -> None:
+    """Show what VERSION changed, the one in force by default: settings, and the code line by line."""
+    client = connect()
+    present = find(client, name)
+    asked = {"from": before} if before is not None else {}
+    told = client.get(f"/deployments/{present['id']}/versions/{version or present['number']}/diff", **asked)
+    if output == "json":
+        print_json(told)
+        return
+    click.echo(
+        f"Version {told['to']} of {present['flow']}/{present['name']}, compared with {told['from'] or 'nothing'}:"
+    )
+    for setting in told["settings"]:
+        click.echo(f"  {setting['name']}: {or_none(setting['before'])} -> {or_none(setting['after'])}")
+    for file in told["files"]:
+        click.secho(f"\n{file['change']} {file['name']}{'  ' + file['note'] if file['note'] else ''}", bold=True)
+        for line in file["lines"]:
+            click.secho(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1]))
+    if told["note"]:
+        click.echo(told["note"])
+    if not (told["settings"] or told["files"]):
+        click.echo("  Nothing differs.")
 
 
 @deployment.command()

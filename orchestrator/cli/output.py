@@ -101,6 +101,11 @@ def _coloured(text: str, width: int) -> str:
     return click.style(padded, fg=colour) if colour else padded
 
 
+def or_none(text: str | None) -> str:
+    """A text, or that there is none."""
+    return "(none)" if text is None else text
+
+
 def short_time(text: str | None) -> str:
     """A moment of the API as local time to the second."""
     if not text:

@@ -273,7 +273,10 @@ def test_the_command_takes_processes_and_job_variables(platform, project):
 
     deployed = platform.deploy
     platform.routes["POST", "/deployments"] = lambda body: (201, {**deployed(body)[1], "id": NO_ID})
-    platform.routes["GET", f"/deployments/{NO_ID}"] = lambda body: (200, {"flow": "main", "name": "default"})
+    platform.routes["GET", f"/deployments/{NO_ID}"] = lambda body: (
+        200,
+        {"flow": "main", "name": "default", "number": 1},
+    )
     options = ["--process", "fresh", "--env", "LEVEL=debug", "--env", "EMPTY=", "--memory", "256"]
     done = CliRunner().invoke(command, [f"{project}/etl/flows/main.py:main", *options])
     assert done.exit_code == 0, done.output

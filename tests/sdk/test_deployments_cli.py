@@ -66,3 +66,15 @@ def test_it_is_deleted_when_one_is_sure(command):
     assert command("delete", "etl/prod", input="n\n").exit_code == 1
     assert "is deleted" in command("delete", "etl/prod", "--yes").output
     assert isinstance(command("inspect", "etl/prod").exception, NotFound)
+
+
+def test_what_a_version_changed(command):
+    put(parameters={"n": 1})
+    put(parameters={"n": 2})
+    put(parameters={"n": 3})
+    assert "Version 3 of etl/prod, compared with 2:\n  parameters.n: 2 -> 3" in command("diff", "etl/prod").output
+    assert "parameters.n: 1 -> 3" in command("diff", "etl/prod", "3", "--from", "1").output
+    assert "compared with nothing" in command("diff", "etl/prod", "1").output
+    assert "Nothing differs" in command("diff", "etl/prod", "2", "--from", "2").output
+    assert json.loads(command("diff", "etl/prod", "2", "-o", "json").output)["from"] == 1
+    assert isinstance(command("diff", "etl/prod", "9").exception, NotFound)
