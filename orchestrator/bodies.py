@@ -177,7 +177,9 @@ class BackgroundTask(msgspec.Struct):
 
 
 class DelayedCall(msgspec.Struct):
-    """One call of a background task. `call` has its options, and which arguments were stored: for who executes it."""
+    """One call of a background task. `call` is for who executes it: `options`, which arguments were `stored`, and in
+    `arguments` the name under which they were, by which it is asked whether they are needed.
+    """
 
     parameters: dict[str, Any] = {}
     call: dict[str, Any] = {}
@@ -196,6 +198,12 @@ class BackgroundInput(msgspec.Struct):
     deployment: str
     calls: list[DelayedCall]
     task: BackgroundTask | None = None
+
+
+class ArgumentsInput(msgspec.Struct):
+    """Calls whose arguments are stored: which of them are needed is the question."""
+
+    calls: list[str]
 
 
 class AwaitedInput(msgspec.Struct):

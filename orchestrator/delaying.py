@@ -130,7 +130,7 @@ def call_of(
     options = carried(task)
     return {
         "parameters": parameters,
-        "call": {**({"options": options} if options else {}), **({"stored": stored} if stored else {})},
+        "call": {**({"options": options} if options else {}), **stored},
         "tags": sorted({*task.tags, *tags, *tags_here.get()}),
         # A lost answer must not queue twice: without a key of the caller's we make one.
         "idempotency_key": idempotency_key or f"delay-{os.urandom(16).hex()}",
@@ -179,17 +179,18 @@ def _bound(task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) ->
 
 
 def _sent(task: Task[..., Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments as JSON, as far as they are, and where the others were stored: in their places stands for people
-    what they are.
+    """The arguments as JSON, as far as they are, and what is told of the others, which were stored: in their places
+    stands for people what they are.
     """
     others = {name: value for name, value in given.items() if not is_json(value) or _is_large(value)}
     if not others:
         return given, {}
     from orchestrator import references
 
-    stored = references.put(task, others)
-    shown = {name: f"{type(value).__name__}, {stored[name]['size']:,} bytes, stored" for name, value in others.items()}
-    return {**given, **shown}, stored
+    told = references.put(task, others, require_api())
+    sizes = {name: each["size"] for name, each in told["stored"].items()}
+    shown = {name: f"{type(value).__name__}, {sizes[name]:,} bytes, stored" for name, value in others.items()}
+    return {**given, **shown}, told
 
 
 def _is_large(value: Any) -> bool:

@@ -12,11 +12,27 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.exceptions import MissingResult
 
 if TYPE_CHECKING:
+    from orchestrator.config import Api
     from orchestrator.engine.definition import Definition
     from orchestrator.results import ResultStore, StoredValue
 
 ARGUMENTS = "calls/"
 """Where the arguments of calls are."""
+
+_workspaces: dict[Api, str] = {}
+
+
+def folder_of(api: Api) -> str:
+    """Where those of a workspace's calls are: several may share a storage, and each removes its own.
+
+    Raises:
+        ApiError: The server, which says what workspace this is, is away.
+    """
+    if api not in _workspaces:
+        from orchestrator.client import shared
+
+        _workspaces[api] = str(shared(api).get("/me")["workspace_id"])
+    return f"{ARGUMENTS}{_workspaces[api]}/"
 
 
 def store_of(definition: Definition[..., Any] | None, storage: Any = None) -> ResultStore:
@@ -27,21 +43,24 @@ def store_of(definition: Definition[..., Any] | None, storage: Any = None) -> Re
     return get_result_store(own, getattr(definition, "result_serializer", None))
 
 
-def put(definition: Definition[..., Any], values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Store arguments of one call; where each of them is.
+def put(definition: Definition[..., Any], values: dict[str, Any], api: Api) -> dict[str, Any]:
+    """Store arguments of one call: what the call tells of them, by which they are found, and known not to be needed.
 
     Raises:
+        ApiError: The server, which says what workspace this is, is away.
         ResultNotStored: One can't be.
     """
+    from orchestrator.leftovers import remove_soon
     from orchestrator.results import Header
 
     store, call = store_of(definition), os.urandom(16).hex()
-    told = {}
+    told, folder = {}, folder_of(api)
     for name, value in values.items():
-        path = f"{ARGUMENTS}{call}/{name}"
+        path = f"{folder}{call}.{name}"
         stored = store.write(path, value, Header(call=path, of=definition.name))
         told[name] = {"url": stored.url, "key": stored.key, "serializer": stored.serializer, "size": stored.size}
-    return told
+    remove_soon(store, api)
+    return {"stored": told, "arguments": call}
 
 
 def get(definition: Definition[..., Any], told: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a key is and where it leads."""
 
+from uuid import UUID
+
 import msgspec
 from django.conf import settings
 from django.http import HttpResponse
@@ -16,6 +18,7 @@ class Credential(msgspec.Struct):
 
     organization: str
     workspace: str
+    workspace_id: UUID
     actor: str
     kind: str
     role: str
@@ -36,6 +39,7 @@ class Me(TenantView):
             Credential(
                 organization=organization.slug,
                 workspace=workspace.slug,
+                workspace_id=workspace.id,
                 actor=actor.label,
                 kind=actor.kind,
                 role=actor.role,

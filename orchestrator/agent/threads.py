@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import leftovers, references
 from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
 from orchestrator.config import Api
 from orchestrator.engine import execute, last_hooks
@@ -115,6 +116,8 @@ class ThreadExecution:
                 return Ending(0, [])
             root = self._task.execute(execution)
             self._wait_until_told(root)
+            if execution.call is not None and "arguments" in execution.call:
+                leftovers.remove_soon(references.store_of(self._task), self._api)
         except RunStopped as reason:  # It came when the call was over.
             if root is None:
                 return Ending(execute.ENDED_EARLY, [], str(reason))

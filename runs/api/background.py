@@ -8,8 +8,8 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.bodies import AwaitedInput, BackgroundInput
-from runs import background, endings
+from orchestrator.bodies import ArgumentsInput, AwaitedInput, BackgroundInput
+from runs import arguments, background, endings
 from tenants.api import TenantView
 from tenants.declared import operation
 from tenants.errors import Conflict, LimitReached, NotFound, QueueFull
@@ -40,6 +40,22 @@ class BackgroundRuns(TenantView):
         runs, new = background.delay(reference=told.deployment, task=told.task, calls=told.calls, by=self.actor)
         queued = [QueuedRun(run.id, run.name, run.id in new) for run in runs]
         return answer(Queued(queued), status=201 if new else 200)
+
+
+class Needed(msgspec.Struct):
+    """Those of the calls that were asked about whose arguments are needed."""
+
+    needed: list[str]
+
+
+class Arguments(TenantView):
+    """POST: which stored arguments of calls are needed."""
+
+    verbs = {"POST": "runs.view"}
+
+    @operation(Needed)
+    def post(self, request: Request, told: ArgumentsInput) -> HttpResponse:
+        return answer(Needed(arguments.needed(told.calls, by=self.actor)))
 
 
 class Wait(TenantView):

@@ -71,6 +71,7 @@ urlpatterns = [
     path("flow-runs", flow_runs.FlowRuns.as_view(), name="api-flow-runs"),
     path("flow-runs/wait", background.Wait.as_view(), name="api-flow-runs-wait"),
     path("background-runs", background.BackgroundRuns.as_view(), name="api-background-runs"),
+    path("background-runs/arguments", background.Arguments.as_view(), name="api-background-arguments"),
     path("flow-runs/<uuid:id>", flow_runs.OneFlowRun.as_view(), name="api-flow-run"),
     path("flow-runs/<uuid:id>/explain", explaining.Explain.as_view(), name="api-flow-run-explain"),
     path("flow-runs/<uuid:id>/cancel", flow_runs.Cancel.as_view(), name="api-flow-run-cancel"),

@@ -12,7 +12,7 @@ from runs import events, live
 from runs.ingest.streams import OpenStream
 from runs.inputs import doorbell
 from runs.inputs.requests import State
-from runs.partitions import Place
+from runs.partitions import Place, kept_until
 from runs.statements import raw_cursor, run_together
 from runs.transitions import from_micros
 from tenants.database import ORGANIZATION
@@ -29,10 +29,10 @@ _OF_NEWEST = (
 _WRITE = f"""
     INSERT INTO input_request AS q (
         organization_id, id, workspace_id, run_id, root_id, attempt, key, pause, title, description, schema, initial,
-        quorum, roles, teams, link, state, created_at, expires_at)
+        quorum, roles, teams, link, state, created_at, expires_at, keep_until)
     VALUES ({ORGANIZATION}, %(id)s, %(workspace_id)s, %(run_id)s, %(root_id)s, %(attempt)s, %(key)s, %(pause)s,
         %(title)s, %(description)s, %(schema)s, %(initial)s, %(quorum)s, %(roles)s, %(teams)s, %(link)s, 'waiting',
-        %(created_at)s, %(expires_at)s)
+        %(created_at)s, %(expires_at)s, %(keep_until)s)
     ON CONFLICT (organization_id, root_id, key) DO UPDATE SET
         attempt = excluded.attempt, run_id = excluded.run_id, pause = excluded.pause,
         {", ".join(f"{name} = CASE WHEN {_DONE} THEN q.{name} ELSE excluded.{name} END" for name in _OF_NEWEST)}
@@ -66,7 +66,7 @@ def write_requests(rows: list[Row]) -> None:
     cursor = raw_cursor()
     for asked, place in rows:
         packed = {name: _json(asked[name]) for name in ("schema", "initial")}
-        cursor.execute(_WRITE, {**asked, **packed})  # type: ignore[arg-type]
+        cursor.execute(_WRITE, {**asked, **packed, "keep_until": kept_until(place)})  # type: ignore[arg-type]
         found = cursor.fetchone()
         if found is not None and found[1] == State.WAITING:
             _tell({**asked, "id": found[0]}, place)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.fields.json import KeyTextTransform
 from django.utils.timezone import now
 
 from orchestrator.states import ALIVE, StateType
@@ -192,6 +193,12 @@ class FlowRun(InWorkspace):
                 fields=["organization"],
                 condition=Q(state_type="SCHEDULED", origin="background"),
                 name="flow_run_background",
+            ),
+            models.Index(
+                F("organization"),
+                KeyTextTransform("arguments", "call"),
+                condition=Q(call__has_key="arguments"),
+                name="flow_run_arguments",
             ),
         ]
 

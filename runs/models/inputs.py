@@ -45,6 +45,7 @@ class InputRequest(InWorkspace):
     created_at = models.DateTimeField(default=now)
     expires_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    keep_until = models.DateField()  # as long as the rows of its run
 
     class Meta:
         db_table = "input_request"
@@ -57,6 +58,7 @@ class InputRequest(InWorkspace):
             ),
             models.Index(fields=["organization", "run"], name="input_request_of_run"),
             models.Index(fields=["expires_at"], condition=Q(state="waiting"), name="input_request_expiry"),
+            models.Index(fields=["keep_until"], name="input_request_age"),
         ]
 
     def __str__(self) -> str:

@@ -99,6 +99,22 @@ def test_a_task_that_was_deployed_keeps_its_own_code(world: World) -> None:
     assert claim["source"] == {"type": "path", "path": "/own"}
 
 
+def test_who_stored_arguments_asks_whether_they_are_needed(world: World) -> None:
+    """1.19: also for a run that somebody made again of the first one."""
+    first, second = ({"arguments": name, "stored": {}} for name in ("a" * 32, "b" * 32))
+    run, *_ = queued(world, {"call": first}, {"call": second}, {})
+    asked = {"calls": ["a" * 32, "c" * 32, "b" * 32]}
+    told = world.as_role("viewer").post("/background-runs/arguments", asked)
+    assert (told.status_code, told.json()) == (200, {"needed": ["a" * 32, "b" * 32]})
+    world.api.post(f"/flow-runs/{run}/cancel")
+    retry = world.api.post(f"/flow-runs/{run}/retry", {"from_failure": False})
+    assert retry.status_code == 201, retry.content
+    assert world.run(retry.json()["id"])["state"]["type"] == "SCHEDULED"
+    assert world.api.post("/background-runs/arguments", asked).json()["needed"] == ["a" * 32, "b" * 32]
+    for wrong in ({"calls": []}, {"calls": ["a"] * 1_001}, {"calls": 1}):
+        assert world.api.post("/background-runs/arguments", wrong).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -86,7 +86,7 @@ def test_both_show_the_same_fields(world: World) -> None:
     assert sorted(line) == ["attempt", "extra", "level", "line", "logger", "message", "run", "t", "task"]
     assert sorted(variable) == ["name", "tags", "updated_at", "updated_by", "value"]
     assert sorted(world.api.get("/me").json()) == [
-        "actor", "kind", "organization", "portal_url", "role", "workspace",
+        "actor", "kind", "organization", "portal_url", "role", "workspace", "workspace_id",
     ]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ WITHOUT_ENTRY = {
     "api-agent-heartbeat": "an agent's work: many times a minute",
     "api-agents": "an agent says that it is there; its page tells when",
     "api-flow-runs-wait": "a question",
+    "api-background-arguments": "a question",
     "api-schedule-preview": "a question",
     "schedule-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from orchestrator.server.bridge import Bodies
-from runs import background, endings
+from runs import arguments, background, endings
 from runs.announcements import announcements
 from runs.messenger import messenger
 from tests.cast import Api, Company
@@ -56,6 +57,33 @@ def test_an_organization_may_have_so_many_waiting(
     assert api.post(f"/flow-runs/{first}/cancel").status_code == 200
     ids(delay(api, 2))
     assert delay(api).status_code == 429
+
+
+def test_arguments_are_needed_until_the_rows_of_their_runs_may_go(
+    acme: Company, api: Api, eve_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.19: and of other workspaces nothing is known."""
+    names = ["a" * 32, "b" * 32]
+    ended, _ = ids(delay(api, calls=[{"call": {"arguments": name}} for name in names]))
+    api.post(f"/flow-runs/{ended}/cancel")
+
+    def needed(asking: Api) -> list[str]:
+        return asking.post("/background-runs/arguments", {"calls": names}).json()["needed"]
+
+    assert (needed(api), needed(eve_api)) == (names, [])
+    monkeypatch.setattr("runs.arguments.is_past", lambda place, today: True)
+    assert needed(api) == names[1:]
+
+
+def test_arguments_are_looked_up_by_their_index(acme: Company, api: Api) -> None:
+    """1.19: however many runs there are."""
+    with acme.scope(), CaptureQueriesContext(connection) as asked:
+        arguments.needed(["a" * 32], by=acme.actor("viewer"))
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {asked.captured_queries[0]['sql']}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "flow_run_arguments" in plan
 
 
 def test_the_same_task_for_the_first_time_by_two_is_one_deployment(acme: Company, api: Api) -> None:

@@ -126,7 +126,7 @@ def test_the_list_costs_the_same_however_long_it_is(acme: Company, django_assert
         InputRequest.objects.bulk_create(
             InputRequest(
                 organization_id=run.organization_id, workspace_id=run.workspace_id, run=run, root_id=run.id, attempt=1,
-                key=f"k{number}", pause="pause",
+                key=f"k{number}", pause="pause", keep_until=asked.keep_until,
             )
             for number in range(30)
         )  # fmt: skip
@@ -172,6 +172,21 @@ def test_who_is_told_of_a_question_that_is_asked_again_is_led_to_it(acme: Compan
         asked = InputRequest.objects.get(root_id=id)
         told = EventRow.objects.filter(event="flow-run.waiting").values_list("payload", flat=True)
         assert [payload["input"] for payload in told] == [str(asked.id)] * 2
+
+
+def test_questions_go_with_the_rows_of_their_run(acme: Company, alice: Any, browse: Any) -> None:
+    """1.17: with what was answered; those without an end of their own, too. Never while the run lives."""
+    answered, waits = waiting(acme, quorum=1, suspend=True), waiting(acme, suspend=True)
+    browse(alice).post(f"{acme.path}waiting/{answered.id}", {"verdict": "reject"})
+    with acme.scope():
+        run = FlowRun.objects.get(id=waits.run_id)
+        InputRequest.objects.filter(id=waits.id).update(expires_at=None)
+        assert {row.keep_until for row in InputRequest.objects.all()} == {kept_until((run.retention, run.bucket))}
+        InputRequest.objects.update(keep_until=date(2026, 1, 1))
+    tasks.forget_artifacts()
+    with acme.scope():
+        assert [row.id for row in InputRequest.objects.all()] == [waits.id]
+        assert not InputAnswer.objects.exists()
 
 
 def test_messages_go_with_the_rows_of_their_run(acme: Company, api: Any) -> None:

@@ -42,6 +42,23 @@ def test_values_go_with_the_rows_of_their_run(acme: Company, api: Api) -> None:
     assert keys(acme) == {f"runs/{live.root}/a"}
 
 
+def test_arguments_stay_while_a_call_with_them_has_not_ended(acme: Company, api: Api) -> None:
+    """1.19: who queues a call for next year stores its arguments today."""
+    names = ["a" * 32, "b" * 32]
+    calls = [{"call": {"arguments": name}} for name in names]
+    task = {"entrypoint": "app.py:mail", "queue": "serve mail-background"}
+    told = api.post("/background-runs", {"deployment": "mail/background", "task": task, "calls": calls}).json()
+    places = [f"calls/{acme.workspace.id}/{name}.a" for name in names]
+    for place in places:
+        assert api.put(f"/results/{place}", b"x").status_code == 201
+    api.post(f"/flow-runs/{told['runs'][0]['id']}/cancel")
+    with acme.scope():
+        StoredResult.objects.update(keep_until=date(2026, 1, 1))
+    tasks.forget_artifacts()
+
+    assert keys(acme) == {places[1]}
+
+
 def test_a_value_of_a_restricted_run_is_for_those_who_see_it(acme: Company, api: Api) -> None:
     """1.14: nobody else reads it, writes over it, or takes it away."""
     deployment = deploy(acme)

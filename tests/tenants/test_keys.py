@@ -85,7 +85,7 @@ def test_a_key_speaks_for_its_workspace(acme: Company) -> None:
 def test_me_says_whose_a_key_is(acme: Company, api: Api) -> None:
     assert api.get("/me").json() == {
         "organization": "acme", "workspace": "main", "actor": "developer", "kind": "key", "role": "developer",
-        "portal_url": "http://127.0.0.1:1/o/acme/main/",
+        "portal_url": "http://127.0.0.1:1/o/acme/main/", "workspace_id": str(acme.workspace.id),
     } | {"portal_url": api.get("/me").json()["portal_url"]}  # fmt: skip
     assert api.get("/me").json()["portal_url"].endswith("/o/acme/main/")
 

@@ -93,6 +93,7 @@ _BLOCK = "/blocks/(?P<type>[^/]+)/(?P<name>[^/]+)"
 def _me(store: Store, asked: Asked) -> dict[str, Any]:
     by = asked.by
     named = {"organization": "testing", "workspace": "main", "actor": by.label, "kind": by.kind, "role": by.role}
+    named["workspace_id"] = str(store.workspace_id)
     return {**named, "portal_url": f"{PORTAL}/"}
 
 
@@ -151,6 +152,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
     "/flow-runs/wait": {"POST": ("runs.view", background.wait)},
     "/background-runs": {"POST": ("runs.trigger", background.delay)},
+    "/background-runs/arguments": {"POST": ("runs.view", background.needed)},
     f"/flow-runs/{_ID}": {"GET": ("runs.view", runs.one)},
     f"/flow-runs/{_ID}/explain": {"GET": ("runs.view", _explain)},
     f"/flow-runs/{_ID}/cancel": {"POST": ("runs.cancel", runs.cancel)},

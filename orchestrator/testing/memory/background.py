@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import clock
 from orchestrator.agent_messages import SERVED
-from orchestrator.bodies import AwaitedInput, BackgroundInput, BackgroundTask, DelayedCall
+from orchestrator.bodies import ArgumentsInput, AwaitedInput, BackgroundInput, BackgroundTask, DelayedCall
 from orchestrator.ids import uuid7
 from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import deployments, pools, runs
@@ -112,6 +112,15 @@ def _caller(store: Store, asked: Asked) -> Deployment | None:
 def _code_of(caller: Deployment) -> dict[str, Any]:
     code = {name: caller.facts[name] for name in ("python", "process", "job_variables")}
     return {"source": {**caller.facts["source"], "of": str(caller.id)}, **code}
+
+
+def needed(store: Store, asked: Asked) -> dict[str, Any]:
+    """Of which calls the arguments are needed: a server in memory forgets no run."""
+    told = asked.read(ArgumentsInput)
+    if not 0 < len(told.calls) <= MAX_AWAITED:
+        raise invalid(f"1 to {MAX_AWAITED:,} calls.", "calls", f"1 to {MAX_AWAITED:,}.")
+    kept = {run.call["arguments"] for run in store.runs.values() if run.call and "arguments" in run.call}
+    return {"needed": sorted(kept.intersection(told.calls))}
 
 
 _TOLD = ("id", "name", "state", "error", "result")

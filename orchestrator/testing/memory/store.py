@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
+from orchestrator.ids import uuid7
 from orchestrator.testing.memory.definitions import Agent, Block, Deployment, NamedLimit, Pool, Queue, Variable
 from orchestrator.testing.memory.rows import Artifact, Ask, Asset, CacheEntry, Event, Input, Mark, Run
 
@@ -29,6 +30,7 @@ class Store:
     def __init__(self, lease_seconds: float, wait_seconds: float) -> None:
         self.lease_seconds = lease_seconds
         self.wait_seconds = wait_seconds
+        self.workspace_id = uuid7()
         self.changed = threading.Condition(threading.RLock())
         self.keys: dict[str, Actor] = {}
         self.tokens: dict[str, tuple[Run, int]] = {}
