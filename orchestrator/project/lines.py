@@ -1,6 +1,7 @@
 """YAML as plain values, and on which line each of them stands, so that an error can name it.
 
 `${NAME}` in a text is the variable of this name, `${NAME:-text}` the text where there is none, `$${` a plain `${`.
+Within quotes it stays a text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ MAX_BYTES = 1 << 20
 MAX_NODES = 50_000
 MAX_DEPTH = 50
 _VARIABLE = re.compile(r"\$(?:\$\{|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<otherwise>[^}]*))?\})")
+_TAG = "tag:yaml.org,2002:"
+_TEXTS = ("str", "timestamp")
 _PLAIN = ("int", "float", "bool", "null")
 
 
@@ -109,13 +112,21 @@ class _Values:
     def _scalar(self, node: Any, place: str) -> Any:
         import yaml
 
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        if kind in ("str", "timestamp"):
-            return _VARIABLE.sub(lambda match: self._variable(match, node, place), node.value)
-        if kind not in _PLAIN:
+        loader = yaml.SafeLoader("")
+        kind = node.tag.removeprefix(_TAG)
+        if kind in _TEXTS:
+            text = _VARIABLE.sub(lambda match: self._variable(match, node, place), node.value)
+            if node.style is not None or text == node.value:
+                return text
+            # What stands there without quotes may be a number, as if it had been written there.
+            tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+            if tag.removeprefix(_TAG) not in _PLAIN:
+                return text
+            node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
+        elif kind not in _PLAIN:
             raise self._wrong(node, place, f"{node.tag} is not taken.")
         try:
-            return yaml.SafeLoader("").construct_object(node)
+            return loader.construct_object(node)
         except ValueError as error:
             raise self._wrong(node, place, str(error)) from None
 

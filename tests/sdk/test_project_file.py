@@ -80,6 +80,22 @@ def test_variables_of_the_environment(project):
         """
     (found,) = project(text, STAGE="prod", N="3").deployments
     assert (found.text.name, found.text.description, found.text.concurrency_limit) == ("prod", "a b ${c}", 3)
+    (found,) = project(
+        """
+        deployments:
+        - name: a
+          entrypoint: "f.py:f"
+          parameters:
+            n: ${N}
+            text: "${N}"
+            more: 0${N}x
+            no: ${NO:-}
+            day: ${DAY}
+        """,
+        N="3",
+        DAY="2026-01-01",
+    ).deployments
+    assert found.text.parameters == {"n": 3, "text": "3", "more": "03x", "no": None, "day": "2026-01-01"}
     assert "2: deployments[0].name: There is no variable STAGE" in refused(project, text)
 
 
