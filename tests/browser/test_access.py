@@ -203,7 +203,7 @@ def paths_of_schedules(acme: Company, deployment: str) -> list[str]:
             schedules.create(of, told | {"parameters": {"city": "Oslo"}}, by=acme.actor())
         Schedule.objects.filter(slug="months-end").update(refusal="The runs of this plan are used up.")
     form = f"{deployment}/schedules/months-end"
-    return ["schedules", "schedules?q=none", f"{deployment}?tab=schedules", form, f"{deployment}/new-schedule"]
+    return ["schedules", f"{deployment}?tab=schedules", form]
 
 
 PATHS_OF_SETTINGS = [
