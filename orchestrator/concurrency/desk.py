@@ -40,6 +40,7 @@ LENIENT_SECONDS = 5.0  # without an answer after which those go on that may
 STRICT_SECONDS = 60.0  # after which the others give up
 END_SECONDS = 2.0  # for what is to be given back at the end of the process
 MAX_USED = 500  # names held or waited for at a time: the server takes twice as many in one exchange; others wait here
+GATHER = 0.002  # seconds for which a lock that is given back waits for another one that is asked for
 KEEP_SHARE = 3  # times that the server is told of what is held before it would be lost
 WAIT_TIMEOUT = 75.0
 
@@ -60,6 +61,7 @@ class Desk:
         self._new: list[Ask] = []
         self._known: dict[UUID, Ask] = {}  # what the server has been told of
         self._release: list[UUID] = []
+        self._release_by = 0.0  # when it is told, though nothing else is to be
         self._running = self._listening = False
         self._transport = Transport(api)
         self._seconds = 30.0  # for which the server lets us be silent
@@ -87,6 +89,8 @@ class Desk:
             if ask in self._new:
                 self._new.remove(ask)
             if self._known.pop(ask.id, None) is not None or ask.told:
+                by = time.monotonic() + (GATHER if ask.kind == "lock" else 0.0)
+                self._release_by = min(by, self._release_by) if self._release else by
                 self._release.append(ask.id)
                 self._wake()
         ask.settle("over")
@@ -117,8 +121,10 @@ class Desk:
 
     def _due(self, now: float, idle_until: float) -> float:
         """Seconds until the next request, or until the thread ends."""
-        if self._release or self._next():
+        if self._next():
             return self._not_before - now
+        if self._release:
+            return max(self._release_by, self._not_before) - now
         if self._known:
             return max(self._kept_at + self._seconds / KEEP_SHARE, self._not_before) - now
         return idle_until - now

@@ -24,6 +24,7 @@ from tenants.permissions import Actor
 RATE = "rate"
 MAX_SESSION = 20_000  # asks of one process
 MAX_KEYS = 1_000  # names that it uses at once
+Asked = tuple[AskInput, list[Key]]
 
 
 def exchange(told: SlotsInput, *, by: Actor) -> SlotsAnswer:
@@ -115,13 +116,7 @@ def _standing(session: UUID, workspace_id: UUID) -> tuple[list[UUID], list[UUID]
 
 
 def _take(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor, answer: SlotsAnswer) -> None:
-    queued: list[tuple[AskInput, list[Key]]] = []
-    for ask in asks:
-        outcome, keys = _judge(queues, ask)
-        answer.asks[ask.id] = outcome
-        if keys:
-            queued.append((ask, keys))
-    _queue(queues, queued, told, by)
+    queued = _placed(queues, asks, told, by, answer)
     granted = queues.grant()
     _tell_others(queues.workspace_id, granted, told.session)
     if any(kind == Slot.Kind.LIMIT for kind, _ in queues.names):
@@ -135,6 +130,25 @@ def _take(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor,
         for ask, _ in queued:
             answer.asks[ask.id].state = "held" if ask.id in held else "waiting"
         _withdraw(mine, [ask.id for ask, _ in queued if ask.within == 0 and ask.id not in held], answer)
+
+
+def _placed(queues: Queues, asks: Sequence[AskInput], told: SlotsInput, by: Actor, answer: SlotsAnswer) -> list[Asked]:
+    """Note each ask; those of which it is to be seen what they come to. What is free, and waited for by nobody, is
+    taken at once.
+    """
+    taken: list[Asked] = []
+    queued: list[Asked] = []
+    for ask in asks:
+        answer.asks[ask.id], keys = _judge(queues, ask)
+        if keys:
+            is_free = not queued and queues.take(keys, ask.occupy)
+            (taken if is_free else queued).append((ask, keys))
+    written = _write(queues, taken, told, by, held=True)
+    _write(queues, queued, told, by, held=False)
+    for ask, _ in taken:
+        answer.asks[ask.id].state = "held"
+    # One that was not written was asked before, or its id is somebody else's.
+    return [*queued, *(each for each in taken if each[0].id not in written)]
 
 
 def _judge(queues: Queues, ask: AskInput) -> tuple[SlotAnswer, list[Key]]:
@@ -168,19 +182,21 @@ def _reserved(queues: Queues, ask: AskInput, known: list[str], unknown: list[str
 
 _QUEUE = """
     INSERT INTO slot (organization_id, workspace_id, id, ask, kind, name, names, occupy, place, session_id, run_id,
-        attempt, leased, label, asked_at, expires_at)
+        attempt, leased, label, asked_at, held_at, expires_at)
     SELECT %s::uuid, %s::uuid, n.id, n.ask, n.kind, n.name, n.names, n.occupy, n.place, %s::uuid, n.run_id, %s::int,
-        %s::bool, n.label, %s::timestamptz, %s::timestamptz
+        %s::bool, n.label, %s::timestamptz, %s::timestamptz, %s::timestamptz
     FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::int[], %s::bigint[],
         %s::text[]) n (id, ask, run_id, kind, name, names, occupy, place, label)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING ask
 """
 
 
-def _queue(queues: Queues, asks: Sequence[tuple[AskInput, list[Key]]], told: SlotsInput, by: Actor) -> None:
-    """Put asks at the ends of their queues. What a run asks for with its own token lives and dies with its lease."""
+def _write(queues: Queues, asks: Sequence[Asked], told: SlotsInput, by: Actor, *, held: bool) -> set[UUID]:
+    """Note asks that have taken their slots, or put them at the ends of their queues; those that were not known. What a
+    run asks for with its own token lives and dies with its lease.
+    """
     if not asks:
-        return
+        return set()
     place = max(name.last for name in queues.names.values())
     leased = by.kind == "run"
     rows = [
@@ -191,10 +207,16 @@ def _queue(queues: Queues, asks: Sequence[tuple[AskInput, list[Key]]], told: Slo
         for number, (ask, keys) in enumerate(asks, 1)
         for kind, name in keys
     ]  # fmt: skip
+    if not held:
+        for _, keys in asks:
+            for key in keys:
+                queues.names[key].last = place + len(asks)
     at: datetime = now()
-    whose = [by.organization_id, by.workspace_id, told.session, by.attempt, leased, at, at + slot_time()]
+    times = [at, at if held else None, None if held and leased else at + slot_time()]
+    whose = [by.organization_id, by.workspace_id, told.session, by.attempt, leased, *times]
     with connection.wrap_database_errors:
-        raw_cursor().execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
+        written = raw_cursor().execute(_QUEUE, [*whose, *(list(column) for column in zip(*rows, strict=True))])
+        return {ask for (ask,) in written.fetchall()}
 
 
 def _held_before(mine: QuerySet[Slot], asks: Collection[UUID]) -> set[UUID]:

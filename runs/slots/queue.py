@@ -36,7 +36,7 @@ class Name:
 
     slots: int
     used: int
-    last: int  # the place of the last one who waits
+    last: int  # the place of the last one who waits; 0: nobody does
     linked: bool  # Some of those who wait want other names, too.
     limit_id: UUID | None
 
@@ -61,6 +61,15 @@ class Queues:
     def __init__(self, workspace_id: UUID, names: dict[Key, Name]) -> None:
         self.workspace_id = workspace_id
         self.names = names
+
+    def take(self, keys: Collection[Key], occupy: int) -> bool:
+        """Take slots of all these names, if they are free and nobody waits: who comes then stands in no queue."""
+        names = [self.names[key] for key in keys]
+        if any(name.last or name.free < occupy for name in names):
+            return False
+        for name in names:
+            name.used += occupy
+        return True
 
     def grant(self) -> list[Waiter]:
         """Give what is free to those who wait, the first ones first; those that got it, once for each ask."""
@@ -102,7 +111,7 @@ class Queues:
 
     def _heads(self) -> dict[Key, list[Waiter]]:
         """The first ones of each queue. Who wants more than there ever is stands aside until the limit is raised."""
-        open = {key: name for key, name in self.names.items() if name.free}
+        open = {key: name for key, name in self.names.items() if name.free and name.last}
         heads: dict[Key, list[Waiter]] = {key: [] for key in open}
         if not open:
             return heads

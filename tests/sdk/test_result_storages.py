@@ -175,6 +175,19 @@ def test_large_values_go_to_a_bucket_and_back_without_a_copy(given):
     assert len(value) == SIZE
 
 
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [("gs://results/of/runs", "GCSStore"), ("az://results/of/runs", "AzureStore"), ("abfs://results", "AzureStore")],
+)
+def test_other_clouds_are_reached_by_their_addresses(monkeypatch, address, kind):
+    """1.14: GCS and Azure, by the keys of the environment; neither is asked before there is something to store."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "acme")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
+    storage = storage_of(address)
+    assert type(storage._store).__name__ == kind
+    assert storage.url("a/b") == f"{address}/a/b"
+
+
 def test_a_bucket_that_is_not_there_fails_the_call(bucket):
     with pytest.raises(ResultNotStored, match=r"(?s)s3://nobodys/a.*NoSuchBucket.*storage is there"):
         get_result_store("s3://nobodys").write("a", 1)
