@@ -21,6 +21,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orchestrator import rrule
+from orchestrator.crons import check_cron
 from orchestrator.schedules import LONGEST, SHORTEST, check_timezone
 
 ANCHOR = datetime(2020, 1, 1)
@@ -78,8 +79,22 @@ def _check_cron(schedule: Times, after: datetime) -> None:
     try:
         next(_cron_times(schedule, after))
     except (CronSimError, StopIteration) as error:
-        message = "Five fields: minute hour day month weekday, as in `0 6 * * 1-5`."
+        message = f"{_wrong_in_cron(schedule.cron)}Five fields: minute hour day month weekday, as in `0 6 * * 1-5`."
         raise ScheduleRefusal(f"{schedule.cron!r:.210} is no cron expression.", cron=message) from error
+
+
+def _wrong_in_cron(cron: str) -> str:
+    """Which field of a cron is wrong, in front of a sentence.
+
+    >>> _wrong_in_cron("0 25 * * *")
+    "The hour '25' is not between 0 and 23. "
+    """
+    try:
+        check_cron(cron)
+    except ValueError as error:
+        told = str(error).partition(" is no cron expression: ")[2][:200]
+        return f"{told[:1].upper()}{told[1:]} "
+    return ""
 
 
 def _check_rrule(schedule: Times, after: datetime) -> None:

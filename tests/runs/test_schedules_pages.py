@@ -230,7 +230,7 @@ def test_a_kind_takes_the_place_of_another(acme: Company, alice: Any, browse: An
 
 
 WRONG: list[tuple[dict[str, str], str, str]] = [
-    ({"cron": "61 * * * *"}, "cron", "Five fields: minute hour day month weekday"),
+    ({"cron": "61 * * * *"}, "cron", "The minute &#x27;61&#x27; is not between 0 and 59. Five fields:"),
     ({"cron": ""}, "cron", "Five fields"),
     ({"timezone": "Europe/Nowhere"}, "timezone", "Use an IANA name"),
     ({"kind": "interval", "interval": ""}, "interval", "How often? Enter a number."),
