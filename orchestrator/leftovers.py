@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator import clock, references
 from orchestrator.client import shared
 from orchestrator.exceptions import MissingResult
+from orchestrator.exchange import exchange_at
 from orchestrator.logging import get_logger
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ _lock = threading.Lock()
 
 
 def remove_soon(store: ResultStore, api: Api) -> None:
-    """Remove what is not needed in a thread of its own, if that is due."""
+    """Remove what is not needed in a thread of its own, if that is due; a server in memory is gone before."""
+    if exchange_at(api.url) is not None:
+        return
     with _lock:
         key = (store.storage.url(references.ARGUMENTS), api)
         if time.monotonic() < _next.get(key, 0.0):

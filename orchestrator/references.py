@@ -55,8 +55,8 @@ def put(definition: Definition[..., Any], values: dict[str, Any], api: Api) -> d
 
     store, call = store_of(definition), os.urandom(16).hex()
     told, folder = {}, folder_of(api)
-    for name, value in values.items():
-        path = f"{folder}{call}.{name}"
+    for number, (name, value) in enumerate(values.items()):
+        path = f"{folder}{call}.{number}"  # Names of keyword arguments may be anything.
         stored = store.write(path, value, Header(call=path, of=definition.name))
         told[name] = {"url": stored.url, "key": stored.key, "serializer": stored.serializer, "size": stored.size}
     remove_soon(store, api)

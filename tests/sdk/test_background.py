@@ -124,6 +124,14 @@ def test_what_json_would_change_is_not_sent_as_json(value):
     assert not is_json({"a": value})
 
 
+def test_keyword_arguments_of_any_name_are_stored(server):
+    """1.19: names are no parts of a path."""
+    names = ["a/../../b", "ünï " * 100, ".", ""]
+    future = given.delay(1, **{name: {name} for name in names})
+    server.work()
+    assert future.result()[3] == {name: {name} for name in names}
+
+
 def test_any_process_finds_the_value_by_the_id(server):
     future = later.delay("so")
     other = pickle.loads(pickle.dumps(future))

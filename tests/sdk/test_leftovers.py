@@ -35,6 +35,9 @@ def server(home):
 def looks_anew(monkeypatch):
     monkeypatch.setattr(leftovers, "_next", {})
     monkeypatch.setattr(references, "_workspaces", {})
+    monkeypatch.setattr(leftovers, "exchange_at", lambda url: None)
+    yield
+    looked()
 
 
 def place() -> Path:
@@ -44,8 +47,15 @@ def place() -> Path:
     return storage.base
 
 
+def test_nothing_is_begun_for_a_server_in_memory(server, monkeypatch):
+    """1.19: its directory is removed at its end, under whoever writes there."""
+    monkeypatch.undo()
+    work.delay({1, 2})
+    assert [thread for thread in threading.enumerate() if thread.name == "orchestrator-leftovers"] == []
+
+
 def stored() -> list[Path]:
-    return sorted(place().rglob("*.load"))
+    return sorted(place().rglob("*.0"))
 
 
 def age(files: list[Path]) -> None:
