@@ -75,7 +75,7 @@ class Client:
             yield from page["items"][:left]
             left = None if left is None else left - len(page["items"])
             cursor = page.get("next")
-            if cursor is None or not page["items"]:
+            if cursor is None:
                 return
 
     def request(

@@ -18,15 +18,25 @@ def newest(rows: QuerySet, *, by: str, cursor: str, limit: int) -> tuple[list[An
     Raises:
         Invalid: The cursor is none of ours.
     """
-    if cursor:
-        at, id = read_cursor(cursor)
-        # One side bound first: the row comparison alone would not use the index's order.
-        rows = rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": id})
+    rows = after(rows, by=by, cursor=cursor)
     items = list(rows.order_by(f"-{by}", "-id")[: limit + 1])
     if len(items) <= limit:
         return items, None
     last = items[limit - 1]
     return items[:limit], write_cursor(getattr(last, by), last.id)
+
+
+def after(rows: QuerySet, *, by: str, cursor: str) -> QuerySet:
+    """The rows that follow a cursor, newest first; without one all of them.
+
+    Raises:
+        Invalid: The cursor is none of ours.
+    """
+    if not cursor:
+        return rows
+    at, id = read_cursor(cursor)
+    # One side bound first: the row comparison alone would not use the index's order.
+    return rows.filter(**{f"{by}__lte": at}).exclude(**{by: at, "id__gte": id})
 
 
 def by_address(rows: QuerySet, *, after: str, limit: int) -> tuple[list[Any], str]:

@@ -89,7 +89,7 @@ def _expected(kind: Any, text: str) -> str:
         case msgspec.inspect.BoolType():
             return "true or false."
         case msgspec.inspect.LiteralType(values=values):
-            return f"One of {', '.join(map(str, values))}."
+            return f"One of {', '.join(str(value) for value in values if value != '')}."
         case msgspec.inspect.StrType(max_length=int(most)):
             return f"{most:,} characters at most."
         case _:

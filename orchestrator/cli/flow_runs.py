@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -23,6 +24,22 @@ from orchestrator.cli.parameters import read_parameters
 from orchestrator.cli.watching import follow_logs, print_log_line, print_logs, watch_run
 from orchestrator.ids import uuid7
 
+ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _between(what: str, prefix: str = "") -> Callable[[Command], Command]:
+    """The options of a span of time."""
+
+    def add(command: Command) -> Command:
+        until = click.option(f"--{prefix}until", metavar="TIME", help=f"Only runs {what} before then.")
+        since = click.option(
+            f"--{prefix}since", metavar="TIME", help=f"Only runs {what} from then on; ISO 8601 with a zone."
+        )
+        return since(until(command))
+
+    return add
+
 
 @click.group()
 def flow_run() -> None:
@@ -33,12 +50,27 @@ def flow_run() -> None:
 @click.option("--state", help="Only these states, comma-separated: RUNNING,FAILED")
 @click.option("--flow", help="Only runs of this flow.")
 @click.option("--deployment", help="Only runs of this deployment: its id, or flow/name.")
+@click.option("--deployment-version", type=click.IntRange(1), help="Only runs made from this version of it.")
+@click.option("--version", help="Only runs with this label of a version.")
+@click.option("--name", help="Only runs with this text in their names.")
+@click.option("--tag", "tags", multiple=True, help="Only runs with this tag; several times: with all of them.")
+@click.option("--origin", type=click.Choice(ORIGINS), help="Only runs that were triggered in this way.")
+@click.option("--created-by", help="Only runs that this person, key or run has triggered.")
+@click.option("--parent", type=click.UUID, help="Only runs that this run has called or triggered.")
+@click.option("--root", type=click.UUID, help="Only this run and its subflows.")
+@click.option("--retry-of", type=click.UUID, help="Only runs that retry this one.")
+@click.option("--idempotency-key", help="Only the run that was triggered with this key.")
+@click.option("--concurrency-key", help="Only runs that take turns by this key.")
+@_between("made")
+@_between("meant to start", "expected-")
+@_between("started", "started-")
+@_between("ended", "ended-")
 @limit_option
 @output_option
-def ls(state: str | None, flow: str | None, deployment: str | None, limit: int, output: str) -> None:
+def ls(limit: int, output: str, state: str | None, tags: tuple[str, ...], **asked: Any) -> None:
     """List runs, the newest first."""
     wanted = state.upper() if state else None
-    items = connect().pages("/flow-runs", limit, state=wanted, flow=flow, deployment=deployment)
+    items = connect().pages("/flow-runs", limit, state=wanted, tag=",".join(tags) or None, **asked)
     heads = ("NAME", "FLOW", "STATE", "STARTED", "DURATION", "ID")
     print_items(
         items,

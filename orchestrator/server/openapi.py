@@ -25,6 +25,7 @@ REF = "#/components/schemas/{name}"
 SIZE = {"X-Size": {"description": "Bytes.", "schema": {"type": "string"}}}
 RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
 BYTES = "application/octet-stream"
+LONGEST = 1_001  # characters of a name in an address; `flow/name` is the longest one
 
 
 class Undeclared(Exception):
@@ -162,7 +163,9 @@ def _of_address(pattern: URLPattern) -> list[dict[str, Any]]:
 def _of_converter(kind: Any) -> dict[str, Any]:
     if isinstance(kind, IntConverter):
         return {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-    return {"type": "string", **({"format": "uuid"} if isinstance(kind, UUIDConverter) else {"minLength": 1})}
+    if isinstance(kind, UUIDConverter):
+        return {"type": "string", "format": "uuid"}
+    return {"type": "string", "minLength": 1, "maxLength": LONGEST}
 
 
 def _summary(said: str) -> str:

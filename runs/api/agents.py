@@ -44,7 +44,7 @@ class RegisteredAgent(msgspec.Struct):
 class AgentsAsked(PageQuery):
     """Which agents."""
 
-    pool: Annotated[str, msgspec.Meta(description="Of the pool of this name.")] = ""
+    pool: Annotated[str, msgspec.Meta(max_length=200, description="Of the pool of this name.")] = ""
     connected: Annotated[bool | None, msgspec.Meta(description="Those that are there, or those that are not.")] = None
 
 

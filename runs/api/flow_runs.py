@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -11,9 +11,7 @@ from msgspec.structs import asdict
 from rest_framework.request import Request
 
 from orchestrator.bodies import RunInput
-from orchestrator.states import StateType
 from runs import trigger
-from runs.api import paging
 from runs.api.deployments import portal_url
 from runs.api.shown_runs import (
     FlowRunShown,
@@ -25,25 +23,17 @@ from runs.api.shown_runs import (
     describe_task,
 )
 from runs.deployments import find_deployment
-from runs.hidden import check_run, find_run, hidden_deployments
+from runs.hidden import check_run, find_run
 from runs.models import FlowRun, LogLine, TaskRun
+from runs.reads import run_search
 from runs.reads.run_page import count_tasks
+from runs.reads.run_search import RunsAsked, Text, asked_states
 from tenants.api import TenantView
 from tenants.declared import Page, PageQuery, Query, operation
 from tenants.errors import Conflict, Invalid, LimitReached, NotFound
 from tenants.messages import answer
 
 MAX_LINES = 5_000
-
-
-class FlowRunsAsked(PageQuery):
-    """Which runs."""
-
-    state: Annotated[
-        list[str], Meta(description="In one of these types of state; several, or separated by commas.")
-    ] = []
-    flow: Annotated[str, Meta(description="Of the flow of this name.")] = ""
-    deployment: Annotated[str, Meta(description="Of a deployment: its id, or `flow/name`.")] = ""
 
 
 class LinesAsked(Query):
@@ -59,34 +49,27 @@ class TasksAsked(PageQuery):
     """Which task runs."""
 
     state: Annotated[
-        list[str], Meta(description="In one of these types of state; several, or separated by commas.")
+        list[Text], Meta(max_length=20, description="In one of these types of state; several, or separated by commas.")
     ] = []
-    task: Annotated[str, Meta(description="Of the task of this name.")] = ""
+    task: Annotated[str, Meta(max_length=500, description="Of the task of this name.")] = ""
 
     limit: Annotated[int, Meta(ge=1, le=1_000, description="How many.")] = 200
 
 
 class FlowRuns(TenantView):
-    """GET: a page of runs, newest first. POST: trigger one."""
+    """GET: a page of runs, newest first, filtered as asked. It may be short, even empty, and still have a next one.
+
+    POST: trigger one.
+    """
 
     verbs = {"GET": "runs.view", "POST": "runs.trigger"}
 
     @operation(Page[FlowRunShown], refuses=[NotFound])
-    def get(self, request: Request, asked: FlowRunsAsked) -> HttpResponse:
-        items, cursor = paging.page(asked, self._filtered(asked), "created_at")
+    def get(self, request: Request, asked: RunsAsked) -> HttpResponse:
+        of = find_deployment(self.actor, asked.deployment).id if asked.deployment else None
+        items, cursor = run_search.page(asked, deployment=of, by=self.actor)
         portal = portal_url(self.actor)
         return answer(Page([describe(run, portal) for run in items], cursor))
-
-    def _filtered(self, asked: FlowRunsAsked) -> Any:
-        rows = FlowRun.objects.filter(workspace_id=self.actor.workspace_id).without(hidden_deployments(self.actor))
-        rows = rows.select_related("flow", "deployment__flow").defer("history")
-        if states := asked_states(asked.state):
-            rows = rows.filter(state_type__in=states)
-        if asked.flow:
-            rows = rows.filter(flow__name=asked.flow)
-        if asked.deployment:
-            rows = rows.filter(deployment_id=find_deployment(self.actor, asked.deployment).id)
-        return rows
 
     @operation(FlowRunShown, 200, 201, refuses=[NotFound, Conflict, LimitReached])
     def post(self, request: Request, told: RunInput) -> HttpResponse:
@@ -208,15 +191,3 @@ class OneTaskRun(FlowRunView):
         if task is None:
             raise NotFound("There is no such task run here.")
         return answer(describe_task(task))
-
-
-def asked_states(asked: list[str]) -> list[str]:
-    """The state types that a list is asked for, separated by commas.
-
-    Raises:
-        Invalid: One is none.
-    """
-    states = [state for state in ",".join(asked).upper().split(",") if state]
-    if unknown := set(states) - set(StateType):
-        raise Invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", fields={"state": "A state type."})
-    return states

@@ -62,7 +62,7 @@ class MessagesAsked(Query):
     """Which messages."""
 
     after: Annotated[int, msgspec.Meta(ge=-(10**18), le=10**18, description="The number of the last one known.")] = 0
-    key: Annotated[str, msgspec.Meta(description="Of one kind.")] = ""
+    key: Annotated[str, msgspec.Meta(max_length=500, description="Of one kind.")] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=200, description="How many.")] = messages.PAGE
 
 

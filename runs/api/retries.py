@@ -21,7 +21,7 @@ from tenants.declared import Page, PageQuery, Query, operation
 from tenants.errors import Conflict, Invalid, LimitReached
 from tenants.messages import answer
 
-Again = Annotated[str, msgspec.Meta(max_length=50_000, description="Tasks that run again, separated by commas.")]
+Again = Annotated[str, msgspec.Meta(max_length=4_000, description="Tasks that run again, separated by commas.")]
 
 
 class PlanQuery(Query):

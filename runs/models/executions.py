@@ -156,6 +156,11 @@ class FlowRun(InWorkspace):
                 name="flow_run_retries",
             ),
             models.Index(
+                fields=["organization", "parent_id", "-created_at", "-id"],
+                condition=Q(parent_id__isnull=False),
+                name="flow_run_of_parent",
+            ),
+            models.Index(
                 fields=["organization", "pool", "due_at"],
                 condition=Q(state_type="SCHEDULED", pool__isnull=False),
                 name="flow_run_claimable",

@@ -55,10 +55,68 @@ def test_filters(world: World) -> None:
     assert world.api.get("/flow-runs", deployment="report/weekly").json()["items"][0]["id"] == weekly
 
 
+def test_runs_are_found_by_whatever_is_known_of_them(world: World) -> None:
+    """7.4: several things at once, too."""
+    world.deploy(version="v7")
+    made = {
+        "deployment": "etl/nightly",
+        "name": "Monday of ACME",
+        "tags": ["gpu", "big"],
+        "idempotency_key": "once",
+        "concurrency_key": "acme",
+    }
+    mine = world.api.post("/flow-runs", made).json()
+    called = world.trigger(parent=mine["id"])
+    others = {called, world.trigger(), world.trigger(tags=["gpu"])}
+
+    def found(**query: Any) -> set[str]:
+        answer = world.api.get("/flow-runs", **query)
+        assert answer.status_code == 200, answer.content
+        return {run["id"] for run in answer.json()["items"]}
+
+    everyone = {mine["id"], *others}
+    assert found(name="of acme") == found(tag="big,gpu") == found(idempotency_key="once") == {mine["id"]}
+    assert found(concurrency_key="acme") == {mine["id"]}
+    assert len(found(tag="gpu")) == 2
+    assert found(tag="huge") == found(name="a%e") == found(created_by="nobody") == found(origin="schedule") == set()
+    assert found(created_by=mine["created_by"]) == found(origin="api", version="v7") == everyone
+    assert found(deployment_version=1, flow="etl", state="SCHEDULED,RUNNING") == everyone
+    assert found(deployment_version=2) == found(version="v8") == set()
+    assert found(parent=mine["id"]) == found(parent=mine["id"], flow="etl") == {called}
+    assert found(root=mine["id"]) == {mine["id"]}
+    assert found(retry_of=mine["id"]) == set()
+
+
+def test_runs_are_found_by_their_times(world: World) -> None:
+    """7.4: when they were made, were to start, have started and have ended."""
+    world.deploy()
+    former, later = world.trigger(), None
+    world.pass_time(60)
+    journal = Journal(world.api)
+    journal.send(journal.begin(), journal.state("COMPLETED", run_count=1))
+    later = journal.root
+    told = world.api.get(f"/flow-runs/{later}").json()
+    between, made = told["created_at"], world.api.get(f"/flow-runs/{former}").json()["created_at"]
+
+    def found(**query: str) -> list[str]:
+        return [run["id"] for run in world.api.get("/flow-runs", **query).json()["items"]]
+
+    assert (found(since=between), found(until=between)) == ([str(later)], [former])
+    assert found(since=made, until=between) == [former]
+    assert found(expected_since=made) == [str(later), former]
+    assert found(expected_until=made) == []
+    assert found(started_since=told["started_at"]) == found(ended_since=told["ended_at"]) == [str(later)]
+    assert found(started_until=told["started_at"]) == found(ended_until=told["ended_at"]) == []
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status"),
     [
         ("/flow-runs", {"state": "DANCING"}, 400),
+        ("/flow-runs", {"origin": "heaven"}, 400),
+        ("/flow-runs", {"parent": "x"}, 400),
+        ("/flow-runs", {"started_since": "2026-01-01T00:00:00"}, 400),
+        ("/flow-runs", {"ended_until": "yesterday"}, 400),
         ("/flow-runs", {"deployment": "etl/nobody"}, 404),
         ("/flow-runs", {"limit": "0"}, 400),
         ("/flow-runs", {"limit": "201"}, 400),

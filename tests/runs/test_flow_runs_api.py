@@ -254,7 +254,7 @@ def test_a_page_costs_the_same_whatever_is_on_it(acme: Company, api: Api, django
     api.get("/me")
     for number in range(8):
         trigger(acme, deploy(acme, f"d{number}", flow=f"f{number}"), 3)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(10):
         assert len(api.get("/flow-runs").json()["items"]) == 24
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import stat
+from urllib.parse import parse_qsl
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -193,6 +195,21 @@ def test_runs_are_listed_inspected_and_cancelled(server, command):
     assert json.loads(command("flow-run", "ls", "-o", "json").output) == [RUN]
     assert "nightly" in command("flow-run", "inspect", "r1").output
     assert command("flow-run", "cancel", "r1").output == "calm-otter is CANCELLING.\n"
+
+
+def test_runs_are_listed_by_what_is_known_of_them(server, command):
+    """7.4: and what a page finds nothing of may be on the next one."""
+    pages = iter([{"items": [], "next": "more"}, {"items": [RUN], "next": None}])
+    server.routes[("GET", "/flow-runs")] = lambda body: (200, next(pages))
+    asked = ("--tag", "gpu", "--tag", "big", "--origin", "api", "--retry-of", str(UUID(int=7)), "--name", "calm")
+    made = command("flow-run", "ls", *asked, "--ended-since", "2026-01-01T00:00:00Z", "-o", "json")
+    assert json.loads(made.output) == [RUN]
+    query = dict(parse_qsl(server.requests[0][1].partition("?")[2]))
+    assert query == {
+        "tag": "gpu,big", "origin": "api", "retry_of": str(UUID(int=7)), "name": "calm",
+        "ended_since": "2026-01-01T00:00:00Z", "limit": "20",
+    }  # fmt: skip
+    assert command("flow-run", "ls", "--origin", "heaven").exit_code == 2
 
 
 def test_a_deployment_is_run_and_watched_to_its_end(server, command):

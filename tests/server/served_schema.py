@@ -39,4 +39,5 @@ def test_a_running_server_answers_as_it_describes(role: str, served: str, acme: 
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.server.ndjson"}
     )
-    assert done.returncode == 0, f"SCHEMA_SEED={SEED} asks the same.\n{done.stdout[-20_000:]}{done.stderr[-2_000:]}"
+    told = "\n".join(line[:500] for line in done.stdout.splitlines())
+    assert done.returncode == 0, f"SCHEMA_SEED={SEED} asks the same.\n{told[-20_000:]}{done.stderr[-2_000:]}"

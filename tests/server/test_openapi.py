@@ -78,6 +78,26 @@ def test_it_is_there_for_everybody(described: dict[str, Any]) -> None:
     assert Client().post("/api/v1/openapi.json").status_code == 405
 
 
+def test_what_stands_in_an_address_is_bounded(described: dict[str, Any]) -> None:
+    """Web servers refuse addresses beyond 64 KiB, and don't do so as we would."""
+    unbounded = [
+        f"{path} {parameter['name']}"
+        for path, methods in described["paths"].items()
+        for operation in methods.values()
+        for parameter in operation["parameters"]
+        if not is_bounded(parameter["schema"])
+    ]
+    assert unbounded == []
+
+
+def is_bounded(schema: dict[str, Any]) -> bool:
+    if schema.get("type") == "array":
+        return "maxItems" in schema and is_bounded(schema["items"])
+    if several := schema.get("anyOf"):
+        return all(map(is_bounded, several))
+    return schema.get("type") != "string" or bool({"maxLength", "format", "enum"} & schema.keys())
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("address", "query", "name", "wanted"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from orchestrator.bodies import BadBody, BodyTooLarge, read_body
+from orchestrator.testing.memory.shown import micros_of
 
 MAX_PAGE = 200
 T = TypeVar("T")
@@ -99,3 +101,16 @@ class Asked:
         if text not in ("", "true", "false"):
             raise invalid(f"{name} is true or false.", name, "true or false.")
         return None if not text else text == "true"
+
+    def moment(self, name: str) -> int | None:
+        """A time of the query, as µs UTC; None where it isn't asked for."""
+        text = self.query.get(name, "")
+        try:
+            at = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            at = None
+        if at is None and not text:
+            return None
+        if at is None or at.tzinfo is None or not 1970 <= at.year < 2200:
+            raise invalid(f"{name} is no time.", name, "ISO 8601 with a zone.")
+        return micros_of(at)

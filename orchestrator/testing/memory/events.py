@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from orchestrator import clock
@@ -11,7 +10,7 @@ from orchestrator.bodies import EventInput
 from orchestrator.ids import uuid7
 from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import paging
-from orchestrator.testing.memory.asked import Asked, Refusal, invalid
+from orchestrator.testing.memory.asked import Asked, Refusal
 from orchestrator.testing.memory.rows import Event
 from orchestrator.testing.memory.shown import micros_of, show_event
 from orchestrator.testing.memory.store import Store
@@ -27,7 +26,7 @@ def page(store: Store, asked: Asked) -> dict[str, Any]:
     """The newest, by name or how names begin, by resource, by run, by time."""
     name, resource = asked.query.get("event", "").removesuffix("*"), asked.query.get("resource", "")
     run = asked.uuid("flow_run")
-    since, until = (_time(bound, asked.query.get(bound, "")) for bound in ("since", "until"))
+    since, until = (asked.moment(bound) for bound in ("since", "until"))
     fits: list[Callable[[Event], bool]] = [
         lambda event: event.event.startswith(name),
         lambda event: not resource or event.resource.get("id") == resource,
@@ -64,15 +63,3 @@ def emit(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     )  # fmt: skip
     write(store, made)
     return {"id": made.id}, 201
-
-
-def _time(name: str, text: str) -> int | None:
-    try:
-        at = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        at = None
-    if at is None and not text:
-        return None
-    if at is None or at.tzinfo is None or not 1970 <= at.year < 2200:
-        raise invalid(f"{name} is no time.", name, "ISO 8601 with a zone.")
-    return micros_of(at)

@@ -15,7 +15,7 @@ from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import deployments, room, schedules
+from orchestrator.testing.memory import deployments, room, run_search, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
@@ -150,30 +150,8 @@ def _key(key: str | None) -> str | None:
 
 def page(store: Store, asked: Asked) -> dict[str, Any]:
     """Runs, newest first, filtered as asked."""
-    found, after = newest(_filtered(store, asked), asked, "created_at")
+    found, after = newest(run_search.found(store, asked), asked, "created_at")
     return {"items": [show_run(run) for run in found], "next": after}
-
-
-def _filtered(store: Store, asked: Asked) -> list[Run]:
-    query, states = asked.query, _asked_states(asked)
-    flow, reference = query.get("flow"), query.get("deployment")
-    if "\x00" in (flow or ""):
-        raise Refusal("invalid", "A value has characters or digits that can't be stored.")
-    deployment = deployments.find(store, reference) if reference else None
-    return [
-        run
-        for run in store.runs.values()
-        if (not states or run.state_type in states)
-        and (not flow or run.flow == flow)
-        and (deployment is None or run.deployment is deployment)
-    ]
-
-
-def _asked_states(asked: Asked) -> set[str]:
-    states = {state for state in asked.query.get("state", "").upper().split(",") if state}
-    if unknown := states - set(StateType):
-        raise invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", "state", "A state type.")
-    return states
 
 
 def find(store: Store, id: UUID) -> Run:
@@ -202,7 +180,7 @@ def lines(store: Store, asked: Asked) -> dict[str, Any]:
 def tasks(store: Store, asked: Asked) -> dict[str, Any]:
     """Task runs in the order of their ids, filtered as asked."""
     run, limit = find(store, asked.id), asked.limit(200, 1_000)
-    states, name = _asked_states(asked), asked.query.get("task")
+    states, name = run_search.asked_states(asked), asked.query.get("task")
     wanted = (task for task in run.tasks.values() if not states or task.state_type in states)
     found = sorted((task for task in wanted if not name or task.task == name), key=lambda task: task.id)
     if cursor := asked.query.get("cursor"):
