@@ -29,7 +29,7 @@ MAX_QUEUES = 1_000
 RECENT = 200  # runs that suggest tags
 LABELS = {
     "name": "Name of the run", "tags": "Tags", "priority": "Priority", "work_queue": "Queue",
-    "scheduled_at": "Start later", "idempotency_key": "Idempotency key",
+    "scheduled_at": "Start later", "concurrency_key": "Concurrency key", "idempotency_key": "Idempotency key",
 }  # fmt: skip
 OPTIONS = (*LABELS, "scheduled_at~zone")
 
@@ -151,6 +151,7 @@ def request(
         scheduled_at=found["scheduled_at"],
         idempotency_key=typed["idempotency_key"].strip() or None,
         priority=found["priority"],
+        concurrency_key=typed["concurrency_key"].strip() or None,
         work_queue=typed["work_queue"] or None,
         retry_of=_retried(deployment, former),
     )

@@ -17,7 +17,7 @@ from runs import deployments, forms, schedules, trigger
 from runs.explain import first_causes
 from runs.hidden import find_run
 from runs.models import Deployment, FlowRun, Schedule
-from runs.reads import deployment_list
+from runs.reads import deployment_list, run_limits
 from runs.reads import schedules as reads
 from runs.reads import versions as version_reads
 from tenants.access import workspace_page
@@ -73,6 +73,8 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
         "versions_kept": version_reads.count(row.deployment),
+        "limits": run_limits.of_deployment(row.deployment),
+        "may_limit": can(request.actor, "deployments.edit", row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
         and can(request.actor, "runs.trigger", row.deployment.pool),
         **TABS[tab](request, row),

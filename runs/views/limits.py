@@ -15,9 +15,11 @@ from orchestrator.bodies import MAX_LIMIT
 from orchestrator.slot_bodies import MAX_RATE, TAG, LimitInput
 from runs.models import NamedLimit
 from runs.reads import limits as reads
+from runs.reads import run_limits
 from runs.slots import named
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid, NotFound
+from tenants.permissions import can
 
 FORM = {"GET": "limits.edit", "POST": "limits.edit"}
 
@@ -37,8 +39,13 @@ def rows(request: HttpRequest) -> HttpResponse:
 def _list(request: Any) -> dict[str, Any]:
     prefix, after = request.GET.get("prefix", "").strip()[:500], request.GET.get("cursor", "")[:500]
     found, more = reads.page(reads.in_workspace(request.actor, prefix=prefix), after=after, size=reads.PAGE)
+    after_limited, may_see = request.GET.get("deployments", "")[:100], can(request.actor, "deployments.view")
     some = bool(found) or (bool(prefix or after) and NamedLimit.objects.filter(workspace=request.workspace).exists())
-    return {"section": "limits", "rows": found, "prefix": prefix, "any": some, "more": more, "after": after}
+    limited, further = run_limits.limited(request.actor, after=after_limited) if may_see and not prefix else ([], None)
+    return {
+        "section": "limits", "rows": found, "prefix": prefix, "any": some, "more": more, "after": after,
+        "limited": limited, "more_limited": further, "after_limited": after_limited,
+    }  # fmt: skip
 
 
 @workspace_page("limits.view")

@@ -237,7 +237,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         *("assets", f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}"),
         *("cache", f"cache/{entry_of(served_api, 'flights')['id']}"),
         *("limits", f"limits/{limit_of(acme, served_api)}"),
-        *("deployments", deployment, f"{deployment}/run", f"{deployment}/access"),
+        *("deployments", deployment, f"{deployment}/run", f"{deployment}/access", f"{deployment}/limits"),
         *(*paths_of_schedules(acme, deployment), *paths_of_versions(acme, deployment)),
         *paths_of_pools(acme, by, queue),
         *("quarantine", "quarantine?code=invalid"),

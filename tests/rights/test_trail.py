@@ -58,6 +58,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
     "deployment-canary": {"share": "5"},
+    "deployment-limits": {"concurrency_limit": "7", "on_limit": "ENQUEUE"},
     "deployment-schedule": {"kind": "interval", "interval": "5", "catch_up": "skip"},
     "deployment-schedule-new": {"kind": "rrule", "rrule": "FREQ=DAILY", "slug": "told", "catch_up": "skip"},
     "pool-access": {"restricted": "on"},
