@@ -25,6 +25,8 @@ flows = alone.load(Path(__file__).with_name("mixed_flows.py"))
 MOST_WAITING = 20  # unfinished runs; more are not triggered, so that the end comes soon after the load
 MOST_WAITING_WHEN_SMALL = 8
 POOL_SLOTS = 8
+ORGANIZATION_SLOTS = 7
+KEYS = ("ada", "ada", "bob", "eve", "")
 ASKERS = 3
 GIVE_UP = 120.0  # seconds for one question
 
@@ -38,6 +40,8 @@ class Kind:
     weight: int
     process: str = "warm"
     limit: int | None = None
+    on_limit: str = "ENQUEUE"
+    key_slots: int | None = None
     crash_retries: int | None = None
     every: float | None = None  # seconds: a schedule
 
@@ -56,6 +60,9 @@ KINDS = [
     Kind("stream", flows.stream, 2, crash_retries=3),
     Kind("sleeper", flows.sleeper, 4, crash_retries=3),
     Kind("narrow", flows.narrow, 4, limit=2, crash_retries=4),
+    Kind("keyed", flows.narrow, 4, key_slots=1, crash_retries=4),
+    Kind("newest", flows.narrow, 2, limit=1, on_limit="CANCEL_OLD", crash_retries=2),
+    Kind("only-one", flows.narrow, 2, limit=1, on_limit="CANCEL_NEW", crash_retries=2),
     Kind("ticking", flows.quick, 0, crash_retries=2, every=4.0),
 ]
 
@@ -87,7 +94,7 @@ class Load:
         self._folder = str(installation.folder / "diaries")
 
     def deploy(self) -> None:
-        """Make all kinds of flows known, and limit the pool."""
+        """Make all kinds of flows known, and limit the pool and the organization."""
         (self.installation.folder / "diaries").mkdir()
         use_api(Api(self.installation.api_url, self.installation.keys.person))
         try:
@@ -101,11 +108,18 @@ class Load:
                 " SELECT organization_id, gen_random_uuid(), workspace_id, 'pool', id, %s FROM work_pool",
                 [POOL_SLOTS],
             )
+            rows.execute(
+                "INSERT INTO concurrency_limit (organization_id, id, kind, target_id, slots)"
+                " SELECT id, gen_random_uuid(), 'organization', id, %s FROM organization",
+                [ORGANIZATION_SLOTS],
+            )
 
     def _deploy(self, kind: Kind) -> str:
         options = {
             "crash_retries": kind.crash_retries,
             "concurrency_limit": kind.limit,
+            "on_limit": kind.on_limit,
+            "key_slots": kind.key_slots,
             "interval": kind.every,
             "process": kind.process,
             "parameters": {"folder": self._folder},
@@ -145,7 +159,7 @@ class Load:
     def _trigger(self, client: httpx.Client, key: str, dice: random.Random) -> None:
         chosen = dice.choices(KINDS, [kind.weight for kind in KINDS])[0]
         name = self.ledger.asked.setdefault(key, chosen.name)
-        asked = {"deployment": self.deployments[name], "idempotency_key": key}
+        asked = {"deployment": self.deployments[name], "idempotency_key": key, "concurrency_key": dice.choice(KEYS)}
         told = self._insist(client, "POST", "/flow-runs", asked)
         if told is not None:
             self.ledger.answered[key].add(told["id"])
@@ -194,9 +208,9 @@ class Load:
     def _watch(self) -> None:
         while not self._ended.wait(0.25):
             with suppress(psycopg.Error), self._rows() as rows:
-                for id, kind, slots, held in rows.execute(_HELD).fetchall():
+                for id, kind, slots, key, held in rows.execute(_HELD).fetchall():
                     if held > slots:
-                        self.installation.log(f"LIMIT EXCEEDED: {kind} {id}: {held} of {slots}")
+                        self.installation.log(f"LIMIT EXCEEDED: {kind} {id} {key}: {held} of {slots}")
                         self.ledger.overfull.append(f"{held} live leases under the limit of {slots} of a {kind}")
 
     def _rows(self) -> psycopg.Connection:
@@ -204,6 +218,6 @@ class Load:
 
 
 _HELD = """
-    SELECT l.id, l.kind, l.slots, count(*) FROM concurrency_limit l JOIN lease s ON s.limit_id = l.id
-    WHERE s.expires_at > now() GROUP BY 1, 2, 3
+    SELECT l.id, l.kind, l.slots, s.key, count(*) FROM concurrency_limit l JOIN lease s ON s.limit_id = l.id
+    WHERE s.expires_at > now() GROUP BY 1, 2, 3, 4
 """
