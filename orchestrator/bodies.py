@@ -224,6 +224,22 @@ class RetryInput(msgspec.Struct, forbid_unknown_fields=True):
     idempotency_key: str | None = None
 
 
+class BulkInput(msgspec.Struct, forbid_unknown_fields=True):
+    """Runs to which something is done at once. `filter` has the words of the list of runs, and several states as a
+    list; `dry_run` only tells what would be hit. It begins after `delay` seconds, in which it can be undone.
+    """
+
+    filter: dict[str, str | int | list[str]]
+    dry_run: bool = False
+    delay: float | None = None
+
+
+class BulkRetryInput(BulkInput):
+    """The same, of a retry: with what was stored, or `from_failure` false, of the whole of each run."""
+
+    from_failure: bool = True
+
+
 class AnswerInput(msgspec.Struct, forbid_unknown_fields=True):
     """What somebody says to a run that waits. `key` names the place, where it waits for several things at once."""
 

@@ -19,6 +19,7 @@ from django.utils.timezone import now
 from orchestrator.states import By, StateType
 from runs import agents, claims, keeping, outages, overflow, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
+from runs.bulk import working
 from runs.inputs import requests
 from runs.models import LATE_AFTER
 from runs.slots import queue
@@ -33,6 +34,8 @@ AT_ONCE = 500
 SCHEDULES_AT_ONCE = 250
 SCHEDULING_SECONDS = 0.5  # of one tick; what is left over is due within the minute, and the next one's
 AGENTS_AT_ONCE = 5_000
+BULK_AT_ONCE = 20  # operations of all organizations that are handed out by one tick
+BULK_SECONDS = 5  # of one operation, until it is another one's turn
 T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
 
@@ -92,6 +95,43 @@ def cancel_surplus_runs() -> None:
     with system_scope():
         found = overflow.due(at=now(), limit=AT_ONCE)
     _by_tenant(found, lambda _, ids: overflow.cancel_surplus(ids, at=now()))
+
+
+@shared_task
+def find_bulk_operations() -> None:
+    """Have bulk operations worked on that nobody works on, on the queue for work that may be slow."""
+    with system_scope():
+        found = working.take_due(limit=BULK_AT_ONCE)
+    for organization_id, id in found:
+        work_on_bulk_operation.apply_async([str(organization_id), str(id)], expires=working.LEASE.total_seconds())
+
+
+@shared_task
+def work_on_bulk_operation(organization_id: str, id: str) -> None:
+    """Do batches of one bulk operation for a while, each in a transaction of its own."""
+    until, tenant, operation = time.monotonic() + BULK_SECONDS, UUID(organization_id), UUID(id)
+    more = True
+    try:
+        while more and time.monotonic() < until:
+            with tenant_scope(tenant):
+                more = working.work(operation)
+    except Exception:  # Whatever it is: it is tried again a few times, then given up.
+        logger.exception("a batch of bulk operation %s failed", operation)
+        with tenant_scope(tenant):
+            working.note_failure(operation)
+        return
+    if more:
+        with tenant_scope(tenant):
+            working.let_go(operation)
+
+
+@shared_task
+def forget_bulk_operations() -> None:
+    """Remove bulk operations that ended long ago, a bounded number in each transaction."""
+    gone = AT_ONCE
+    while gone == AT_ONCE:
+        with system_scope():
+            gone = working.forget(limit=AT_ONCE)
 
 
 @shared_task

@@ -68,10 +68,17 @@ def _key_actor(hash: bytes) -> Actor | None:
         return None
     with tenant_scope(row[0]):
         key = ApiKey.objects.get(id=row[1])
-        here = _standing(key)
-        if here is None or not here.verbs:
-            return None
-        _note_use(key)
+        found = actor_of_key(key)
+        if found is not None:
+            _note_use(key)
+    return found
+
+
+def actor_of_key(key: ApiKey) -> Actor | None:
+    """Who a key stands for at this moment; None where that is nobody any more."""
+    here = _standing(key)
+    if here is None or not here.verbs:
+        return None
     return Actor(
         "key", key.organization_id, key.workspace_id, here.role, key.name, user_id=key.user_id, key_id=key.id,
         granted=here.verbs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
@@ -45,8 +46,17 @@ def read_query(request: Request, type: type[T]) -> T:
     Raises:
         Invalid: It is not; `fields` names the parameter.
     """
+    return read_words(dict(request.query_params.lists()), type)
+
+
+def read_words(words: Mapping[str, list[str]], type: type[T]) -> T:
+    """The words of a query string as a struct, wherever they were told.
+
+    Raises:
+        Invalid: They are not; `fields` names the parameter.
+    """
     kinds = parameters(type)
-    told = {name: [value for value in values if value] for name, values in request.query_params.lists()}
+    told = {name: [value for value in values if value] for name, values in words.items()}
     several = {name for name, kind in kinds.items() if isinstance(kind, msgspec.inspect.ListType)}
     given = {name: values if name in several else values[-1] for name, values in told.items() if values}
     try:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.cli.bulk import filter_of, hit_many, many_options
 from orchestrator.cli.explaining import print_explanation
 from orchestrator.cli.output import (
     connect,
@@ -125,11 +126,20 @@ def explain(run_id: str, output: str) -> None:
 
 
 @flow_run.command()
-@click.argument("run_id")
-def cancel(run_id: str) -> None:
-    """Ask a run to stop."""
+@click.argument("run_id", required=False)
+@many_options
+@output_option
+def cancel(run_id: str | None, output: str, **many: Any) -> None:
+    """Ask a run to stop, or all runs that fit a filter, after a look at them."""
+    words = filter_of(run_id, many)
+    if words is not None:
+        hit_many("cancel", words, many, output)
+        return
     told = connect().post(f"/flow-runs/{run_id}/cancel", again=True)
-    click.echo(f"{told['name']} is {state_of(told)}.")
+    if output == "json":
+        print_json(told)
+    else:
+        click.echo(f"{told['name']} is {state_of(told)}.")
 
 
 @flow_run.command()
@@ -192,7 +202,8 @@ def watch(run_id: str, output: str) -> None:
 
 
 @flow_run.command()
-@click.argument("run_id")
+@click.argument("run_id", required=False)
+@many_options
 @click.option("-p", "--param", "parameters", multiple=True, help="name=value; the value is JSON, or else a text.")
 @click.option("--from-failure/--whole", default=True, help="Reuse what was stored (the default), or nothing.")
 @click.option("--again", multiple=True, help="A task that runs again though its value is stored: its name, or an id.")
@@ -200,15 +211,22 @@ def watch(run_id: str, output: str) -> None:
 @click.option("--watch", "watched", is_flag=True, help="Follow the new run to its end.")
 @output_option
 def retry(
-    run_id: str,
+    run_id: str | None,
     parameters: tuple[str, ...],
     from_failure: bool,
     again: tuple[str, ...],
     plan: bool,
     watched: bool,
     output: str,
+    **many: Any,
 ) -> None:
-    """Retry a run that has ended, with its parameters and those given here."""
+    """Retry a run that has ended, with its parameters and those given here; or all runs that fit a filter."""
+    words = filter_of(run_id, many)
+    if words is not None:
+        if parameters or again or plan or watched:
+            raise click.UsageError("--param, --again, --plan and --watch are for one run.")
+        hit_many("retry", words, many, output, from_failure=from_failure)
+        return
     client = connect()
     if plan:
         _print_plan(client.get(f"/flow-runs/{run_id}/retry", again=",".join(again) or None), output)

@@ -15,6 +15,7 @@ from orchestrator.exceptions import OrchestratorError
 _COMMANDS = {
     "agent": ("agent", "Execute runs on this machine; list agents, read their logs."),
     "block": ("blocks", "List, look at and delete blocks, register types."),
+    "bulk-operation": ("bulk", "List, look at and undo what is done to many runs at once."),
     "cache": ("cache", "List, look at and invalidate what is cached."),
     "completion": ("completion", "Print what lets a shell complete commands."),
     "config": ("config", "Show which API and settings are used, and why; change settings."),

@@ -255,6 +255,12 @@ JOURNAL_BURST_BYTES = env.number("JOURNAL_BURST_BYTES", 512 << 20)
 # ── Background tasks: how many of one organization may wait ──────────────────────────────────────
 BACKGROUND_QUEUE = int(env.number("BACKGROUND_QUEUE", 100_000))
 
+# ── Bulk operations: how many runs one may hit, how many one organization has at once, and for how many seconds one can
+# be undone before it begins
+BULK_RUNS = int(env.number("BULK_RUNS", 10_000))
+BULK_AT_ONCE = int(env.number("BULK_AT_ONCE", 5))
+BULK_DELAY = env.number("BULK_DELAY", 10)
+
 # ── Exports: the largest zip of an organization that is kept (bytes) ─────────────────────────────
 EXPORT_MAX_BYTES = int(env.number("EXPORT_MAX_BYTES", 10 << 30))
 

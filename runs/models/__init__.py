@@ -2,6 +2,7 @@
 
 from runs.models.artifacts import Artifact, Asset, AssetEdge, Materialization
 from runs.models.automations import Automation, Firing, Notification
+from runs.models.bulk import BulkOperation
 from runs.models.cache import CacheEntry
 from runs.models.definitions import (
     Agent,
@@ -30,6 +31,7 @@ __all__ = [
     "AssetEdge",
     "Attempt",
     "Automation",
+    "BulkOperation",
     "Bundle",
     "CacheEntry",
     "Deployment",

@@ -86,6 +86,16 @@ def page(asked: RunsAsked, *, deployment: UUID | None, by: Actor) -> tuple[list[
     return items, following or (cursors.write_cursor(*edge) if edge else None)
 
 
+def chosen(asked: RunsAsked, *, deployment: UUID | None, by: Actor) -> QuerySet[FlowRun]:
+    """All runs that are as asked and that the actor may see, in no order, without the bound of a page.
+
+    Raises:
+        Invalid: A state is none.
+    """
+    rows = FlowRun.objects.filter(workspace_id=by.workspace_id, **_exact(asked, deployment, by), **_rest(asked))
+    return rows.filter(**_made(asked)).without(hidden_deployments(by))
+
+
 def _exact(asked: RunsAsked, deployment: UUID | None, by: Actor) -> dict[str, Any]:
     """What has an index that is in the list's order, or leads to few; the first of these is used."""
     states = asked_states(asked.state)

@@ -245,8 +245,19 @@ class RealWorld(World):
         from django.utils.timezone import now
 
         from runs import claims, scheduling, tasks
+        from runs.bulk import working
         from runs.inputs import requests
-        from runs.models import Agent, Attempt, FlowRun, InputRequest, Lease, NamedLimit, Schedule, Slot
+        from runs.models import (
+            Agent,
+            Attempt,
+            BulkOperation,
+            FlowRun,
+            InputRequest,
+            Lease,
+            NamedLimit,
+            Schedule,
+            Slot,
+        )
         from runs.slots import queue
         from tenants.authentication import forget_secrets
 
@@ -271,6 +282,10 @@ class RealWorld(World):
             late = FlowRun.objects.filter(state_type="SCHEDULED", state_name="Scheduled")
             queue.clear(Slot.objects.values_list("workspace_id", "kind", "name").distinct())
             tasks.mark_late(list(late.values_list("id", flat=True)))
+            BulkOperation.objects.update(begins_at=F("begins_at") - by)
+            for id in BulkOperation.objects.values_list("id", flat=True):
+                while working.work(id):
+                    pass
         forget_secrets()  # They are trusted for five seconds, which are over.
 
     def _row(self, run: UUID | str) -> Any:

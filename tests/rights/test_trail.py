@@ -102,6 +102,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
     "api-deployment-schedule": {"interval": 60},
     "api-deployment-schedules": {"rrule": "FREQ=DAILY", "slug": "told"},
+    "api-flow-runs-cancel": {"filter": {}},
+    "api-flow-runs-retry": {"filter": {}},
     "api-flow-run-retry": {"parameters": {}},
     "api-limit": {"slots": 7},
     "api-limit-reset": {},

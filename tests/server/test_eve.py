@@ -57,7 +57,8 @@ OWN = {
     "api-me", "api-journal", "api-variables", "api-deployments", "api-flow-runs", "api-work-pools", "api-agents",
     "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets", "api-slots",
     "api-cache-entries", "api-cache-invalidate", "api-background-runs", "api-background-arguments",
-    "api-flow-runs-wait", "api-limits", "api-inputs", "api-schedules", "api-schedule-preview",
+    "api-flow-runs-wait", "api-limits", "api-inputs", "api-schedules", "api-bulk-operations", "api-flow-runs-cancel",
+    "api-flow-runs-retry", "api-schedule-preview",
 }  # fmt: skip
 
 

@@ -77,6 +77,7 @@ def work(company: Company, api: Api) -> Table:
     journal.send(cached(journal, "acme-cached"))
     asked = asks(journal, "acme-question", title="what acme asks")
     journal.send(asked)
+    bulk = api.post("/flow-runs/cancel", {"filter": {"flow": "acme-etl"}, "delay": 3_600}).json()["operation"]
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     assert api.put("/results/acme-secret-plan", b"what acme computed").status_code == 201
@@ -98,6 +99,7 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},
         "api-result": {"key": Thing("acme-secret-plan", "no-plan")},
+        "api-bulk-operation(-.*)?": {"id": Thing(bulk["id"], uuid7())},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
     }
 

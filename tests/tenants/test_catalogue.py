@@ -35,6 +35,7 @@ UNTIED = {
     "artifact": {"run_id", "task_id"},
     "stored_result": {"run_id"},  # it may be stored before the run's first batch comes
     "asset_materialization": {"run_id", "task_id"},
+    "bulk_operation": {"deployment_id", "user_id", "key_id", "reached_id"},  # it outlives them all
     "cache_entry": {"run_id", "task_id"},  # it outlives both
     "slot": {"ask", "session_id", "run_id"},  # a slot of a local run may be there before its run is
     "input_request": {"root_id"},

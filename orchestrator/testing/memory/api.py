@@ -17,6 +17,7 @@ from orchestrator.testing.memory import (
     assets,
     background,
     blocks,
+    bulk,
     cache,
     claims,
     deployments,
@@ -150,6 +151,11 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "DELETE": ("results.write", results.remove),
     },
     "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
+    "/flow-runs/cancel": {"POST": ("runs.cancel", bulk.cancel_many)},
+    "/flow-runs/retry": {"POST": ("runs.trigger", bulk.retry_many)},
+    "/bulk-operations": {"GET": ("runs.view", bulk.page)},
+    f"/bulk-operations/{_ID}": {"GET": ("runs.view", bulk.one)},
+    f"/bulk-operations/{_ID}/cancel": {"POST": ("runs.cancel", bulk.cancel)},
     "/flow-runs/wait": {"POST": ("runs.view", background.wait)},
     "/background-runs": {"POST": ("runs.trigger", background.delay)},
     "/background-runs/arguments": {"POST": ("runs.view", background.needed)},
@@ -340,6 +346,7 @@ class Memory:
             runs.make_scheduled(self.store)
             runs.skip_late(self.store)
             runs.look_at_due(self.store)
+            bulk.work(self.store)
 
     def next_event(self) -> int | None:
         """When (µs UTC) something is to be done next."""
@@ -351,8 +358,9 @@ class Memory:
             made = [each.next_at - schedules.AHEAD for each in every if each.next_at is not None]
             made += [run.start_by + 1 for run in self.store.runs.values() if run.start_by is not None]
             silent = [ask.expires_at for ask in self.store.asks.values() if ask.expires_at]
+            bulks = [each.begins_at for each in self.store.bulk.values() if each.state == "waiting"]
             now = clock.now()
-            return min((at for at in [*leases, *late, *due, *made, *silent] if at > now), default=None)
+            return min((at for at in [*leases, *late, *due, *made, *silent, *bulks] if at > now), default=None)
 
 
 def _check_wire(spoken: str | None) -> None:

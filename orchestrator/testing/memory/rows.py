@@ -320,3 +320,24 @@ class Mark:
 
     applied: int
     offset: int
+
+
+@dataclass(eq=False, slots=True)
+class BulkOperation:
+    """Something that is done to many runs. `by` is the actor who asked for it."""
+
+    id: UUID
+    kind: str
+    filter: dict[str, Any]
+    from_failure: bool
+    by: Any
+    created_at: int
+    begins_at: int
+    count: int
+    left_out: dict[str, int]
+    state: str = "waiting"
+    message: str = ""
+    started_at: int | None = None
+    ended_at: int | None = None
+    done: int = 0
+    refused: dict[str, int] = field(default_factory=dict)

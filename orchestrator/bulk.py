@@ -1,0 +1,51 @@
+"""Words of bulk operations: why a run is left out of one. Shared by every server that answers the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+KINDS = ("cancel", "retry")
+MAX_DELAY = 3_600  # seconds
+MAX_FILTER = 50  # things that are asked for
+LEFT_OUT = {
+    "called": "another run called it: what is done to that one is done to the whole",
+    "ended": "it has ended",
+    "cancelling": "it is asked to stop already",
+    "not_ended": "it has not ended",
+    "by_hand": "nothing is deployed that it could be started from",
+    "retried": "it was retried already",
+    "restricted": "its deployment is restricted, and not for you",
+}
+"""Each reason why a run is not hit, by its code."""
+REFUSED = {
+    "conflict": "it can't be retried as it is",
+    "forbidden": "you may not start it",
+    "invalid": "its parameters can't be taken any more",
+    "limit_reached": "the organization may start no new runs",
+    "not_found": "its deployment was deleted in this moment",
+}
+"""Each refusal of a run whose turn has come, by its code."""
+
+
+def wrong_in_filter(filter: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with a filter, by field: a word without a value would mean all runs where few are meant.
+
+    >>> wrong_in_filter({"state": "FAILED", "deployment": "", "tag": [","]})
+    {'filter.deployment': 'It has no value.', 'filter.tag': 'It has no value.'}
+    """
+    if len(filter) > MAX_FILTER or {"limit", "cursor"} & filter.keys():
+        return {"filter": "It has the words of the list of runs, without its page."}
+    texts = {name: told if isinstance(told, list) else [told] for name, told in filter.items()}
+    empty = [name for name, values in texts.items() if not "".join(map(str, values)).strip(" ,")]
+    return {f"filter.{name}"[:200]: "It has no value." for name in empty}
+
+
+def described(reasons: dict[str, int]) -> list[dict[str, object]]:
+    """Counts by reason as the API tells of them, the most frequent first.
+
+    >>> described({"ended": 2})
+    [{'reason': 'ended', 'why': 'it has ended', 'runs': 2}]
+    """
+    told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    words = LEFT_OUT | REFUSED
+    return [{"reason": reason, "why": words.get(reason, reason), "runs": number} for reason, number in told]

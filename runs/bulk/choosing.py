@@ -1,0 +1,116 @@
+"""Which runs a bulk operation hits. The same conditions count them beforehand and choose them when it works."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+
+from orchestrator.bulk import wrong_in_filter
+from orchestrator.states import ALIVE, StateType
+from runs.deployments import find_deployment
+from runs.models import BulkOperation, Deployment, FlowRun, WorkPool
+from runs.reads import run_search
+from tenants.errors import Invalid
+from tenants.messages import read_words
+from tenants.permissions import Actor
+from tenants.restrictions.rules import is_bound
+
+CANCEL, RETRY = BulkOperation.Kind.CANCEL, BulkOperation.Kind.RETRY
+VERBS = {CANCEL: "runs.cancel", RETRY: "runs.trigger"}
+COUNTED = 10_000  # of those that are left out
+Filter = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be done to which runs, by whom."""
+
+    kind: str
+    asked: run_search.RunsAsked
+    deployment: UUID | None
+    before: datetime
+    by: Actor
+
+    def _rows(self) -> QuerySet[FlowRun]:
+        return run_search.chosen(self.asked, deployment=self.deployment, by=self.by).filter(created_at__lt=self.before)
+
+    def hit(self) -> QuerySet[FlowRun]:
+        """The runs that it hits as they are now: whole executions, since subflows go with their roots."""
+        return self._rows().exclude(_left_out(self.kind, self.by))
+
+    def left_out(self) -> dict[str, int]:
+        """How many of the others there are for which reason, of a bounded number of them."""
+        cases = [When(condition, then=Value(reason)) for reason, condition in _reasons(self.kind, self.by).items()]
+        others = self._rows().filter(_left_out(self.kind, self.by)).annotate(reason=Case(*cases))
+        return dict(Counter(others.values_list("reason", flat=True)[:COUNTED]))
+
+
+def read(kind: str, filter: Filter, *, before: datetime, by: Actor) -> Choice:
+    """What a filter means.
+
+    Raises:
+        Invalid: It can't be read; `fields` says where.
+        NotFound: It names a deployment that is not there.
+    """
+    asked = _read(filter)
+    deployment = find_deployment(by, asked.deployment).id if asked.deployment else None
+    return Choice(kind, asked, deployment, before, by)
+
+
+def again(operation: BulkOperation, *, by: Actor) -> Choice:
+    """What the filter of an operation means, whatever its deployment is called by now."""
+    asked = _read(operation.filter)
+    return Choice(operation.kind, asked, operation.deployment_id, operation.before, by)
+
+
+def _read(filter: Filter) -> run_search.RunsAsked:
+    if wrong := wrong_in_filter(filter):
+        raise Invalid("The filter can't be taken.", fields=wrong)
+    words = {
+        name: [str(each) for each in told] if isinstance(told, list) else [str(told)] for name, told in filter.items()
+    }
+    try:
+        asked = read_words(words, run_search.RunsAsked)
+        run_search.asked_states(asked.state)
+    except Invalid as error:
+        fields = {f"filter.{name}": what for name, what in (error.fields or {}).items()}
+        raise Invalid(error.message, fields=fields) from error
+    return asked
+
+
+def _left_out(kind: str, by: Actor) -> Q:
+    return reduce(or_, (Q(condition) for condition in _reasons(kind, by).values()))
+
+
+def _reasons(kind: str, by: Actor) -> dict[str, Q | Exists]:
+    """The conditions under which a run is left out; the first one that is true is the reason that is told."""
+    ended = ~Q(state_type__in=sorted(ALIVE))
+    reasons: dict[str, Q | Exists] = {"called": ~Q(root_id=F("id"))}
+    if kind == CANCEL:
+        reasons |= {"ended": ended, "cancelling": Q(state_type=StateType.CANCELLING)}
+    else:
+        retries = FlowRun.objects.filter(organization=OuterRef("organization_id"), retry_of=OuterRef("id"))
+        reasons |= {"not_ended": ~ended, "by_hand": Q(deployment=None), "retried": Exists(retries)}
+    if closed := _closed(kind, by):
+        reasons["restricted"] = Q(deployment__isnull=False, deployment_id__in=closed)
+    return reasons
+
+
+def _closed(kind: str, by: Actor) -> list[UUID]:
+    """The deployments whose rules, or whose pools' rules, don't let the actor do this."""
+    if not is_bound(by):
+        return []
+    verb = VERBS[kind]
+    restricted = Deployment.objects.filter(workspace_id=by.workspace_id, restricted=True)
+    closed = Q(id__in=restricted.exclude(id__in=restricted.allowing(by, verb).values("id")).values("id"))
+    if verb in WorkPool.LEVELS:
+        pools = WorkPool.objects.filter(workspace_id=by.workspace_id, restricted=True)
+        closed |= Q(pool__in=pools.exclude(id__in=pools.allowing(by, verb).values("id")).values("id"))
+    return list(Deployment.objects.filter(closed, workspace_id=by.workspace_id).values_list("id", flat=True))
