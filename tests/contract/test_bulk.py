@@ -88,6 +88,7 @@ def test_an_operation_is_undone(world: World) -> None:
         ({}, "filter"),
         ({"filter": {"state": "DANCING"}}, "filter.state"),
         ({"filter": {"limit": 3}}, "filter"),
+        ({"filter": {"stat": "FAILED"}}, "filter.stat"),
         ({"filter": {"flow": "etl", "deployment": ""}}, "filter.deployment"),
         ({"filter": {"state": [","]}}, "filter.state"),
         ({"filter": {}, "delay": 4_000}, "delay"),
@@ -107,3 +108,11 @@ def test_who_may_and_what_is_not_there(world: World) -> None:
     assert world.api.get(f"/bulk-operations/{UNKNOWN}").status_code == 404
     assert world.api.post(f"/bulk-operations/{UNKNOWN}/cancel").status_code == 404
     assert world.api.post("/flow-runs/cancel", {"filter": {"deployment": "no/body"}}).status_code == 404
+
+
+def test_both_servers_know_the_same_filters() -> None:
+    from orchestrator.testing.memory.run_search import WORDS
+    from runs.reads.run_search import RunsAsked
+    from tenants.declared import PageQuery
+
+    assert set(RunsAsked.__struct_fields__) - set(PageQuery.__struct_fields__) == WORDS

@@ -65,6 +65,8 @@ def _begin(store: Store, asked: Asked, kind: str, told: BulkInput) -> tuple[dict
 def _chosen(store: Store, asked: Asked, filter: dict[str, Any]) -> list[Run]:
     if wrong := wrong_in_filter(filter):
         raise Refusal("invalid", "The filter can't be taken.", wrong)
+    if unknown := sorted(filter.keys() - run_search.WORDS):
+        raise invalid(f"There is no filter {unknown[0]!r:.100}.", f"filter.{unknown[0]}", "There is no such filter.")
     words = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in filter.items()}
     try:
         return run_search.found(store, replace(asked, query=words))

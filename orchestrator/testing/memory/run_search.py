@@ -14,6 +14,10 @@ from orchestrator.testing.memory.store import Store
 ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background")
 SPANS = {"": "created_at", "expected_": "scheduled_at", "started_": "started_at", "ended_": "ended_at"}
 EXACT = ("flow", "version", "origin", "created_by", "idempotency_key")
+WORDS = {
+    *EXACT, "state", "tag", "name", "parent", "root", "retry_of", "concurrency_key", "deployment", "deployment_version",
+    *(f"{word}{edge}" for word in SPANS for edge in ("since", "until")),
+}  # fmt: skip
 
 
 def found(store: Store, asked: Asked) -> list[Run]:
