@@ -176,6 +176,15 @@ def cause(
     return Cause(code=code, text=text, todo=todo, since=since, until=until, things=things, action=action)
 
 
+def call_of(task: str) -> str:
+    """Whose call of a limit or a lock it is, for the begin of a sentence.
+
+    >>> call_of("load-3"), call_of("")
+    ('The task load-3', 'Its code')
+    """
+    return f"The task {task}" if task else "Its code"
+
+
 def number(count: int, one: str, many: str = "") -> str:
     """A count and its noun.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.causes import MOST, Cause, Code, Thing, cause, number
+from orchestrator.causes import MOST, Cause, Code, Thing, call_of, cause, number
 from runs.explain.reader import UNSEEN, Reader
 from runs.models import FlowRun, NamedLimit, Slot
 from runs.reads.limits import shown
@@ -12,6 +12,7 @@ from tenants.permissions import can
 
 TOLD = 10  # asks of one run that are explained
 HOLDERS = 3
+LOOKED_AT = 30  # slots; a run may hold many of one limit
 
 
 def slots_wanted(root: FlowRun, reader: Reader) -> list[Cause]:
@@ -27,9 +28,9 @@ def slots_wanted(root: FlowRun, reader: Reader) -> list[Cause]:
 def _waits(slot: Slot, limit: NamedLimit | None, reader: Reader) -> Cause:
     own = Slot.objects.filter(workspace_id=slot.workspace_id, kind=slot.kind, name=slot.name)
     held = own.filter(held_at__isnull=False).order_by("held_at", "id")
-    holders = list(_holders(list(held[:HOLDERS]), reader))
+    holders = list(dict.fromkeys(_holders(list(held[:LOOKED_AT]), reader)))[:HOLDERS]
     ahead = own.filter(held_at=None, place__lt=slot.place)[:MOST].count()
-    names = {"who": slot.label or "its code", "limit": slot.name, "before": number(ahead, "call")}
+    names = {"who": call_of(slot.label), "limit": slot.name, "before": number(ahead, "call")}
     if limit is None:
         return cause(Code.LOCK, since=slot.asked_at, things=holders, **names)
     seen = can(reader.by, "limits.view")

@@ -148,20 +148,23 @@ def test_people_who_are_asked(world: World) -> None:
 
 
 def test_slots_that_its_code_waits_for(world: World) -> None:
-    world.api.put("/limits/database", {"slots": 1})
+    world.api.put("/limits/database", {"slots": 2})
     world.deploy()
     holder, waiter = world.trigger(name="holder"), world.trigger()
     claims = {each["run"]: each for each in world.agent().claim()}
-    for id in (holder, waiter):
+    for id, label in ((holder, "load-1"), (holder, "load-2"), (waiter, "load-3"), (waiter, "")):
         claimed = claims[id]
         api = world.with_key(claimed["token"])
         journal = Journal(api, root=claimed["run"], token=claimed["token"], attempt=1)
         journal.send(journal.state("RUNNING", run_count=1))
-        api.post("/slots", {"session": str(uuid7()), "asks": [{"id": str(uuid7()), "names": ["database"]}]})
+        ask = {"id": str(uuid7()), "names": ["database"], "label": label}
+        api.post("/slots", {"session": str(uuid7()), "asks": [ask]})
     assert explained(world, holder)["waits"] is False
-    cause = only(world, waiter)
-    assert cause["text"] == "Its code waits for 1 slot of the limit database: 1 of 1 are held, 0 calls before it."
-    assert names(cause) == [("limit", "database"), ("flow-run", "holder")]
+    task, code = explained(world, waiter)["causes"]
+    assert task["text"].startswith("The task load-3 waits for 1 slot of the limit database: 2 of 2 are held, 0 calls")
+    assert code["text"].startswith("Its code waits for 1 slot of the limit database: 2 of 2 are held, 1 call before")
+    # Once, however many slots it holds.
+    assert names(task) == names(code) == [("limit", "database"), ("flow-run", "holder")]
 
 
 def test_a_run_that_is_told_to_stop_and_one_that_has_ended(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from orchestrator.causes import Action, Cause, Code, Thing, asked_words, cause, number
+from orchestrator.causes import Action, Cause, Code, Thing, asked_words, call_of, cause, number
 from orchestrator.states import WISHES, StateType
 from orchestrator.testing.memory.agents import is_connected
 from orchestrator.testing.memory.inputs import is_open
@@ -68,8 +68,8 @@ def _waits(store: Store, ask: Ask, kind: str, name: str, verbs: Collection[str])
     same = [each for each in store.asks.values() if (kind, name) in each.keys]
     held = [each for each in same if each.held_at]
     ahead = [each for each in same if not each.held_at]
-    names: dict[str, Any] = {"who": ask.label or "its code", "limit": name, "before": number(ahead.index(ask), "call")}
-    holders = [_holder(store, each) for each in held[:HOLDERS]]
+    names: dict[str, Any] = {"who": call_of(ask.label), "limit": name, "before": number(ahead.index(ask), "call")}
+    holders = list(dict.fromkeys(_holder(store, each) for each in held))[:HOLDERS]
     since = time_of(ask.asked_at)
     limit = store.limits.get(name) if kind == "limit" else None
     if limit is None:
