@@ -96,9 +96,9 @@ def _end(limit: Limit) -> None:
     Limit.objects.filter(id=limit.id).delete()
 
 
-def wake(pool_id: UUID) -> None:
-    """Let agents of a pool look again: runs that had to wait may go on."""
-    waiting.wake_pools(wanted(Counter({pool_id: MAX_WOKEN}), now()))
+def wake(*pool_ids: UUID) -> None:
+    """Let agents of pools look again: runs that had to wait may go on."""
+    waiting.wake_pools(wanted(Counter(dict.fromkeys(pool_ids, MAX_WOKEN)), now()))
 
 
 def of_deployments(ids: Iterable[UUID]) -> dict[UUID, dict[str, int | None]]:

@@ -55,6 +55,7 @@ EMPTY_PAGES = [
     "waiting",
     "limits",
     "limits/new",
+    "../limit",
     "../audit",
     "../audit?actor=nobody",
     "../../../api/docs",

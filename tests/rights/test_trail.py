@@ -65,6 +65,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "limit-edit": {"slots": "7", "rate": "2"},
     "limit-new": {"name": "told", "slots": "3"},
     "input": {"verdict": "answer"},
+    "organization-limit": {"slots": "7"},
     "organization-billing-limit": {"limit": "50000", "at_limit": "stop", "under_way": "finish"},
     "organization-billing-plan": {"plan": "pro"},
     "organization-delete": {"typed": "acme"},
