@@ -17,7 +17,7 @@ from tests.cast import Company
 from tests.server.routes import is_api, names, parameters_of
 
 ELSEWHERE = {
-    "health-live", "health-ready",  # JSON
+    "health-live", "health-ready", "openapi-json", "openapi-yaml",  # for programs
     "home",  # leads to the dashboard
     "new-organization",  # tests/browser/test_people_pages.py
     "mfa_download_recovery_codes",  # a file
