@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from orchestrator import flow, get_run_logger, pause_flow_run, task
+from orchestrator.concurrency.sync import concurrency
 
 PATIENCE = 120  # seconds at a gate
 
@@ -48,6 +49,13 @@ def left_to_agents(folder: str, number: int) -> int:
 def delays(folder: str, count: int) -> list[str]:
     """Leave the task to whoever executes it; the ids of its runs."""
     return [future.run_id for future in left_to_agents.delay_map(folder, range(count))]
+
+
+@flow
+def seated(until: str, name: str) -> int:
+    """Hold the only slot of a limit until the file `until` is there."""
+    with concurrency(name):
+        return gated.fn(until, before=1, after=1)
 
 
 @flow
