@@ -340,9 +340,14 @@ class Installation:
             self.peak[process.name] = (max(before[0], memory), max(before[1], open_files))
 
     def kill(self, name: str, pause: float) -> None:
-        """Kill -9, with all that it started in its group; it starts again after a pause."""
+        """Kill -9, with all that it started in its group; it starts again after a pause.
+
+        What is frozen goes on first: PostgreSQL's other processes end when they see that the first one is gone, and as
+        long as one of them stands still, its shared memory is in use and it can't start again.
+        """
         process = self.processes[name]
         process.start_at = time.monotonic() + pause
+        process.signal(signal.SIGCONT)
         process.signal(signal.SIGKILL)
 
     def stop_for(self, name: str, pause: float) -> None:
