@@ -186,12 +186,12 @@ def _plain(name: str) -> str:
 
 
 def _plainly_named(schema: Any) -> Any:
-    """A schema with such names; an empty default of what may be anything is no news."""
+    """A schema with such names, and without titles of its own; a property may well be called so."""
     if isinstance(schema, list):
         return [_plainly_named(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    named = {key: _plainly_named(value) for key, value in schema.items() if key != "title"}
+    named = {key: _plainly_named(value) for key, value in schema.items() if key != "title" or isinstance(value, dict)}
     if isinstance(ref := schema.get("$ref"), str):
         place, _, name = ref.rpartition("/")
         named["$ref"] = f"{place}/{_plain(name)}"

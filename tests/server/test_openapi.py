@@ -56,6 +56,13 @@ def test_components_have_plain_names(described: dict[str, Any]) -> None:
     assert {"FlowRun", "PageOfFlowRun", "RunInput", "ErrorAnswer"} <= names.keys()
 
 
+def test_what_is_required_is_described_whatever_it_is_called(described: dict[str, Any]) -> None:
+    components = described["components"]["schemas"]
+    assert "title" in components["Request"]["properties"]
+    for name, schema in components.items():
+        assert set(schema.get("required", ())) <= schema.get("properties", {}).keys(), name
+
+
 def test_what_an_operation_tells(described: dict[str, Any]) -> None:
     trigger = described["paths"]["/api/v1/flow-runs"]["post"]
     assert trigger["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/RunInput")
