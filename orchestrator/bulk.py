@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-KINDS = ("cancel", "retry")
+OPEN = ("waiting", "running")  # states in which an operation may still do something
 MAX_DELAY = 3_600  # seconds
 MAX_FILTER = 50  # things that are asked for
 LEFT_OUT = {

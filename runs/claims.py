@@ -371,12 +371,6 @@ def expire(run_ids: Collection[UUID]) -> list[UUID]:
     return [row.id for row in save(rows.values())]
 
 
-def end_patience(run_ids: Collection[UUID]) -> None:
-    """Runs that nobody was heard of for a lease are to be cancelled: who holds them has one lease more to obey."""
-    until = now() + lease_time()
-    Lease.objects.filter(run_id__in=run_ids, limit=None, expires_at__gt=until).update(expires_at=until)
-
-
 def _judge(row: RunRow, at: datetime) -> None:
     silent = "Nothing was heard of its holder for the time of a lease."
     state = StateType(row.state_type)

@@ -28,9 +28,12 @@ class Standing:
 
 def standing(organization_id: UUID) -> Standing:
     """What an organization's limit is, and how much of it is used."""
-    slots = limits.slots_of(Limit.Kind.ORGANIZATION, [organization_id]).get(organization_id)
     held = Lease.objects.filter(organization_id=organization_id, limit=None, expires_at__gt=now())
-    return Standing(slots, held.count())
+    return Standing(_slots(organization_id), held.count())
+
+
+def _slots(organization_id: UUID) -> int | None:
+    return limits.slots_of(Limit.Kind.ORGANIZATION, [organization_id]).get(organization_id)
 
 
 def change(organization: Organization, slots: int | None, *, by: Actor) -> None:
@@ -42,7 +45,7 @@ def change(organization: Organization, slots: int | None, *, by: Actor) -> None:
     if slots is not None and not 0 < slots <= MAX_LIMIT:
         raise Invalid("The limit can't be taken.", fields={"slots": f"1 to {MAX_LIMIT:,}, or nothing."})
     Organization.objects.select_for_update().get(id=organization.id)  # Two who change it do so in turn.
-    before = standing(organization.id).slots
+    before = _slots(organization.id)
     if slots == before:
         return
     if limits.set_limit(organization, slots):

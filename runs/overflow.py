@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
 
-from orchestrator.states import By, StateType
-from runs.models import Deployment, Lease
-from runs.transitions import lock_runs, move, save
+from runs.models import Deployment
+from runs.stopping import ask_to_stop
+from runs.transitions import lock_runs
 
 AT_ONCE = 1_000  # runs that are cancelled by one statement
 NEW, OLD = Deployment.OnLimit.CANCEL_NEW.value, Deployment.OnLimit.CANCEL_OLD.value
@@ -94,17 +93,8 @@ def _cancel(ids: Sequence[UUID], message: str, at: datetime) -> list[UUID]:
     asked: list[UUID] = []
     for start in range(0, len(ids), AT_ONCE):
         rows = lock_runs(ids[start : start + AT_ONCE], skip_locked=True)
-        _end_patience([row.id for row in rows.values() if row.state_name == "Unreachable"], at)
-        for row in rows.values():
-            to = StateType.CANCELLING if row.is_held else StateType.CANCELLED
-            move(row, to, by=By.SERVER, message=message, at=at)
-        asked += [row.id for row in save(rows.values())]
+        asked += [row.id for row in ask_to_stop(rows.values(), message, at=at)]
     return asked
-
-
-def _end_patience(ids: Collection[UUID], at: datetime) -> None:
-    until = at + timedelta(seconds=settings.LEASE_SECONDS)
-    Lease.objects.filter(run_id__in=ids, limit=None, expires_at__gt=until).update(expires_at=until)
 
 
 def due(*, at: datetime, limit: int) -> list[tuple[UUID, UUID]]:

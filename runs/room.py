@@ -53,8 +53,7 @@ class Held:
 class Room:
     """The limits that concern a pool, and what they leave open."""
 
-    def __init__(self, pool_id: UUID, limits: Sequence[Held]) -> None:
-        self.pool_id = pool_id
+    def __init__(self, limits: Sequence[Held]) -> None:
         self.limits = limits
         self._of: dict[UUID, list[Held]] = {}
         for limit in limits:
@@ -109,4 +108,4 @@ def lock(agent: Agent, at: datetime) -> Room:
             cursor.execute(_LIVE_LEASES, [list(limits), at])
             for id, key, number in cursor.fetchall():
                 limits[id].taken[key if limits[id].kind == _BY_KEY else ""] += number
-    return Room(agent.pool_id, list(limits.values()))
+    return Room(list(limits.values()))

@@ -24,6 +24,7 @@ from orchestrator.schedules import check_timezone
 from runs import forms, schedules
 from runs.models import Deployment, Schedule
 from tenants.errors import Invalid
+from tenants.whole_numbers import whole_number
 
 SHOWN = 10  # next times
 UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -160,7 +161,7 @@ def told(typed: Mapping[str, str], form: SchemaForm, deployment: Deployment, pre
     """
     wanted, wrong = times_told(typed, present)
     most = typed["catch_up_max"].strip() or "100"
-    if not (most.isascii() and most.isdecimal() and len(most) < 10):
+    if whole_number(most) is None:
         wrong["catch_up_max"], most = "Enter a whole number.", "100"
     try:
         late = _seconds(typed, "skip_if_late")

@@ -17,16 +17,17 @@ from django.utils.timezone import now
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
-from orchestrator.states import By, StateType
+from orchestrator.states import StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import claims, live, overflow, versions, waiting
+from runs import live, overflow, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.partitions import fix_partition
 from runs.schema import check_parameters
-from runs.transitions import lock_runs, micros, move, save
+from runs.stopping import ask_to_stop
+from runs.transitions import lock_runs, micros
 from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor
@@ -387,12 +388,7 @@ def cancel_runs(ids: Collection[UUID], *, by: Actor) -> list[UUID]:
     """
     roots = set(FlowRun.objects.filter(id__in=ids, workspace_id=by.workspace_id).values_list("root_id", flat=True))
     rows = lock_runs(roots)
-    message = f"Cancelled by {by.label}."
-    claims.end_patience([row.id for row in rows.values() if row.state_name == "Unreachable"])
-    for row in rows.values():
-        to = StateType.CANCELLING if row.is_held else StateType.CANCELLED
-        move(row, to, by=By.SERVER, message=message)
-    asked = save(rows.values())
+    asked = ask_to_stop(rows.values(), f"Cancelled by {by.label}.", at=now())
     if asked:
         names = {"runs": [row.name for row in asked[:100]], "count": len(asked)}
         audit.record(by, "run.cancelled", name=asked[0].name, details=names)

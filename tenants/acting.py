@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import Q
-from django.utils.timezone import now
-
+from tenants import key_ring
 from tenants.authentication import actor_of_key
-from tenants.models import ApiKey, Membership, Workspace
+from tenants.models import Membership, Workspace
 from tenants.permissions import Actor
 from tenants.standing import standing
 
@@ -22,8 +20,7 @@ def actor_now(workspace_id: UUID, *, user_id: UUID | None, key_id: UUID | None) 
     if not there.exists():
         return None
     if key_id is not None:
-        lasting = Q(expires_at=None) | Q(expires_at__gt=now())
-        key = ApiKey.objects.filter(lasting, id=key_id, workspace=workspace_id, revoked_at=None).first()
+        key = key_ring.good().filter(id=key_id, workspace=workspace_id).first()
         return actor_of_key(key) if key else None
     return _person(workspace_id, user_id) if user_id is not None else None
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -118,54 +117,3 @@ def packed(request: HttpRequest, value: Any) -> HttpResponse:
         return HttpResponse(body, content_type="application/json")
     headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     return HttpResponse(gzip.compress(body, compresslevel=1), content_type="application/json", headers=headers)
-
-
-def page_size(request: Request, default: int = 50, most: int = MAX_PAGE) -> int:
-    """The `limit` of a list.
-
-    Raises:
-        Invalid: It is no number from 1 to the bound.
-    """
-    text = request.query_params.get("limit", str(default))
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not 0 < int(text) <= most:
-        raise Invalid(f"limit is a number from 1 to {most}.", fields={"limit": f"1 to {most}."})
-    return int(text)
-
-
-def number(request: Request, name: str, default: int) -> int:
-    """A whole number of the query string.
-
-    Raises:
-        Invalid: It is none, or has more than 18 digits.
-    """
-    text = request.query_params.get(name, "")
-    if not text:
-        return default
-    if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
-        raise Invalid(f"{name} is a whole number.", fields={name: "A whole number."})
-    return int(text)
-
-
-def identifier(request: Request, name: str) -> UUID | None:
-    """An id of the query string, if there is one.
-
-    Raises:
-        Invalid: It is none.
-    """
-    text = request.query_params.get(name, "")
-    try:
-        return UUID(text) if text else None
-    except ValueError as error:
-        raise Invalid(f"{name} is an id.", fields={name: "A UUID."}) from error
-
-
-def yes_or_no(request: Request, name: str) -> bool | None:
-    """A word of the query string, `true` or `false`; None where it isn't asked for.
-
-    Raises:
-        Invalid: It is another word.
-    """
-    text = request.query_params.get(name, "")
-    if text not in ("", "true", "false"):
-        raise Invalid(f"{name} is true or false.", fields={name: "true or false."})
-    return None if not text else text == "true"

@@ -13,6 +13,7 @@ from blocks.forms import Context, KeptSecret, SchemaForm
 from blocks.models import Block, BlockVersion
 from blocks.types import Type
 from tenants.errors import Invalid, Problem
+from tenants.whole_numbers import whole_number
 
 ROOT = "data"
 MAX_CHOICES = 500
@@ -53,7 +54,7 @@ class BlockForm:
             name=self.block.name if self.block else self.typed["name"],
             data=self.fields.value,
             description=self.typed["description"].replace("\r\n", "\n"),
-            expected_version=int(version) if version.isascii() and version.isdecimal() and len(version) < 10 else 0,
+            expected_version=whole_number(version) or 0,
             by=self.request.actor,
         )
         return saved

@@ -19,6 +19,7 @@ from tenants.errors import NotFound, Problem
 from tenants.permissions import can
 from tenants.restrictions import page
 from tenants.restrictions.rules import check_allowed
+from tenants.whole_numbers import whole_number
 
 TABS = ("settings", "versions", "users")
 RECENT = 3  # versions beside the settings
@@ -86,7 +87,7 @@ def roll_back(request: HttpRequest, type: str, name: str) -> HttpResponse:
     """Make what an older version held the newest one."""
     block, number = blocks.find_block(request.actor, type, name), request.POST.get("version", "")
     try:
-        if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        if whole_number(number) is None:
             raise NotFound("There is no such version.")
         version = blocks.roll_back(block=block, number=int(number), by=request.actor)
         messages.success(request, f"Version {number} is restored, as version {version.number}.")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.bulk import MAX_DELAY
+from orchestrator.bulk import MAX_DELAY, OPEN
 from orchestrator.cli.output import (
     connect,
     limit_option,
@@ -25,7 +25,6 @@ from orchestrator.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOOK_EVERY = 0.5
-OPEN = ("waiting", "running")
 DID = {"cancel": "asked to stop", "retry": "retried"}
 _SHORT_OF_ALL = 3  # the exit code where not everything was done, as of a watched run that does not complete
 

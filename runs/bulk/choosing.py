@@ -37,19 +37,24 @@ class Choice:
     deployment: UUID | None
     before: datetime
     by: Actor
+    reasons: dict[str, Q | Exists]
+    """The conditions under which a run is left out; the first one that is true is the reason that is told."""
 
     def _rows(self) -> QuerySet[FlowRun]:
         return run_search.chosen(self.asked, deployment=self.deployment, by=self.by).filter(created_at__lt=self.before)
 
     def hit(self) -> QuerySet[FlowRun]:
         """The runs that it hits as they are now: whole executions, since subflows go with their roots."""
-        return self._rows().exclude(_left_out(self.kind, self.by))
+        return self._rows().exclude(self._one_of_them())
 
     def left_out(self) -> dict[str, int]:
         """How many of the others there are for which reason, of a bounded number of them."""
-        cases = [When(condition, then=Value(reason)) for reason, condition in _reasons(self.kind, self.by).items()]
-        others = self._rows().filter(_left_out(self.kind, self.by)).annotate(reason=Case(*cases))
+        cases = [When(condition, then=Value(reason)) for reason, condition in self.reasons.items()]
+        others = self._rows().filter(self._one_of_them()).annotate(reason=Case(*cases))
         return dict(Counter(others.values_list("reason", flat=True)[:COUNTED]))
+
+    def _one_of_them(self) -> Q:
+        return reduce(or_, (Q(condition) for condition in self.reasons.values()))
 
 
 def read(kind: str, filter: Filter, *, before: datetime, by: Actor) -> Choice:
@@ -61,13 +66,14 @@ def read(kind: str, filter: Filter, *, before: datetime, by: Actor) -> Choice:
     """
     asked = _read(filter)
     deployment = find_deployment(by, asked.deployment).id if asked.deployment else None
-    return Choice(kind, asked, deployment, before, by)
+    return Choice(kind, asked, deployment, before, by, _reasons(kind, by))
 
 
 def again(operation: BulkOperation, *, by: Actor) -> Choice:
     """What the filter of an operation means, whatever its deployment is called by now."""
     asked = _read(operation.filter)
-    return Choice(operation.kind, asked, operation.deployment_id, operation.before, by)
+    reasons = _reasons(operation.kind, by)
+    return Choice(operation.kind, asked, operation.deployment_id, operation.before, by, reasons)
 
 
 def _read(filter: Filter) -> run_search.RunsAsked:
@@ -85,12 +91,7 @@ def _read(filter: Filter) -> run_search.RunsAsked:
     return asked
 
 
-def _left_out(kind: str, by: Actor) -> Q:
-    return reduce(or_, (Q(condition) for condition in _reasons(kind, by).values()))
-
-
 def _reasons(kind: str, by: Actor) -> dict[str, Q | Exists]:
-    """The conditions under which a run is left out; the first one that is true is the reason that is told."""
     ended = ~Q(state_type__in=sorted(ALIVE))
     reasons: dict[str, Q | Exists] = {"called": ~Q(root_id=F("id"))}
     if kind == CANCEL:

@@ -59,12 +59,8 @@ class BulkOperation(InWorkspace):
         db_table = "bulk_operation"
         indexes = [
             models.Index(fields=["organization", "workspace", "-created_at", "-id"], name="bulk_operation_list"),
-            models.Index(
-                fields=["begins_at"], condition=Q(state__in=["waiting", "running"]), name="bulk_operation_due"
-            ),
-            models.Index(
-                fields=["organization"], condition=Q(state__in=["waiting", "running"]), name="bulk_operation_open"
-            ),
+            models.Index(fields=["begins_at"], condition=_OPEN, name="bulk_operation_due"),
+            models.Index(fields=["organization"], condition=_OPEN, name="bulk_operation_open"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="bulk_operation_age"),
         ]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count
 from django.utils.timezone import now
 
+from orchestrator.ids import as_id
 from runs.deployments import in_workspace
 from runs.models import Deployment, Lease, Limit
 from tenants.permissions import Actor
@@ -72,10 +73,9 @@ def limited(by: Actor, *, after: str = "") -> tuple[list[RunLimits], str | None]
     kinds = [Limit.Kind.DEPLOYMENT, Limit.Kind.KEY]
     ids = Limit.objects.filter(workspace_id=by.workspace_id, kind__in=kinds).values("target_id")
     rows = in_workspace(by).filter(id__in=ids).order_by("id")
-    try:
-        rows = rows.filter(id__gt=UUID(after)) if after else rows
-    except ValueError:
-        rows = rows.none()
+    if after:
+        last = as_id(after)
+        rows = rows.filter(id__gt=last) if last else rows.none()
     found = list(rows[: PAGE + 1])
     told = of_deployments(found[:PAGE])
     return list(told.values()), str(found[PAGE - 1].id) if len(found) > PAGE else None

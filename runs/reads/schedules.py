@@ -151,8 +151,11 @@ def switchable(rows: Iterable[ScheduleRow], by: Actor, verb: str) -> set[UUID]:
     return (own.keys() - set(bound)) | set(may)
 
 
-def deployments_to_choose(by: Actor) -> list[Deployment]:
-    """The deployments that have schedules, by name: a list can be narrowed to one of them."""
+def deployments_to_choose(by: Actor) -> QuerySet[Deployment]:
+    """The deployments that have schedules, by name: a list can be narrowed to one of them.
+
+    Asked for when they are shown, which is not so where only the rows are.
+    """
     own = Deployment.objects.filter(workspace_id=by.workspace_id).allowing(by, "deployments.view")
     own = own.filter(id__in=Schedule.objects.filter(workspace_id=by.workspace_id).values("deployment_id"))
-    return list(own.select_related("flow").only("name", "flow__name").order_by("flow__name", "name")[:MAX_CHOICES])
+    return own.select_related("flow").only("name", "flow__name").order_by("flow__name", "name")[:MAX_CHOICES]

@@ -17,6 +17,7 @@ from runs.reads import deployment_list
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.restrictions.rules import check_allowed
+from tenants.whole_numbers import whole_numbers
 
 SLOTS = ("concurrency_limit", "key_slots")
 
@@ -42,16 +43,7 @@ def _typed(posted: Any) -> LimitsChange:
     Raises:
         Invalid: A number is none.
     """
-    told: dict[str, int | None] = {}
-    wrong = {}
-    for name in SLOTS:
-        text = posted.get(name, "").strip()
-        told[name] = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-        if text and told[name] is None:
-            wrong[name] = "Enter a whole number."
-    if wrong:
-        raise Invalid("Some fields can't be taken.", fields=wrong)
-    return LimitsChange(**told, on_limit=posted.get("on_limit", ""))
+    return LimitsChange(**whole_numbers(posted, SLOTS), on_limit=posted.get("on_limit", ""))
 
 
 def _form(request: Any, deployment: Deployment, typed: Any, problem: Invalid | None = None) -> HttpResponse:

@@ -69,7 +69,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "deployment": row.deployment,
         "schedules": row.schedules,
         "active": any(schedule.active for schedule in row.schedules),
-        "upcoming": _upcoming(row.schedules),
+        "upcoming": _upcoming(row.schedules) if tab != "schedules" else [],
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
         "versions_kept": version_reads.count(row.deployment),

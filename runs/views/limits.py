@@ -20,6 +20,7 @@ from runs.slots import named
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import can
+from tenants.whole_numbers import whole_number
 
 FORM = {"GET": "limits.edit", "POST": "limits.edit"}
 
@@ -110,7 +111,7 @@ def _typed(posted: Any) -> LimitInput:
     """
     slots, rate = posted.get("slots", "").strip(), posted.get("rate", "").strip() or "0"
     wrong = {}
-    if slots and not (slots.isascii() and slots.isdecimal() and len(slots) < 10):
+    if slots and whole_number(slots) is None:
         wrong["slots"] = "Enter a whole number."
     try:
         value = float(rate.replace(",", ".")) if len(rate) < 30 else -1.0

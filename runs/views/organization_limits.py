@@ -13,6 +13,7 @@ from orchestrator.bodies import MAX_LIMIT
 from runs import organization_limits
 from tenants.access import organization_page
 from tenants.errors import Invalid
+from tenants.whole_numbers import whole_numbers
 
 
 @organization_page({"GET": "organization.view", "POST": "organization.edit"})
@@ -21,21 +22,13 @@ def edit(request: HttpRequest) -> HttpResponse:
     standing = organization_limits.standing(request.organization.id)
     if request.method != "POST":
         return _form(request, standing, standing.slots)
-    typed = request.POST.get("slots", "").strip()
     try:
-        organization_limits.change(request.organization, _number(typed), by=request.actor)
+        slots = whole_numbers(request.POST, ["slots"])["slots"]
+        organization_limits.change(request.organization, slots, by=request.actor)
     except Invalid as problem:
-        return _form(request, standing, typed, problem)
+        return _form(request, standing, request.POST.get("slots", ""), problem)
     messages.success(request, "The limit is changed. What is under way goes on.")
     return redirect("organization-limit", request.organization.slug)
-
-
-def _number(typed: str) -> int | None:
-    if not typed:
-        return None
-    if not (typed.isascii() and typed.isdecimal() and len(typed) < 10):
-        raise Invalid("The limit can't be taken.", fields={"slots": "Enter a whole number."})
-    return int(typed)
 
 
 def _form(request: Any, standing: Any, typed: Any, problem: Invalid | None = None) -> HttpResponse:

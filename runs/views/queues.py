@@ -17,6 +17,7 @@ from runs.reads import pools as reads
 from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid
 from tenants.restrictions import page
+from tenants.whole_numbers import whole_numbers
 
 FORM = {"GET": "pools.edit", "POST": "pools.edit"}
 NUMBERS = ("priority", "concurrency_limit")
@@ -116,16 +117,9 @@ def _typed(posted: Any) -> dict[str, Any]:
     """
     told: dict[str, Any] = {"name": posted.get("name", ""), "description": posted.get("description", "").strip()}
     told["description"] = told["description"].replace("\r\n", "\n")
-    wrong = {}
-    for name in NUMBERS:
-        text = posted.get(name, "").strip()
-        told[name] = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-        if text and told[name] is None:
-            wrong[name] = "Enter a whole number."
+    told |= whole_numbers(posted, NUMBERS)
     if told["priority"] is None:
         told["priority"] = 100
-    if wrong:
-        raise Invalid("Some fields can't be taken.", fields=wrong)
     return told
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from orchestrator.ids import as_id
 from runs import forms, schedule_form, schedules
 from runs.models import Schedule
 from runs.reads import deployment_list
@@ -54,10 +55,7 @@ def _list(request: Any) -> dict[str, Any]:
 
 
 def _filter(query: QueryDict) -> reads.Filter:
-    try:
-        deployment = UUID(query.get("deployment", ""))
-    except ValueError:
-        deployment = None
+    deployment = as_id(query.get("deployment", ""))
     state = query.get("state", "")
     return reads.Filter(query.get("q", "").strip()[:200], state if state in reads.STATES else "", deployment)
 

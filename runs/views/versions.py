@@ -19,6 +19,7 @@ from tenants.access import workspace_page
 from tenants.errors import Conflict, Invalid, NotFound, Problem
 from tenants.permissions import can
 from tenants.restrictions.rules import check_allowed
+from tenants.whole_numbers import whole_number
 
 
 @workspace_page("deployments.view")
@@ -98,7 +99,8 @@ def canary(request: HttpRequest, id: UUID) -> HttpResponse:
     """Change the share of new runs that are made from the canary; 0 withdraws it."""
     deployment = deployment_list.find(request.actor, id).deployment
     text = request.POST.get("share", "").strip()
-    share = int(text) if text.isascii() and text.isdecimal() and len(text) < 4 else -1
+    share = whole_number(text, digits=3)
+    share = -1 if share is None else share
     try:
         versions.set_share(deployment.id, share, by=request.actor)
         told = f"{share} % of its new runs are made from it." if share else "The canary was withdrawn."

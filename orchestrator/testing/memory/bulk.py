@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator import clock
 from orchestrator.bodies import BulkInput, BulkRetryInput
-from orchestrator.bulk import MAX_DELAY, described, wrong_in_filter
+from orchestrator.bulk import MAX_DELAY, OPEN, described, wrong_in_filter
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import retries, run_search, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
@@ -23,7 +23,6 @@ from orchestrator.testing.memory.store import Store
 
 DELAY = 10  # seconds
 MOST, AT_ONCE, FIRST = 10_000, 5, 10
-OPEN = ("waiting", "running")
 
 
 def cancel_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
