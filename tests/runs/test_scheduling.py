@@ -26,6 +26,11 @@ def scheduled(company: Company, **schedule: object) -> object:
     return deploy(company, schedule=schedule or {"interval": 10, "anchor": "2026-01-01T00:00:00+00:00"})
 
 
+def scheduled_for_later(company: Company) -> object:
+    """As `scheduled`, by times of which none comes while a test is at work."""
+    return scheduled(company, interval=20, anchor=in_seconds(20).isoformat())
+
+
 def due_times(company: Company) -> list[datetime]:
     with company.scope():
         return list(FlowRun.objects.order_by("due_at").values_list("due_at", flat=True))
@@ -124,7 +129,7 @@ def test_what_is_deleted_starts_nothing(acme: Company, globex: Company) -> None:
 
 @pytest.mark.django_db
 def test_a_pause_withdraws_runs_that_are_not_due_yet(acme: Company) -> None:
-    deployment = scheduled(acme)
+    deployment = scheduled_for_later(acme)
     tick(acme)
     (by_hand,) = trigger(acme, deployment, scheduled_at=in_seconds(30))
     with acme.scope():
@@ -178,7 +183,7 @@ def test_a_redeploy_keeps_a_persons_pause(acme: Company, schedule: dict) -> None
 
 @pytest.mark.django_db
 def test_a_changed_schedule_withdraws_the_runs_of_the_former_times(acme: Company) -> None:
-    scheduled(acme)
+    scheduled_for_later(acme)
     tick(acme)
     deploy(acme, schedule={"cron": "0 6 1 1 *", "timezone": "Europe/Berlin"})
     assert due_times(acme) == []
@@ -200,7 +205,7 @@ def test_the_same_schedule_again_changes_nothing(acme: Company) -> None:
 
 @pytest.mark.django_db
 def test_a_schedule_that_is_deployed_no_more_goes_with_its_runs(acme: Company) -> None:
-    scheduled(acme)
+    scheduled_for_later(acme)
     tick(acme)
     deploy(acme, schedule=None)
     with acme.scope():
@@ -213,7 +218,7 @@ def test_a_redeploy_waits_for_a_tick_and_withdraws_what_it_made(acme: Company) -
     """A tick holds the schedule and is about to commit runs of the former times."""
     import threading
 
-    scheduled(acme)
+    scheduled_for_later(acme)
     made, leave = threading.Event(), threading.Event()
 
     def slow_tick() -> None:
