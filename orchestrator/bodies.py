@@ -136,7 +136,9 @@ class CanaryInput(msgspec.Struct):
 
 class RunInput(msgspec.Struct):
     """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone; `work_queue` is one of the
-    deployment's pool. Without a `concurrency_key` it has that of the deployment's template.
+    deployment's pool. Without a `concurrency_key` it has that of the deployment's template. With `debounce`, triggers
+    of one deployment and `debounce_key` become one run, with the parameters of the last one. It starts when none has
+    come for so many seconds, and `debounce_max` seconds after the first one at the latest.
     """
 
     deployment: str
@@ -148,6 +150,9 @@ class RunInput(msgspec.Struct):
     priority: int = 0
     concurrency_key: str | None = None
     work_queue: str | None = None
+    debounce: float | None = None
+    debounce_key: str | None = None
+    debounce_max: float | None = None
     parent: UUID | None = None
     parent_task: UUID | None = None
 

@@ -19,6 +19,7 @@ class Code(StrEnum):
 
     PART_OF = "part_of"  # It lives in the process of its root.
     NOT_DUE = "not_due"
+    DEBOUNCED = "debounced"  # Triggers are gathered.
     RETRY_DELAY = "retry_delay"
     GIVEN_BACK = "given_back"  # It was claimed in vain, and waits a moment.
     TOO_LATE = "too_late"  # Its schedule gives it up.
@@ -55,6 +56,10 @@ STUCK = PARTED | {Code.POOL_PAUSED, Code.QUEUE_PAUSED}
 WORDS: dict[Code, tuple[str, str]] = {
     Code.PART_OF: ("It is executed by the process of {root}, which waits.", "See what that run waits for."),
     Code.NOT_DUE: ("Its time has not come.", "Wait, or run it now by another run."),
+    Code.DEBOUNCED: (
+        "Debounced until {quiet} UTC, and {latest} at the latest: so far {triggers} became this run.",
+        "Wait. Another trigger postpones it.",
+    ),
     Code.RETRY_DELAY: ("Its last execution failed; the next one waits out the delay.", "Wait."),
     Code.GIVEN_BACK: (
         "It was claimed {times} without reaching the flow, and is given out again after a moment.",
@@ -219,6 +224,21 @@ def start_command(pool: str, queue: str = "") -> str:
     "orchestrator agent start --pool 'two words' --queue gpu"
     """
     return shlex.join(["orchestrator", "agent", "start", "--pool", pool, *(["--queue", queue] if queue else [])])
+
+
+def debounced(until: datetime, latest: datetime, triggers: int) -> Cause:
+    """Why a run waits that gathers triggers.
+
+    >>> print(debounced(datetime(2026, 1, 1, 12), datetime(2026, 1, 1, 12, 5), 3).text)
+    Debounced until 12:00:00 UTC, and 12:05:00 at the latest: so far 3 triggers became this run.
+    """
+    quiet, last = _clock(until, until), _clock(latest, until)
+    return cause(Code.DEBOUNCED, until=until, quiet=quiet, latest=last, triggers=number(triggers, "trigger"))
+
+
+def _clock(moment: datetime, beside: datetime) -> str:
+    day = "" if moment.date() == beside.date() else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M:%S}"
 
 
 def asked_words(

@@ -298,6 +298,9 @@ def run_deployment(
     priority: int = 0,
     concurrency_key: str | None = None,
     as_subflow: bool = True,
+    debounce: float | timedelta | None = None,
+    debounce_key: str | None = None,
+    debounce_max: float | timedelta | None = None,
 ) -> Any:
     """Trigger a deployment and wait for its end. In a coroutine: `await run_deployment(…)`.
 
@@ -312,6 +315,9 @@ def run_deployment(
         priority: Higher goes first within its queue.
         concurrency_key: Whose run it is, if not as the deployment's template says: keys share its slots fairly.
         as_subflow: Called from a run, be its child; it has a lease and a page of its own all the same.
+        debounce: Seconds; triggers that follow each other more closely become one run, with the parameters of the last.
+        debounce_key: Only triggers with the same key do so.
+        debounce_max: Seconds after the first trigger at which it starts all the same; ten times `debounce` by default.
 
     Returns:
         A RemoteRun. Its `state` may not be final, if the timeout passed.
@@ -334,6 +340,7 @@ def run_deployment(
         priority,
         concurrency_key,
         as_subflow,
+        {"debounce": _seconds(debounce), "debounce_key": debounce_key, "debounce_max": _seconds(debounce_max)},
     )
 
 
@@ -354,6 +361,7 @@ def _run_deployment(
     priority: int,
     concurrency_key: str | None,
     as_subflow: bool,
+    gathered: dict[str, Any],
 ) -> RemoteRun:
     import os
 
@@ -369,11 +377,16 @@ def _run_deployment(
         **({"priority": priority} if priority else {}),
         **({"concurrency_key": concurrency_key} if concurrency_key is not None else {}),
         **({"scheduled_at": _utc(scheduled_time).isoformat()} if scheduled_time is not None else {}),
+        **{field: value for field, value in gathered.items() if value is not None},
         **(_parent() if as_subflow else {}),
     }
     with Client() as client:
         run = remote_run(client.post("/flow-runs", body, again=True))
         return _watched(client, run, timeout, poll_interval)
+
+
+def _seconds(given: float | timedelta | None) -> float | None:
+    return given.total_seconds() if isinstance(given, timedelta) else given
 
 
 def _utc(moment: datetime) -> datetime:

@@ -6,7 +6,7 @@ Whether parameters fit is the one check's to say (`runs.schema`), here as in the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from blocks.blocks import in_workspace
 from blocks.forms import Context, SchemaForm, moments
+from orchestrator.debouncing import debounce_of
 from runs import trigger
 from runs.models import Deployment, FlowRun, WorkQueue
 from runs.schema import check_parameters
@@ -30,6 +31,7 @@ RECENT = 200  # runs that suggest tags
 LABELS = {
     "name": "Name of the run", "tags": "Tags", "priority": "Priority", "work_queue": "Queue",
     "scheduled_at": "Start later", "concurrency_key": "Concurrency key", "idempotency_key": "Idempotency key",
+    "debounce": "Debounce", "debounce_key": "Debounce key", "debounce_max": "Debounce at most",
 }  # fmt: skip
 OPTIONS = (*LABELS, "scheduled_at~zone")
 
@@ -135,7 +137,7 @@ def request(
     """
     wrong = masked(form.value) if former else {}
     found = {}
-    for name, read in (("scheduled_at", _scheduled_at), ("priority", _priority)):
+    for name, read in READ.items():
         try:
             found[name] = read(typed)
         except ValueError as error:
@@ -153,6 +155,7 @@ def request(
         priority=found["priority"],
         concurrency_key=typed["concurrency_key"].strip() or None,
         work_queue=typed["work_queue"] or None,
+        debounce=debounce_of(found["debounce"], typed["debounce_key"], found["debounce_max"]),
         retry_of=_retried(deployment, former),
     )
 
@@ -177,6 +180,24 @@ def _priority(typed: Mapping[str, str]) -> int:
         return int(text or 0)
     except ValueError:
         raise ValueError("Enter a whole number.") from None
+
+
+def _seconds(name: str) -> Callable[[Mapping[str, str]], float | None]:
+    def read(typed: Mapping[str, str]) -> float | None:
+        try:
+            return float(typed[name]) if typed[name].strip() else None
+        except ValueError:
+            raise ValueError("Enter a number of seconds.") from None
+
+    return read
+
+
+READ: dict[str, Callable[[Mapping[str, str]], Any]] = {
+    "scheduled_at": _scheduled_at,
+    "priority": _priority,
+    "debounce": _seconds("debounce"),
+    "debounce_max": _seconds("debounce_max"),
+}
 
 
 def queues(deployment: Deployment) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +15,13 @@ from django.db import IntegrityError, connection
 from django.utils.timezone import now
 
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
+from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import live, overflow, versions, waiting
+from runs import debounce, live, overflow, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
@@ -49,6 +50,7 @@ class RunRequest:
         priority: Higher goes first within its queue.
         concurrency_key: Whose run it is, if not as the deployment's template says; keys share slots fairly.
         work_queue: Another queue of the deployment's pool than its own.
+        debounce: How it is gathered with others into one run. Only `create_run` does.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
         start_by: Not started by then, it is given up.
@@ -65,6 +67,7 @@ class RunRequest:
     priority: int = 0
     concurrency_key: str | None = None
     work_queue: str | None = None
+    debounce: Debounce | None = None
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
@@ -79,8 +82,31 @@ class RunRequest:
 
 def create_run(request: RunRequest, *, by: Actor, origin: str = FlowRun.Origin.API) -> tuple[FlowRun, bool]:
     """One run: a set of one. Answers it, and whether it is new."""
+    if request.debounce is not None:
+        debounce.check(request.debounce, request.scheduled_at)
+        debounce.lock(request.deployment, request.debounce)
+        request = replace(request, scheduled_at=debounce.times(request.debounce)[0])
+        if run := _folded(request, request.debounce, by, origin):
+            return run, False
     runs, new = create_runs([request], by=by, origin=origin)
     return runs[0], bool(new)
+
+
+def _folded(request: RunRequest, asked: Debounce, by: Actor, origin: str) -> FlowRun | None:
+    """The run that this trigger became part of, now or when it was sent before; None: it makes one."""
+    (wanted,) = _rows([request], by, origin, now())
+    known = debounce.became(wanted.idempotency_key, by)
+    if known is not None:
+        _check_known([wanted], {wanted.idempotency_key: known}, by)
+        return known
+    if wanted.idempotency_key and _known_by_key([wanted], by):
+        return None
+    run = debounce.waiting(request.deployment, asked)
+    if run is not None:
+        debounce.fold(run, wanted, named=bool(request.name.strip()))
+        _announce([run])
+        _record([run], by, origin)
+    return run
 
 
 def create_runs(
@@ -97,12 +123,8 @@ def create_runs(
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
-    _check_access(requests, by)
     at = now()
-    retention, bucket = fix_partition(by.organization_id, at)
-    queues = _queues(requests)
-    trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
-    rows = [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
+    rows = _rows(requests, by, origin, at)
     known = _known_by_key([row for row in rows if row.idempotency_key], by)
     _check_known(rows, known, by)
     fresh = _first_of_each_key([row for row in rows if row.idempotency_key not in known])
@@ -121,6 +143,15 @@ def create_runs(
     _announce(made)
     _record(made, by, origin)
     return [by_key.get(row.idempotency_key, row) if row.idempotency_key else row for row in rows], inserted
+
+
+def _rows(requests: Sequence[RunRequest], by: Actor, origin: str, at: datetime) -> list[FlowRun]:
+    """What is to be inserted, once all of it is checked."""
+    _check_access(requests, by)
+    retention, bucket = fix_partition(by.organization_id, at)
+    queues = _queues(requests)
+    trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
+    return [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
 
 
 def check_request(request: RunRequest) -> None:
@@ -201,6 +232,9 @@ def _row(
         scheduled_at=due,
         due_at=due,
         start_by=request.start_by,
+        debounce_key=request.debounce.key if request.debounce else None,
+        debounce_until=debounce.times(request.debounce)[1] if request.debounce else None,
+        debounced=1 if request.debounce else 0,
         retention=retention,
         bucket=bucket,
     )

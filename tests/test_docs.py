@@ -89,6 +89,7 @@ def blocks() -> list[tuple[str, str]]:
         "states",
         "testing",
         "transactions",
+        "triggering",
         "tutorial",
     )
     for name in (f"{guide}.md" for guide in guides):

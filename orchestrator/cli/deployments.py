@@ -73,6 +73,9 @@ def inspect(name: str, output: str) -> None:
 @click.option("--concurrency-key", help="Whose run it is, if not as the deployment says.")
 @click.option("--at", help="When, in ISO 8601 with a zone; now by default.")
 @click.option("--idempotency-key", help="The same key triggers once.")
+@click.option("--debounce", type=float, metavar="SECONDS", help="Start when no other trigger came for so long.")
+@click.option("--debounce-key", help="Gather only triggers of this key.")
+@click.option("--debounce-max", type=float, metavar="SECONDS", help="Postpone it no longer; ten times as long.")
 @click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
 @output_option
 def run(
@@ -85,6 +88,9 @@ def run(
     concurrency_key: str | None,
     at: str | None,
     idempotency_key: str | None,
+    debounce: float | None,
+    debounce_key: str | None,
+    debounce_max: float | None,
     watch: bool,
     output: str,
 ) -> None:
@@ -100,6 +106,8 @@ def run(
     body.update({"priority": priority} if priority is not None else {})
     body.update({"concurrency_key": concurrency_key} if concurrency_key is not None else {})
     body.update({"scheduled_at": at} if at else {})
+    gathered = {"debounce": debounce, "debounce_key": debounce_key, "debounce_max": debounce_max}
+    body.update({field: value for field, value in gathered.items() if value is not None})
     client = connect()
     made = client.post("/flow-runs", body, again=True)
     if watch:

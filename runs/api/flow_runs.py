@@ -11,10 +11,12 @@ from msgspec.structs import asdict
 from rest_framework.request import Request
 
 from orchestrator.bodies import RunInput
+from orchestrator.debouncing import debounce_of
 from runs import trigger
 from runs.api.deployments import portal_url
 from runs.api.shown_runs import (
     FlowRunShown,
+    FlowRunTriggered,
     FlowRunWithTasks,
     Lines,
     LineShown,
@@ -59,7 +61,7 @@ class TasksAsked(PageQuery):
 class FlowRuns(TenantView):
     """GET: a page of runs, newest first, filtered as asked. It may be short, even empty, and still have a next one.
 
-    POST: trigger one.
+    POST: trigger one. `created` is false for one that was there: the key was used, or it gathers triggers.
     """
 
     verbs = {"GET": "runs.view", "POST": "runs.trigger"}
@@ -71,7 +73,7 @@ class FlowRuns(TenantView):
         portal = portal_url(self.actor)
         return answer(Page([describe(run, portal) for run in items], cursor))
 
-    @operation(FlowRunShown, 200, 201, refuses=[NotFound, Conflict, LimitReached])
+    @operation(FlowRunTriggered, 200, 201, refuses=[NotFound, Conflict, LimitReached])
     def post(self, request: Request, told: RunInput) -> HttpResponse:
         if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
             raise Invalid("scheduled_at has no zone.", fields={"scheduled_at": "ISO 8601 with a zone."})
@@ -87,6 +89,7 @@ class FlowRuns(TenantView):
                 priority=told.priority,
                 concurrency_key=told.concurrency_key,
                 work_queue=told.work_queue,
+                debounce=debounce_of(told.debounce, told.debounce_key, told.debounce_max),
                 parent_id=self._own_run(told.parent),
                 parent_task_id=told.parent_task,
             ),
@@ -94,7 +97,8 @@ class FlowRuns(TenantView):
         )
         if new:
             run.flow = deployment.flow
-        return answer(describe(run, portal_url(self.actor)), status=201 if new else 200)
+        shown = asdict(describe(run, portal_url(self.actor)))
+        return answer(FlowRunTriggered(**shown, created=new), status=201 if new else 200)
 
     def _own_run(self, id: UUID | None) -> UUID | None:
         try:

@@ -13,6 +13,14 @@ from runs.endings import StateShown
 from runs.models import FlowRun, TaskRun
 
 
+class GatheredShown(msgspec.Struct):
+    """A run that gathers triggers: by which key, how many have become it, until when they can postpone it."""
+
+    key: str
+    triggers: int
+    until: datetime
+
+
 class FlowRunShown(msgspec.Struct):
     """A run. `deployment` is `flow/name`; `due_at` is when its next execution may start; `url` leads to its page."""
 
@@ -44,7 +52,14 @@ class FlowRunShown(msgspec.Struct):
     replay_root: UUID | None
     deployment_version: int | None
     commit: str
+    debounce: GatheredShown | None
     url: str
+
+
+class FlowRunTriggered(FlowRunShown):
+    """A run that was asked for. `created` is false for one that was there already."""
+
+    created: bool
 
 
 class FlowRunWithTasks(FlowRunShown):
@@ -131,8 +146,15 @@ def describe(run: FlowRun, portal: str) -> FlowRunShown:
         replay_root=run.replay_root,
         deployment_version=run.deployment_version,
         commit=run.commit,
+        debounce=_gathered(run),
         url=f"{portal}/runs/{run.id}",
     )
+
+
+def _gathered(run: FlowRun) -> GatheredShown | None:
+    if run.debounce_key is None or run.debounce_until is None:
+        return None
+    return GatheredShown(run.debounce_key, run.debounced, run.debounce_until)
 
 
 def describe_task(task: TaskRun) -> TaskRunShown:

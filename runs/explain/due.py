@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.agent_messages import SERVED
-from orchestrator.causes import PARTED, Cause, Code, Thing, cause, number, start_command, times, under_way
+from orchestrator.causes import PARTED, Cause, Code, Thing, cause, debounced, number, start_command, times, under_way
 from runs.explain.ground import Full, Ground, runs_python, serves, version
 from runs.explain.reader import Reader
 from runs.models import Agent, FlowRun, WorkQueue
@@ -38,6 +38,8 @@ def _time(run: FlowRun, ground: Ground) -> Iterator[Cause]:
         yield cause(Code.RETRY_DELAY, since=run.state_at, until=run.due_at)
     elif run.claims_lost:
         yield cause(Code.GIVEN_BACK, since=run.state_at, until=run.due_at, times=times(run.claims_lost))
+    elif run.debounce_until is not None and not run.attempt:
+        yield debounced(run.due_at, run.debounce_until, run.debounced)
     else:
         yield cause(Code.NOT_DUE, until=run.due_at)
 

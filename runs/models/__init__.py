@@ -15,7 +15,7 @@ from runs.models.definitions import (
     WorkPool,
     WorkQueue,
 )
-from runs.models.executions import LATE_AFTER, Attempt, FlowRun, JournalQuarantine, JournalStream, Lease
+from runs.models.executions import LATE_AFTER, Attempt, FlowRun, FoldedTrigger, JournalQuarantine, JournalStream, Lease
 from runs.models.inputs import InputAnswer, InputRequest, RunMessage
 from runs.models.results import StoredResult
 from runs.models.slots import NamedLimit, Slot
@@ -40,6 +40,7 @@ __all__ = [
     "Firing",
     "Flow",
     "FlowRun",
+    "FoldedTrigger",
     "InputAnswer",
     "InputRequest",
     "JournalQuarantine",

@@ -111,6 +111,9 @@ class FlowRun(InWorkspace):
     created_at = models.DateTimeField(default=now)
     scheduled_at = models.DateTimeField(null=True)  # When it was meant to start; never changes.
     due_at = models.DateTimeField(null=True)  # When the next execution may start.
+    debounce_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: it gathers no triggers
+    debounce_until = models.DateTimeField(null=True)  # Triggers postpone it no further.
+    debounced = models.PositiveIntegerField(default=0, db_default=0)  # How many triggers became this run.
     start_by = models.DateTimeField(null=True)  # Not started by then, it is given up: its schedule's `skip_if_late`.
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -187,6 +190,11 @@ class FlowRun(InWorkspace):
                 name="flow_run_start_by",
             ),
             models.Index(
+                fields=["organization", "deployment", "debounce_key", "due_at"],
+                condition=Q(state_type="SCHEDULED", debounce_key__isnull=False),
+                name="flow_run_debounced",
+            ),
+            models.Index(
                 fields=["organization", "schedule", "-scheduled_at"],
                 condition=Q(schedule__isnull=False),
                 name="flow_run_of_schedule",
@@ -219,6 +227,22 @@ class FlowRun(InWorkspace):
     def is_final(self) -> bool:
         """True when the run can't change any more."""
         return StateType(self.state_type) not in ALIVE
+
+
+class FoldedTrigger(InWorkspace):
+    """The idempotency key of a trigger that became part of a run that was waiting: sent again it postpones nothing."""
+
+    run = same_tenant("runs.FlowRun")
+    idempotency_key = models.CharField(max_length=200)
+
+    class Meta:
+        db_table = "folded_trigger"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "workspace", "idempotency_key"], name="folded_trigger_idempotency"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "run"], name="folded_trigger_of_run")]
 
 
 class Attempt(TenantOwned):

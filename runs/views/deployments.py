@@ -170,8 +170,14 @@ def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
         told = problem.fields or {"": problem.message}
         return _form(request, row, form.with_errors(told), typed, status=400)
     if not is_new:
-        messages.info(request, "A run with this idempotency key was there already: this one.")
+        messages.info(request, _was_there(new, asked))
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
+
+
+def _was_there(run: FlowRun, asked: trigger.RunRequest) -> str:
+    if asked.debounce is not None and (not asked.idempotency_key or run.idempotency_key != asked.idempotency_key):
+        return "A run was gathering triggers already: this one. It takes these parameters, and starts later."
+    return "A run with this idempotency key was there already: this one."
 
 
 def _form(

@@ -266,7 +266,9 @@ class RealWorld(World):
             Lease.objects.update(expires_at=F("expires_at") - by)
             Slot.objects.filter(expires_at__isnull=False).update(expires_at=F("expires_at") - by)
             NamedLimit.objects.filter(reserved_until__isnull=False).update(reserved_until=F("reserved_until") - by)
-            FlowRun.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - by, start_by=F("start_by") - by)
+            FlowRun.objects.filter(due_at__isnull=False).update(
+                due_at=F("due_at") - by, start_by=F("start_by") - by, debounce_until=F("debounce_until") - by
+            )
             Attempt.objects.update(
                 created_at=F("created_at") - by, ended_at=F("ended_at") - by, hooks_until=F("hooks_until") - by
             )

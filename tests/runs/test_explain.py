@@ -18,6 +18,7 @@ from runs.models import Agent, Deployment, FlowRun, WorkPool, WorkQueue
 from runs.queues import set_paused
 from tests.cast import Company
 from tests.runs.pages import page
+from tests.runs.test_debounce import push as gather
 from tests.runs.work import agent, cancel, claim, deploy, in_seconds, limit, moment, silence, start, sweep, trigger
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,7 @@ CONDITIONS: dict[str, set[Code]] = {
 }  # fmt: skip
 # What is decided before any run is looked at, and by when a lane's first run is due.
 BESIDES = {Code.POOL_LIMIT, Code.ORGANIZATION_LIMIT, Code.NOT_DUE, Code.RETRY_DELAY, Code.GIVEN_BACK}
+BESIDES |= {Code.DEBOUNCED}
 
 
 def conditions(where: str) -> list[str]:
@@ -104,6 +106,11 @@ def test_every_code_has_its_words() -> None:
 def _not_due(company: Company) -> UUID:
     agent(company)
     return trigger(company, deploy(company), scheduled_at=in_seconds(600))[0]
+
+
+def _debounced(company: Company) -> UUID:
+    agent(company)
+    return gather(company, deploy(company))[0].id
 
 
 def _retry_delay(company: Company) -> UUID:
@@ -209,6 +216,7 @@ def _agents_busy(company: Company) -> UUID:
 
 WAITS: dict[Code, Callable[[Company], UUID]] = {
     Code.NOT_DUE: _not_due,
+    Code.DEBOUNCED: _debounced,
     Code.RETRY_DELAY: _retry_delay,
     Code.GIVEN_BACK: _given_back,
     Code.TOO_LATE: _too_late,

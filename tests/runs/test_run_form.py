@@ -39,6 +39,22 @@ def address(company: Company, deployment: Any) -> str:
     return reverse("deployment-run", kwargs={**own, "id": deployment.id})
 
 
+def test_2_7_a_debounced_run_is_moved_by_the_form_too(acme: Company, alice: Any, browse: Any) -> None:
+    deployment = deploy(acme, parameter_schema=SCHEMA)
+    typed = {"p.day": "2026-01-02", "debounce": "60", "debounce_key": "a", "debounce_max": "90"}
+    first = browse(alice).post(address(acme, deployment), typed)
+    second = browse(alice).post(address(acme, deployment), {**typed, "p.n": "2"}, follow=True)
+    wrong = browse(alice).post(address(acme, deployment), {**typed, "debounce": "soon", "debounce_max": "-1"})
+
+    with acme.scope():
+        run = FlowRun.objects.get()
+    assert (run.debounced, run.debounce_key, run.parameters) == (2, "a", {"day": "2026-01-02", "n": 2})
+    assert str(run.id) in first.headers["Location"]
+    assert "A run was gathering triggers already: this one." in second.content.decode()
+    assert wrong.status_code == 400
+    assert "Enter a number of seconds." in wrong.content.decode()
+
+
 def test_the_runs_own_options(acme: Company, alice: Any, browse: Any) -> None:
     fast = queue(acme, "fast")
     deployment = deploy(acme, parameter_schema=SCHEMA)

@@ -21,6 +21,7 @@ from orchestrator.causes import (
     Explanation,
     Thing,
     cause,
+    debounced,
     number,
     pace,
     shown,
@@ -97,6 +98,8 @@ class _Waiting:
             return
         if run.state_name == "AwaitingRetry":
             yield cause(Code.RETRY_DELAY, since=since, until=until)
+        elif run.debounce_until and not run.attempt and until and (latest := time_of(run.debounce_until)):
+            yield debounced(until, latest, run.debounced)
         elif run.claims_lost:
             yield cause(Code.GIVEN_BACK, since=since, until=until, times=times(run.claims_lost))
         else:

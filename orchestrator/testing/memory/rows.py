@@ -253,6 +253,10 @@ class Run:
     crash_retries: int | None = None
     scheduled_at: int | None = None
     due_at: int | None = None
+    debounce_key: str | None = None
+    debounce_until: int | None = None
+    debounced: int = 0  # triggers that became this run
+    folded: set[str] = field(default_factory=set)  # their idempotency keys
     start_by: int | None = None
     started_at: int | None = None
     ended_at: int | None = None

@@ -11,11 +11,12 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.bodies import RunInput
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
+from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import deployments, room, run_search, schedules
+from orchestrator.testing.memory import debouncing, deployments, room, run_search, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
@@ -43,13 +44,14 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         raise invalid(message, "work_queue", message)
     if told.parent is not None and told.parent not in store.runs:
         raise Refusal("not_found", "The parent run is not known here.")
+    gathered = debouncing.asked(told)
     run, new = create(
         store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
         key=told.idempotency_key, at=None if told.scheduled_at is None else _micros(told.scheduled_at),
         priority=told.priority, concurrency_key=told.concurrency_key, queue=told.work_queue, parent=told.parent,
-        parent_task=told.parent_task,
+        parent_task=told.parent_task, debounce=gathered,
     )  # fmt: skip
-    return show_run(run), 201 if new else 200
+    return {**show_run(run), "created": new}, 201 if new else 200
 
 
 def _micros(moment: datetime) -> int:
@@ -75,9 +77,11 @@ def create(
     schedule: Schedule | None = None,
     call: dict[str, Any] | None = None,
     retries: int | None = None,
+    debounce: Debounce | None = None,
 ) -> tuple[Run, bool]:
     """The one door for runs of deployments; the run, and whether it is new."""
     now, id = clock.now(), uuid7()
+    at = at if debounce is None else now + int(min(debounce.seconds, debounce.in_all) * 1e6)
     version = _version(deployment, id, parameters or {}, call)
     facts = deployment.facts_of(version)
     due = max(now if at is None else at, now - FURTHEST)
@@ -99,6 +103,8 @@ def create(
     known = next(same, None)
     if known is not None:
         return known, False
+    if debounce is not None and (gathers := debouncing.gather(store, debounce, run, named=bool(name.strip()))):
+        return gathers, False
     store.runs[id] = run
     if due <= now:
         room.cancel_surplus(store, [deployment])

@@ -66,8 +66,15 @@ def show_run(run: Run) -> dict[str, Any]:
         "retry_of": run.retry_of,
         "replays_from": run.replays_from,
         "replay_root": run.replay_root,
+        "debounce": _gathered(run),
         "url": f"{PORTAL}/runs/{run.id}",
     }
+
+
+def _gathered(run: Run) -> dict[str, Any] | None:
+    if run.debounce_key is None:
+        return None
+    return {"key": run.debounce_key, "triggers": run.debounced, "until": time_of(run.debounce_until)}
 
 
 def show_run_with_tasks(run: Run) -> dict[str, Any]:
