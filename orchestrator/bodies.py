@@ -157,6 +157,16 @@ class RunInput(msgspec.Struct):
     parent_task: UUID | None = None
 
 
+class EstimateInput(msgspec.Struct, forbid_unknown_fields=True):
+    """A run that is not triggered: whether it could be, and what it would be like."""
+
+    parameters: dict[str, Any] = {}
+    tags: list[str] = []
+    priority: int = 0
+    concurrency_key: str | None = None
+    work_queue: str | None = None
+
+
 class LimitsChange(msgspec.Struct, forbid_unknown_fields=True):
     """What of a deployment's limits changes; what is left out stays as it is."""
 

@@ -294,6 +294,13 @@ def shown(told: Explanation, *, run: UUID, state: str, name: str, portal: str) -
         "run": run,
         "state": {"type": state, "name": name},
         "waits": bool(told.causes),
+        **explained(told, portal),
+    }
+
+
+def explained(told: Explanation, portal: str) -> dict[str, Any]:
+    """What an explanation says, as the API shows it."""
+    return {
         "causes": [_shown(each, portal) for each in told.causes],
         "before": told.before,
         "expected_at": told.expected_at,

@@ -162,9 +162,18 @@ def check_request(request: RunRequest) -> None:
         Conflict: The workspace is an archive.
     """
     _parameters(request, request.deployment)
-    _queue(request, _queues([request]))
+    queue_of(request)
     _tags([*request.deployment.tags, *request.tags])
     _priority(request.priority)
+
+
+def queue_of(request: RunRequest) -> UUID | None:
+    """The queue that a run of this request would wait in.
+
+    Raises:
+        Invalid: The deployment's pool has none of this name.
+    """
+    return _queue(request, _queues([request]))
 
 
 def _check_access(requests: Sequence[RunRequest], by: Actor) -> None:

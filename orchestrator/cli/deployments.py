@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from orchestrator.bodies import ON_LIMIT
+from orchestrator.cli.explaining import print_estimate
 from orchestrator.cli.output import (
     connect,
     limit_option,
@@ -23,6 +24,8 @@ from orchestrator.cli.parameters import read_parameters
 from orchestrator.cli.schedules import schedule, when
 from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
+
+ESTIMATED = ("parameters", "tags", "priority", "concurrency_key", "work_queue")
 
 
 @click.group()
@@ -76,6 +79,7 @@ def inspect(name: str, output: str) -> None:
 @click.option("--debounce", type=float, metavar="SECONDS", help="Start when no other trigger came for so long.")
 @click.option("--debounce-key", help="Gather only triggers of this key.")
 @click.option("--debounce-max", type=float, metavar="SECONDS", help="Postpone it no longer; ten times as long.")
+@click.option("--dry-run", is_flag=True, help="Trigger nothing: check it, and say when it would begin and end.")
 @click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
 @output_option
 def run(
@@ -91,6 +95,7 @@ def run(
     debounce: float | None,
     debounce_key: str | None,
     debounce_max: float | None,
+    dry_run: bool,
     watch: bool,
     output: str,
 ) -> None:
@@ -109,6 +114,11 @@ def run(
     gathered = {"debounce": debounce, "debounce_key": debounce_key, "debounce_max": debounce_max}
     body.update({field: value for field, value in gathered.items() if value is not None})
     client = connect()
+    if dry_run:
+        asked = {field: value for field, value in body.items() if field in ESTIMATED}
+        told = client.post(f"/deployments/{find(client, name)['id']}/estimate", asked, again=True)
+        print_estimate(told, output)
+        return
     made = client.post("/flow-runs", body, again=True)
     if watch:
         if output == "table":

@@ -18,6 +18,19 @@ def print_explanation(told: dict[str, Any], output: str) -> None:
     if not told["waits"]:
         click.echo(f"It does not wait: it is {state_of(told)}.")
         return
+    _print_causes(told)
+
+
+def print_estimate(told: dict[str, Any], output: str) -> None:
+    """Print what a run would be like that is triggered now."""
+    if output == "json":
+        print_json(told)
+        return
+    click.echo(f"Nothing was triggered. A run of {told['deployment']} can be.\n{told['history']}")
+    _print_causes(told)
+
+
+def _print_causes(told: dict[str, Any]) -> None:
     for place, cause in enumerate(told["causes"], 1):
         _print_cause(place, cause)
     if told["before"] is not None:

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
 from runs import deployments, forms, schedules, trigger
+from runs.estimates import estimate
 from runs.explain import first_causes
 from runs.hidden import find_run
 from runs.models import Deployment, FlowRun, Schedule
@@ -174,6 +175,12 @@ def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
 
 
+def _estimate(request: Any, deployment: Deployment) -> dict[str, Any]:
+    """How long its runs take, and how long one would wait."""
+    history, waits = estimate(trigger.RunRequest(deployment=deployment), by=request.actor)
+    return {"history": history, "waits": waits}
+
+
 def _was_there(run: FlowRun, asked: trigger.RunRequest) -> str:
     if asked.debounce is not None and (not asked.idempotency_key or run.idempotency_key != asked.idempotency_key):
         return "A run was gathering triggers already: this one. It takes these parameters, and starts later."
@@ -200,6 +207,7 @@ def _form(
         "former": former,
         "queues": forms.queues(row.deployment),
         "suggested": forms.suggested_tags(row.deployment),
+        **_estimate(request, row.deployment),
     }
     return TemplateResponse(request, "runs/run_form.html", context, status=status)
 

@@ -47,3 +47,21 @@ def test_causes_are_printed_in_their_order_with_what_to_do(server):
     with Client() as client:
         client.post(f"/flow-runs/{run['id']}/cancel")
     assert explained(run["id"]) == "It does not wait: it is CANCELLED.\n"
+
+
+def test_2_7_a_dry_run_checks_it_and_triggers_nothing(server):
+    from orchestrator import flow
+
+    @flow
+    def nightly(n: int) -> None: ...
+
+    nightly.deploy("prod")
+    command = ["deployment", "run", "nightly/prod", "--dry-run", "-p"]
+    done = CliRunner().invoke(cli, [*command, "n=3"])
+    wrong = CliRunner().invoke(cli, [*command, "n=x"])
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(
+        "Nothing was triggered. A run of nightly/prod can be.\nNo run has completed yet.\n1. No agent was ever started"
+    )
+    assert (wrong.exit_code, "parameters.n" in wrong.output) == (1, True)
+    assert server.runs() == []

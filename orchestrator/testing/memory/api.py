@@ -21,6 +21,7 @@ from orchestrator.testing.memory import (
     cache,
     claims,
     deployments,
+    estimates,
     events,
     explaining,
     inputs,
@@ -106,6 +107,14 @@ def _explain(store: Store, asked: Asked) -> dict[str, Any]:
     return explaining.explain(store, asked, ROLES[asked.by.role])
 
 
+def _estimate(store: Store, asked: Asked) -> dict[str, Any]:
+    return estimates.estimate(store, asked, ROLES[asked.by.role])
+
+
+def _check(store: Store, asked: Asked) -> dict[str, Any]:
+    return estimates.check(store, asked, ROLES[asked.by.role])
+
+
 _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/me": {"GET": ("deployments.view", _me)},
     "/deployments": {
@@ -118,6 +127,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "PATCH": ("deployments.edit", deployments.change_limits),
         "DELETE": ("deployments.edit", deployments.remove),
     },
+    f"/deployments/{_ID}/estimate": {"GET": ("deployments.view", _estimate), "POST": ("runs.trigger", _check)},
     f"/deployments/{_ID}/versions": {"GET": ("deployments.view", deployments.page_of_versions)},
     f"/deployments/{_ID}/versions/(?P<number>\\d+)": {"GET": ("deployments.view", deployments.version)},
     f"/deployments/{_ID}/versions/(?P<number>\\d+)/diff": {"GET": ("deployments.edit", deployments.difference)},

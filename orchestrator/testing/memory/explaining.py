@@ -45,7 +45,7 @@ HOLDERS = 5
 def explain(store: Store, asked: Asked, verbs: Collection[str]) -> dict[str, Any]:
     """The causes for which a run waits, for somebody who may do `verbs`."""
     run = runs.find(store, asked.id)
-    told = Explanation() if run.is_final else _of_root(store, store.runs[run.root_id], verbs)
+    told = Explanation() if run.is_final else of_root(store, store.runs[run.root_id], verbs)
     if told.causes and not run.is_root:
         root = store.runs[run.root_id]
         part = cause(Code.PART_OF, root=root.name, things=[Thing("flow-run", root.id, root.name, f"runs/{root.id}")])
@@ -53,7 +53,8 @@ def explain(store: Store, asked: Asked, verbs: Collection[str]) -> dict[str, Any
     return shown(told, run=run.id, state=run.state_type, name=run.state_name, portal=PORTAL)
 
 
-def _of_root(store: Store, root: Run, verbs: Collection[str]) -> Explanation:
+def of_root(store: Store, root: Run, verbs: Collection[str]) -> Explanation:
+    """Why an execution waits, or one that is imagined would."""
     if root.is_final:
         return Explanation()
     if root.state_type != StateType.SCHEDULED:

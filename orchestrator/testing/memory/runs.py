@@ -36,12 +36,8 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     told = asked.read(RunInput)
     if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
         raise invalid("scheduled_at has no zone.", "scheduled_at", "ISO 8601 with a zone.")
-    if not -32_768 <= told.priority < 32_768:
-        raise invalid("The priority is out of bounds.", "priority", "-32768 to 32767.")
     deployment = deployments.find(store, told.deployment)
-    if told.work_queue and (deployment.pool, told.work_queue) not in store.queues:
-        message = f"The deployment's pool has no queue {told.work_queue!r:.210}."
-        raise invalid(message, "work_queue", message)
+    check_place(store, deployment, told.work_queue, told.priority)
     if told.parent is not None and told.parent not in store.runs:
         raise Refusal("not_found", "The parent run is not known here.")
     gathered = debouncing.asked(told)
@@ -52,6 +48,15 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         parent_task=told.parent_task, debounce=gathered,
     )  # fmt: skip
     return {**show_run(run), "created": new}, 201 if new else 200
+
+
+def check_place(store: Store, deployment: Deployment, queue: str | None, priority: int) -> None:
+    """Refuse a queue that the deployment's pool has not, and a priority that can't be."""
+    if not -32_768 <= priority < 32_768:
+        raise invalid("The priority is out of bounds.", "priority", "-32768 to 32767.")
+    if queue and (deployment.pool, queue) not in store.queues:
+        message = f"The deployment's pool has no queue {queue!r:.210}."
+        raise invalid(message, "work_queue", message)
 
 
 def _micros(moment: datetime) -> int:
@@ -80,15 +85,52 @@ def create(
     debounce: Debounce | None = None,
 ) -> tuple[Run, bool]:
     """The one door for runs of deployments; the run, and whether it is new."""
+    at = at if debounce is None else clock.now() + int(min(debounce.seconds, debounce.in_all) * 1e6)
+    run = draft(
+        deployment, by=by, parameters=parameters, name=name, tags=tags, key=key, at=at, priority=priority,
+        concurrency_key=concurrency_key, queue=queue, parent=parent, parent_task=parent_task, origin=origin,
+        schedule=schedule, call=call, retries=retries,
+    )  # fmt: skip
+    same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
+    known = next(same, None)
+    if known is not None:
+        return known, False
+    if debounce is not None and (gathers := debouncing.gather(store, debounce, run, named=bool(name.strip()))):
+        return gathers, False
+    store.runs[run.id] = run
+    if run.due_at is not None and run.due_at <= run.created_at:
+        room.cancel_surplus(store, [deployment])
+    return run, True
+
+
+def draft(
+    deployment: Deployment,
+    *,
+    by: str,
+    parameters: dict[str, Any] | None = None,
+    name: str = "",
+    tags: Iterable[str] = (),
+    key: str | None = None,
+    at: int | None = None,
+    priority: int = 0,
+    concurrency_key: str | None = None,
+    queue: str | None = None,
+    parent: UUID | None = None,
+    parent_task: UUID | None = None,
+    origin: str = "api",
+    schedule: Schedule | None = None,
+    call: dict[str, Any] | None = None,
+    retries: int | None = None,
+) -> Run:
+    """A run that is checked, and not there yet."""
     now, id = clock.now(), uuid7()
-    at = at if debounce is None else now + int(min(debounce.seconds, debounce.in_all) * 1e6)
     version = _version(deployment, id, parameters or {}, call)
     facts = deployment.facts_of(version)
     due = max(now if at is None else at, now - FURTHEST)
     if due > now + FURTHEST:
         raise invalid("That is more than ten years ahead.", "scheduled_at", "Choose an earlier time.")
     given = _parameters(facts, parameters or {}, check=call is None)
-    run = Run(
+    return Run(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
         parameters=given, call=call, key=_concurrency_key(facts, concurrency_key, given),
@@ -99,16 +141,6 @@ def create(
         queue=queue or facts["work_queue"], priority=priority, retries=facts["retries"] if retries is None else retries,
         retry_delay=facts["retry_delay"], crash_retries=facts["crash_retries"], scheduled_at=due, due_at=due,
     )  # fmt: skip
-    same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
-    known = next(same, None)
-    if known is not None:
-        return known, False
-    if debounce is not None and (gathers := debouncing.gather(store, debounce, run, named=bool(name.strip()))):
-        return gathers, False
-    store.runs[id] = run
-    if due <= now:
-        room.cancel_surplus(store, [deployment])
-    return run, True
 
 
 def _version(deployment: Deployment, id: UUID, given: dict[str, Any], call: dict[str, Any] | None) -> int | None:
