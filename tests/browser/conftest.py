@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from tests.cast import Api, Company
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
 TIMEOUT = 60_000  # ms
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,10 +59,27 @@ class Portal:
     page: Any
     root: str
     complaints: list[str]
+    asked: set[Any] = field(default_factory=set)
+    """Requests of the page that have no answer yet."""
+
+    def __post_init__(self) -> None:
+        self.page.on("framenavigated", lambda frame: None if frame.parent_frame else self.asked.clear())
+        self.page.on("request", lambda request: self.asked.add(request))
+        self.page.on("requestfinished", lambda request: self.asked.discard(request))
+        self.page.on("requestfailed", lambda request: self.asked.discard(request))
 
     def open(self, path: str) -> Any:
         self.page.goto(self.root + path)
         return self.page
+
+    def settle(self) -> None:
+        """Wait until the page has all that it asks for. Its modules have run, and asked, before two more frames."""
+        self.page.wait_for_load_state()
+        self.page.evaluate(TWO_FRAMES)
+        until = time.monotonic() + TIMEOUT / 1000
+        while self.asked:
+            assert time.monotonic() < until, f"No answer: {[request.url for request in self.asked]}"
+            self.page.evaluate(TWO_FRAMES)
 
 
 @pytest.fixture

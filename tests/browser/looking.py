@@ -51,7 +51,7 @@ def _axe() -> str:
 
 def visit(portal: Portal, paths: list[str]) -> list[str]:
     """Look at each of them: wide in both themes, narrow in one of them."""
-    return [f"{path} {each}" for path, narrow in by_turns(paths) for each in seen(portal.open(path), narrow=narrow)]
+    return [f"{path} {each}" for path, narrow in by_turns(paths) for each in seen(portal, path, narrow=narrow)]
 
 
 def by_turns(pages: list[str]) -> list[tuple[str, list[str]]]:
@@ -62,9 +62,12 @@ def by_turns(pages: list[str]) -> list[tuple[str, list[str]]]:
     return [(page, [theme]) for page, theme in zip(pages, itertools.cycle(THEMES), strict=False)]
 
 
-def seen(page: Any, changed: list[str] = COLOURS, narrow: Sequence[str] = THEMES) -> list[str]:
-    """What there is to complain of on the page that is open, in both widths, and the themes asked for."""
-    page.wait_for_load_state("networkidle")
+def seen(
+    portal: Portal, path: str | None = None, changed: list[str] = COLOURS, narrow: Sequence[str] = THEMES
+) -> list[str]:
+    """What there is to complain of on a page, or on the one that is open, in both widths, and the themes asked for."""
+    page = portal.page if path is None else portal.open(path)
+    portal.settle()
     found = []
     for width, themes in zip(WIDTHS, (THEMES, narrow), strict=True):
         page.set_viewport_size({"width": width, "height": 900})

@@ -29,7 +29,7 @@ OWN = [name for name in names() if not is_api(name) and not parameters_of(name) 
 def look(portal: Portal, path: str, changed: list[str] = COLOURS, narrow: Sequence[str] = THEMES) -> list[str]:
     """What there is to complain of. Refusals are on the console too, as they should be."""
     portal.page.goto(portal.root.partition("/o/")[0] + path)
-    found = [f"{path} {each}" for each in seen(portal.page, changed, narrow)]
+    found = [f"{path} {each}" for each in seen(portal, None, changed, narrow)]
     portal.complaints[:] = [each for each in portal.complaints if "Failed to load resource" not in each]
     return found
 
