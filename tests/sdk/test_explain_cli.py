@@ -63,5 +63,5 @@ def test_2_7_a_dry_run_checks_it_and_triggers_nothing(server):
     assert done.output.startswith(
         "Nothing was triggered. A run of nightly/prod can be.\nNo run has completed yet.\n1. No agent was ever started"
     )
-    assert (wrong.exit_code, "parameters.n" in wrong.output) == (1, True)
+    assert (wrong.exit_code, list(wrong.exception.fields)) == (1, ["parameters.n"])
     assert server.runs() == []
