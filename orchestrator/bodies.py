@@ -244,7 +244,7 @@ class BulkInput(msgspec.Struct, forbid_unknown_fields=True):
     list; `dry_run` only tells what would be hit. It begins after `delay` seconds, in which it can be undone.
     """
 
-    filter: dict[str, str | int | list[str]]
+    filter: dict[str, str | int | bool | list[str]]
     dry_run: bool = False
     delay: float | None = None
 

@@ -7,6 +7,7 @@ from typing import Any
 OPEN = ("waiting", "running")  # states in which an operation may still do something
 MAX_DELAY = 3_600  # seconds
 MAX_FILTER = 50  # things that are asked for
+MAX_IDS = 1_000  # runs that a filter names
 LEFT_OUT = {
     "called": "another run called it: what is done to that one is done to the whole",
     "ended": "it has ended",
@@ -35,9 +36,18 @@ def wrong_in_filter(filter: dict[str, Any]) -> dict[str, str]:
     """
     if len(filter) > MAX_FILTER or {"limit", "cursor"} & filter.keys():
         return {"filter": "It has the words of the list of runs, without its page."}
-    texts = {name: told if isinstance(told, list) else [told] for name, told in filter.items()}
-    empty = [name for name, values in texts.items() if not "".join(map(str, values)).strip(" ,")]
+    empty = [name for name, told in filter.items() if not "".join(words_of(told)).strip(" ,")]
     return {f"filter.{name}"[:200]: "It has no value." for name in empty}
+
+
+def words_of(told: Any) -> list[str]:
+    """A value of a filter as the words of a query string.
+
+    >>> words_of(["a", 1]), words_of(False)
+    (['a', '1'], ['false'])
+    """
+    values = told if isinstance(told, list) else [told]
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
 
 
 def described(reasons: dict[str, int]) -> list[dict[str, object]]:

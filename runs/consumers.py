@@ -9,6 +9,7 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     run/<id>/log            its log; `lines` is how many there are
     run/<id>/artifacts      its artifacts
     deployments, agents, artifacts, events, assets
+    bulk                    what is done to many runs at once
     agent/<id>              one agent: its load, its own log
 
 When somebody's rights change, all sockets of the organization ask again what they may hear; topics that are no longer
@@ -44,7 +45,10 @@ from tenants.sso.sessions import may_enter
 MAX_TOPICS = 200
 TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
-LISTS = {"runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs", "cache", "automations"}
+LISTS = {
+    *("runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs", "cache", "automations"),
+    "bulk",
+}
 PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 
 

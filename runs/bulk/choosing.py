@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 
-from orchestrator.bulk import wrong_in_filter
+from orchestrator.bulk import words_of, wrong_in_filter
 from orchestrator.states import ALIVE, StateType
 from runs.deployments import find_deployment
 from runs.models import BulkOperation, Deployment, FlowRun, WorkPool
@@ -79,12 +79,10 @@ def again(operation: BulkOperation, *, by: Actor) -> Choice:
 def _read(filter: Filter) -> run_search.RunsAsked:
     if wrong := wrong_in_filter(filter):
         raise Invalid("The filter can't be taken.", fields=wrong)
-    words = {
-        name: [str(each) for each in told] if isinstance(told, list) else [str(told)] for name, told in filter.items()
-    }
     try:
-        asked = read_words(words, run_search.RunsAsked)
+        asked = read_words({name: words_of(told) for name, told in filter.items()}, run_search.RunsAsked)
         run_search.asked_states(asked.state)
+        run_search.asked_ids(asked.id)
     except Invalid as error:
         fields = {f"filter.{name}": what for name, what in (error.fields or {}).items()}
         raise Invalid(error.message, fields=fields) from error

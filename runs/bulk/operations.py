@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from orchestrator.bulk import MAX_DELAY
 from orchestrator.storable import clean_text, json_value
+from runs import live
 from runs.bulk import choosing
 from runs.bulk.choosing import Choice, Filter
 from runs.hidden import hidden_deployments
@@ -22,6 +23,7 @@ from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor, require
 
 FIRST = 10  # runs that a preview shows
+IDS_IN_TRAIL = 200
 State = BulkOperation.State
 
 
@@ -71,9 +73,16 @@ def begin(
         left_out=seen.left_out, created_by=clean_text(by.label, 254), user_id=by.user_id, key_id=by.key_id,
         created_at=at, begins_at=at + timedelta(seconds=wait),
     )  # fmt: skip
-    told = {"kind": kind, "filter": made.filter, "count": seen.count, "from_failure": from_failure}
+    told = {"kind": kind, "filter": _for_the_trail(made.filter), "count": seen.count, "from_failure": from_failure}
     audit.record(by, "bulk_operation.created", made, details=told)
+    announce(made)
     return made, seen
+
+
+def _for_the_trail(filter: Filter) -> Filter:
+    """Of ids how many there are, where the entry could not hold them all."""
+    ids = filter.get("id")
+    return filter | {"id": f"{len(ids):,} of them"} if isinstance(ids, list) and len(ids) > IDS_IN_TRAIL else filter
 
 
 def _delay(delay: float | None) -> float:
@@ -141,3 +150,9 @@ def end(locked: BulkOperation, state: str, message: str = "", *, at: datetime) -
     """Write down that a locked operation is over."""
     locked.state, locked.message, locked.ended_at, locked.leased_until = state, message, at, None
     locked.save(update_fields=["state", "message", "ended_at", "leased_until"])
+    announce(locked)
+
+
+def announce(operation: BulkOperation) -> None:
+    """Tell those who look at it, or at the list, that it changed."""
+    live.changed(workspace_id=operation.workspace_id, what="bulk")

@@ -16,7 +16,7 @@ from django.utils.timezone import now
 
 from runs import retries, trigger
 from runs.bulk import choosing
-from runs.bulk.operations import State, end, open_ones
+from runs.bulk.operations import State, announce, end, open_ones
 from runs.models import BulkOperation, FlowRun
 from runs.transitions import lock_runs
 from tenants.acting import actor_now
@@ -114,6 +114,8 @@ def _note(operation: BulkOperation, batch: Sequence[FlowRun], *, at: datetime) -
     )
     if len(batch) < BATCHES[operation.kind]:
         end(operation, State.COMPLETED, at=at)
+    else:
+        announce(operation)
 
 
 def let_go(id: UUID) -> None:

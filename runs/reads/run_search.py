@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from msgspec import Meta
 
+from orchestrator.bulk import MAX_IDS
+from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from runs.hidden import hidden_deployments
 from runs.models import Flow, FlowRun
@@ -26,6 +28,10 @@ Text = Annotated[str, Meta(max_length=1_000)]
 class RunsAsked(PageQuery):
     """Which runs. Where several things are asked for, all of them have to be so."""
 
+    id: Annotated[
+        list[Annotated[str, Meta(max_length=40_000)]],
+        Meta(max_length=MAX_IDS, description="Only these, 1,000 at most; several, or separated by commas."),
+    ] = []
     state: Annotated[
         list[Text], Meta(max_length=20, description="In one of these types of state; several, or separated by commas.")
     ] = []
@@ -36,6 +42,7 @@ class RunsAsked(PageQuery):
     ] = None
     version: Annotated[str, Meta(max_length=200, description="With this label of a version.")] = ""
     name: Annotated[str, Meta(max_length=500, description="A text in their names.")] = ""
+    text: Annotated[str, Meta(max_length=500, description="A text in their names, or in that of their flow.")] = ""
     tag: Annotated[
         list[Text], Meta(max_length=20, description="With all of these tags; several, or separated by commas.")
     ] = []
@@ -46,6 +53,7 @@ class RunsAsked(PageQuery):
     created_by: Annotated[str, Meta(max_length=254, description="Triggered by this person, key or run.")] = ""
     parent: Annotated[UUID | None, Meta(description="Called or triggered by this run.")] = None
     root: Annotated[UUID | None, Meta(description="Executed by this run: it, and its subflows.")] = None
+    subflows: Annotated[bool, Meta(description="false: without those that other runs called.")] = True
     retry_of: Annotated[UUID | None, Meta(description="New runs that retry this one.")] = None
     idempotency_key: Annotated[str, Meta(max_length=200, description="Triggered with this key.")] = ""
     concurrency_key: Annotated[str, Meta(max_length=200, description="Taking turns by this key.")] = ""
@@ -65,18 +73,18 @@ def page(asked: RunsAsked, *, deployment: UUID | None, by: Actor) -> tuple[list[
     Where no index finds them a page looks at a bounded number of runs; it may then be short, and still have a next one.
 
     Raises:
-        Invalid: A state or a cursor is none.
+        Invalid: A state, an id or a cursor is none.
     """
-    exact, rest, hidden = _exact(asked, deployment, by), _rest(asked), hidden_deployments(by)
+    exact, rest, hidden = _exact(asked, deployment, by), _rest(asked, by), hidden_deployments(by)
     indexed = dict(list(exact.items())[:1])
     own = FlowRun.objects.filter(workspace_id=by.workspace_id).filter(**indexed, **_made(asked))
     rows = cursors.after(own, by="created_at", cursor=asked.cursor)
     # Not joined: of flows too few to have statistics PostgreSQL would take all the runs, and sort them.
     shown = rows.without(hidden).prefetch_related("flow", "deployment__flow").defer("history")
-    looked_for = {name: value for name, value in exact.items() if name not in indexed} | rest
-    if looked_for:
-        shown = shown.filter(**looked_for)
-    if not looked_for and not hidden:
+    rest &= Q(**{name: value for name, value in exact.items() if name not in indexed})
+    if rest:
+        shown = shown.filter(rest)
+    if not rest and not hidden:
         return cursors.newest(shown, by="created_at", cursor="", limit=asked.limit)
     edge = _last_looked_at(rows)
     if edge is not None:
@@ -90,9 +98,9 @@ def chosen(asked: RunsAsked, *, deployment: UUID | None, by: Actor) -> QuerySet[
     """All runs that are as asked and that the actor may see, in no order, without the bound of a page.
 
     Raises:
-        Invalid: A state is none.
+        Invalid: A state or an id is none.
     """
-    rows = FlowRun.objects.filter(workspace_id=by.workspace_id, **_exact(asked, deployment, by), **_rest(asked))
+    rows = FlowRun.objects.filter(_rest(asked, by), workspace_id=by.workspace_id, **_exact(asked, deployment, by))
     return rows.filter(**_made(asked)).without(hidden_deployments(by))
 
 
@@ -100,6 +108,7 @@ def _exact(asked: RunsAsked, deployment: UUID | None, by: Actor) -> dict[str, An
     """What has an index that is in the list's order, or leads to few; the first of these is used."""
     states = asked_states(asked.state)
     found = {
+        "id__in": asked_ids(asked.id),
         "idempotency_key": asked.idempotency_key,
         "retry_of": asked.retry_of,
         "parent_id": asked.parent,
@@ -121,11 +130,12 @@ def _made(asked: RunsAsked) -> dict[str, Any]:
     return {name: at for name, at in bounds.items() if at is not None}
 
 
-def _rest(asked: RunsAsked) -> dict[str, Any]:
+def _rest(asked: RunsAsked, by: Actor) -> Q:
     """What is looked for run by run."""
     states = asked_states(asked.state)
     found = {
         "state_type__in": states if len(states) > 1 else None,
+        "id": None if asked.subflows else F("root_id"),
         "deployment_version": asked.deployment_version,
         "version": asked.version,
         "name__icontains": asked.name,
@@ -137,7 +147,12 @@ def _rest(asked: RunsAsked) -> dict[str, Any]:
     for word, column in TIMES.items():
         found[f"{column}__gte"] = getattr(asked, f"{word}_since")
         found[f"{column}__lt"] = getattr(asked, f"{word}_until")
-    return {name: value for name, value in found.items() if value}
+    return Q(**{name: value for name, value in found.items() if value}) & _text(asked.text, by)
+
+
+def _text(text: str, by: Actor) -> Q:
+    flows = Flow.objects.filter(workspace_id=by.workspace_id, name__icontains=text)
+    return Q(name__icontains=text) | Q(flow__in=flows.values("id")) if text else Q()
 
 
 def _last_looked_at(rows: QuerySet[FlowRun]) -> tuple[Any, UUID] | None:
@@ -156,3 +171,16 @@ def asked_states(asked: list[str]) -> list[str]:
     if unknown := set(states) - set(StateType):
         raise Invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", fields={"state": "A state type."})
     return states
+
+
+def asked_ids(asked: list[str]) -> list[UUID]:
+    """The runs that are asked for by their ids, separated by commas.
+
+    Raises:
+        Invalid: One is none, or there are too many.
+    """
+    texts = [text for text in ",".join(asked).split(",") if text]
+    ids = [id for text in texts[: MAX_IDS + 1] if (id := as_id(text))]
+    if len(ids) != len(texts) or len(ids) > MAX_IDS:
+        raise Invalid("These are no ids of runs.", fields={"id": f"UUIDs, {MAX_IDS:,} at most."})
+    return ids

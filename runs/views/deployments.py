@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
 from runs import deployments, forms, schedules, trigger
+from runs.bulk import wording
 from runs.estimates import estimate
 from runs.explain import first_causes
 from runs.hidden import find_run
@@ -84,7 +85,13 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
 
 def _runs(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:
     runs = deployment_list.history(row.deployment)
-    return {"runs": runs, "causes": first_causes(runs, by=request.actor)}
+    return {
+        "runs": runs,
+        "causes": first_causes(runs, by=request.actor),
+        "kinds": wording.buttons(request.actor),
+        "all_query": f"&deployment={row.deployment.id}&range=all",
+        "all_words": "All its runs",
+    }
 
 
 def _schedules(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:

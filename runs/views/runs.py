@@ -15,11 +15,12 @@ from django.urls import reverse
 from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from runs import trigger
+from runs.bulk import wording
 from runs.explain import explain, first_causes
 from runs.hidden import check_run, find_run, hidden_deployments
 from runs.inputs import requests
 from runs.models import Deployment, Flow, FlowRun
-from runs.reads import deployment_list, quarantine, run_list, run_page, versions
+from runs.reads import bulk, deployment_list, quarantine, run_filter, run_list, run_page, versions
 from runs.reads.retries import chain
 from runs.reads.timeline import bars_of
 from tenants.access import workspace_page
@@ -41,21 +42,23 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: Any) -> dict[str, Any]:
-    workspace_id, asked = request.workspace.id, run_list.RunFilter.read(request.GET)
+    workspace_id, asked = request.workspace.id, run_filter.RunFilter.read(request.GET)
     hidden = hidden_deployments(request.actor)
     page = run_list.page(workspace_id, asked, hidden=hidden)
+    counts = run_list.counts(workspace_id, asked, hidden=hidden)
     return {
         "section": "runs",
         "filter": asked,
         "page": page,
         "causes": first_causes(page.runs, by=request.actor),
         "next_query": asked.query(cursor=page.next_cursor) if page.next_cursor else "",
-        "counts": run_list.counts(workspace_id, asked, hidden=hidden),
+        "counts": counts,
+        **_many(request, asked, sum(counts.get(state, 0) for state in asked.states or counts)),
         "over_time": run_list.over_time(workspace_id, asked, hidden=hidden),
         "ever_ran": bool(page.runs) or run_list.ever_ran(workspace_id),
         "state_types": list(StateType),
-        "ranges": list(run_list.RANGES),
-        "origins": run_list.ORIGINS,
+        "ranges": list(run_filter.RANGES),
+        "origins": run_filter.ORIGINS,
         "flows": list(
             Flow.objects.filter(workspace_id=workspace_id).order_by("name").values_list("name", flat=True)[:500]
         ),
@@ -63,6 +66,16 @@ def _list(request: Any) -> dict[str, Any]:
         .exclude(id__in=hidden)
         .select_related("flow")
         .order_by("name")[:500],
+    }
+
+
+def _many(request: Any, asked: run_filter.RunFilter, total: int) -> dict[str, Any]:
+    """What may be done to many of them, and what is being done."""
+    return {
+        "kinds": wording.buttons(request.actor),
+        "all_query": asked.query(cursor="").replace("?", "&", 1),
+        "all_words": f"All {total:,} that fit",
+        "open_operations": bulk.open_ones(request.actor),
     }
 
 

@@ -34,5 +34,8 @@ on("click", "form[data-chosen] input[type=checkbox][name]", (event, box) => {
   update(box.form);
 });
 
+const updateAll = () => document.querySelectorAll("form[data-chosen]").forEach(update);
+
 whenAdded("form[data-chosen]", update);
-addEventListener("pageshow", () => document.querySelectorAll("form[data-chosen]").forEach(update));
+addEventListener("pageshow", updateAll);
+document.addEventListener("fragment:swapped", updateAll); // It brings the words and buttons of nothing chosen.

@@ -36,6 +36,7 @@ function step(by) {
 const ACTIONS = {
   j: () => step(1),
   k: () => step(-1),
+  x: () => document.querySelector("[data-row].current td.check input")?.click(),
   "?": () => document.getElementById("shortcuts")?.showModal(),
 };
 

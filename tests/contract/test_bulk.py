@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.ids import uuid7
 from tests.contract.journals import Journal
 from tests.contract.test_triggers import UNKNOWN, error
 from tests.contract.worlds import World
@@ -69,6 +70,23 @@ def test_runs_that_have_failed_are_retried_once(world: World) -> None:
     assert (again["count"], [each["reason"] for each in again["left_out"]]) == (0, ["retried"])
 
 
+def test_runs_are_chosen_by_their_ids(world: World) -> None:
+    """2.10: and by what else is asked; without those that others called."""
+    world.deploy()
+    one, two, _ = (world.trigger() for _ in range(3))
+    claim, *_ = world.agent().claim()
+    journal = Journal.of_claim(world, claim)
+    journal.send(journal.state("RUNNING", run_count=1), journal.subflow(uuid7()))
+    world.pass_time(1)
+    every = asked(world, "cancel", {"subflows": False}, 200, dry_run=True)
+    assert (every["count"], every["left_out"]) == (3, [])
+    assert asked(world, "cancel", {"subflows": True}, 200, dry_run=True)["left_out"][0]["reason"] == "called"
+    made = asked(world, "cancel", {"id": [one, two, str(UNKNOWN)]})
+    assert made["count"] == 2
+    world.pass_time(11)
+    assert shown(world, made)["done"] == 2
+
+
 def test_an_operation_is_undone(world: World) -> None:
     """2.10: while its delay lasts, as if nobody had asked."""
     world.deploy()
@@ -91,6 +109,8 @@ def test_an_operation_is_undone(world: World) -> None:
         ({"filter": {"stat": "FAILED"}}, "filter.stat"),
         ({"filter": {"flow": "etl", "deployment": ""}}, "filter.deployment"),
         ({"filter": {"state": [","]}}, "filter.state"),
+        ({"filter": {"id": ["nobody"]}}, "filter.id"),
+        ({"filter": {"id": [str(UNKNOWN)] * 1_001}}, "filter.id"),
         ({"filter": {}, "delay": 4_000}, "delay"),
         ({"filter": {}, "from_failure": True}, ""),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.journals import Journal
-from tests.contract.test_triggers import error
+from tests.contract.test_triggers import UNKNOWN, error
 from tests.contract.worlds import World
 
 
@@ -76,7 +76,8 @@ def test_runs_are_found_by_whatever_is_known_of_them(world: World) -> None:
 
     everyone = {mine["id"], *others}
     assert found(name="of acme") == found(tag="big,gpu") == found(idempotency_key="once") == {mine["id"]}
-    assert found(concurrency_key="acme") == {mine["id"]}
+    assert found(concurrency_key="acme") == found(text="of acme") == found(id=f"{mine['id']},{UNKNOWN}") == {mine["id"]}
+    assert found(text="ET", subflows="false") == found(id=",".join([mine["id"], *others])) == everyone
     assert len(found(tag="gpu")) == 2
     assert found(tag="huge") == found(name="a%e") == found(created_by="nobody") == found(origin="schedule") == set()
     assert found(created_by=mine["created_by"]) == found(origin="api", version="v7") == everyone
@@ -115,6 +116,8 @@ def test_runs_are_found_by_their_times(world: World) -> None:
         ("/flow-runs", {"state": "DANCING"}, 400),
         ("/flow-runs", {"origin": "heaven"}, 400),
         ("/flow-runs", {"parent": "x"}, 400),
+        ("/flow-runs", {"id": "x"}, 400),
+        ("/flow-runs", {"subflows": "x"}, 400),
         ("/flow-runs", {"started_since": "2026-01-01T00:00:00"}, 400),
         ("/flow-runs", {"ended_until": "yesterday"}, 400),
         ("/flow-runs", {"deployment": "etl/nobody"}, 404),

@@ -11,7 +11,7 @@ from redis import Redis
 
 from runs.messenger import messenger
 from runs.models import Agent, FlowRun, WorkPool
-from runs.reads import dashboard, over_time, run_list
+from runs.reads import dashboard, over_time, run_filter, run_list
 from runs.reads.attention import attention
 from runs.reads.pools import pools
 from tests.cast import Company
@@ -240,7 +240,7 @@ def test_the_list_of_runs_counts_by_the_same_spans(acme: Company) -> None:
     ids = trigger(acme, deploy(acme), 3)
     cancel(acme, ids[0])
     with acme.scope():
-        id, read = acme.workspace.id, run_list.RunFilter.read
+        id, read = acme.workspace.id, run_filter.RunFilter.read
         for query in ({}, {"range": "30d"}, {"range": "all"}, {"flow": "etl"}):
             assert run_list.counts(id, read(query)) == {"CANCELLED": 1, "SCHEDULED": 2}
             bars = run_list.over_time(id, read({**query, "state": ["CANCELLED"]}))["bars"]

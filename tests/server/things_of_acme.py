@@ -99,7 +99,7 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?artifact(-.*)?": {"id": Thing(made.id, uuid7())},
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},
         "api-result": {"key": Thing("acme-secret-plan", "no-plan")},
-        "api-bulk-operation(-.*)?": {"id": Thing(bulk["id"], uuid7())},
+        "(api-)?bulk-operation(-.*)?": {"id": Thing(bulk["id"], uuid7())},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
     }
 

@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator import clock
 from orchestrator.bodies import BulkInput, BulkRetryInput
-from orchestrator.bulk import MAX_DELAY, OPEN, described, wrong_in_filter
+from orchestrator.bulk import MAX_DELAY, OPEN, described, words_of, wrong_in_filter
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory import retries, run_search, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
@@ -66,7 +66,7 @@ def _chosen(store: Store, asked: Asked, filter: dict[str, Any]) -> list[Run]:
         raise Refusal("invalid", "The filter can't be taken.", wrong)
     if unknown := sorted(filter.keys() - run_search.WORDS):
         raise invalid(f"There is no filter {unknown[0]!r:.100}.", f"filter.{unknown[0]}", "There is no such filter.")
-    words = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in filter.items()}
+    words = {name: ",".join(words_of(value)) for name, value in filter.items()}
     try:
         return run_search.found(store, replace(asked, query=words))
     except Refusal as refusal:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
+from orchestrator.bulk import MAX_IDS
+from orchestrator.ids import as_id
 from orchestrator.states import StateType
 from orchestrator.testing.memory import deployments
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
@@ -15,7 +18,8 @@ ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background")
 SPANS = {"": "created_at", "expected_": "scheduled_at", "started_": "started_at", "ended_": "ended_at"}
 EXACT = ("flow", "version", "origin", "created_by", "idempotency_key")
 WORDS = {
-    *EXACT, "state", "tag", "name", "parent", "root", "retry_of", "concurrency_key", "deployment", "deployment_version",
+    *EXACT, "id", "state", "tag", "name", "text", "subflows", "parent", "root", "retry_of", "concurrency_key",
+    "deployment", "deployment_version",
     *(f"{word}{edge}" for word in SPANS for edge in ("since", "until")),
 }  # fmt: skip
 
@@ -24,13 +28,17 @@ def found(store: Store, asked: Asked) -> list[Run]:
     """Those that are in all respects as asked."""
     wanted, states, tags = _wanted(store, asked), asked_states(asked), set(_several(asked, "tag"))
     spans, text = list(_spans(asked)), asked.query.get("name", "").lower()
+    ids, whole, anywhere = _asked_ids(asked), asked.yes_or_no("subflows") is False, asked.query.get("text", "").lower()
     return [
         run
         for run in store.runs.values()
         if all(getattr(run, name) == value for name, value in wanted.items())
         and (not states or run.state_type in states)
         and tags <= set(run.tags)
+        and (not ids or run.id in ids)
+        and (run.is_root or not whole)
         and text in run.name.lower()
+        and (anywhere in run.name.lower() or anywhere in run.flow.lower())
         and all(_is_within(getattr(run, column), since, until) for column, since, until in spans)
     ]
 
@@ -67,6 +75,14 @@ def asked_states(asked: Asked) -> set[str]:
     if unknown := states - set(StateType):
         raise invalid(f"There is no state {', '.join(sorted(unknown))[:200]}.", "state", "A state type.")
     return states
+
+
+def _asked_ids(asked: Asked) -> set[UUID]:
+    texts = _several(asked, "id")
+    ids = {as_id(text) for text in texts}
+    if None in ids or len(texts) > MAX_IDS:
+        raise invalid("These are no ids of runs.", "id", f"UUIDs, {MAX_IDS:,} at most.")
+    return {id for id in ids if id}
 
 
 def _several(asked: Asked, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import { refresh } from "./fragments.js";
 let letIn = false;
 
 function isRead(list) {
-  if (list.contains(document.activeElement)) return true;
+  if (list.contains(document.activeElement) || list.querySelector("td.check :checked")) return true;
   return list.matches(":hover") || list.getBoundingClientRect().top < 0;
 }
 

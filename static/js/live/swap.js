@@ -34,19 +34,21 @@ function morphAttributes(old, next) {
   }
 }
 
-const same = (a, b) => a && b && a.nodeName === b.nodeName && (a.id ?? "") === (b.id ?? "");
+// Not `node.id`: of a form with an input that is called `id`, that is the input.
+const idOf = (node) => node?.getAttribute?.("id") ?? "";
+const same = (a, b) => a && b && a.nodeName === b.nodeName && idOf(a) === idOf(b);
 
 function morphChildren(old, next) {
   const byId = new Map();
-  for (const child of old.children) if (child.id) byId.set(child.id, child);
+  for (const child of old.children) if (idOf(child)) byId.set(idOf(child), child);
   let at = old.firstChild;
   for (const wanted of [...next.childNodes]) {
-    const keyed = wanted.id && byId.get(wanted.id);
+    const keyed = idOf(wanted) && byId.get(idOf(wanted));
     if (keyed && keyed.nodeName === wanted.nodeName) {
       if (keyed === at) at = at.nextSibling;
       else old.insertBefore(keyed, at);
       morph(keyed, wanted);
-    } else if (same(at, wanted) && !at.id) {
+    } else if (same(at, wanted) && !idOf(at)) {
       const present = at;
       at = at.nextSibling;
       morph(present, wanted);
