@@ -8,7 +8,7 @@ The browser sends `{"workspace": "<organization>/<workspace>", "subscribe": [top
     run/<id>/tasks          its task runs
     run/<id>/log            its log; `lines` is how many there are
     run/<id>/artifacts      its artifacts
-    deployments, agents, artifacts, events, assets
+    deployments, agents, artifacts, events, assets, backfills
     bulk                    what is done to many runs at once
     agent/<id>              one agent: its load, its own log
 
@@ -47,7 +47,7 @@ TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {
     *("runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs", "cache", "automations"),
-    "bulk",
+    *("backfills", "bulk"),
 }
 PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 

@@ -8,6 +8,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
 from runs import schedules
+from runs.backfills import operations as backfills
 from runs.models import Agent, Automation, Deployment, DeploymentVersion, FlowRun, Schedule
 from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import Conflict
@@ -66,5 +67,7 @@ def stop(workspace: Workspace) -> None:
     """Nothing is triggered any more, by nobody."""
     for schedule in Schedule.objects.select_for_update().filter(workspace=workspace):
         schedules.stop(schedule, by="the move to another organization")
+    for backfill in backfills.open_ones().select_for_update(no_key=True).filter(workspace=workspace):
+        backfills.end(backfill, backfills.State.CANCELLED, "The workspace moved to another organization.", at=now())
     Deployment.objects.filter(workspace=workspace).update(paused=True)
     Automation.objects.filter(workspace=workspace).update(enabled=False)

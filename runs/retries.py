@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.concurrency_keys import fill
 from orchestrator.ids import as_id
 from runs import forms, trigger
+from runs.backfills import places
 from runs.hidden import check_run
 from runs.models import FlowRun
 from runs.reads import dependence
@@ -84,9 +85,19 @@ def retry(
         idempotency_key=idempotency_key, call=run.call, retries=run.retries if run.call else None,
         replays_from=run.id if from_failure else None,
         replay_root=(run.replay_root or run.id) if from_failure else None,
-        again=_again(run, again) if from_failure else {},
+        again=_again(run, again) if from_failure else {}, **_of_backfill(run),
     )  # fmt: skip
-    return trigger.create_run(asked, by=by, origin=FlowRun.Origin.RETRY)
+    made, is_new = trigger.create_run(asked, by=by, origin=FlowRun.Origin.RETRY)
+    if is_new and run.backfill_id:
+        places.replace(run.id, made.id)
+    return made, is_new
+
+
+def _of_backfill(run: FlowRun) -> dict[str, Any]:
+    """A run of a backfill is about a past time: so is its retry, and it waits behind the others as that one did."""
+    if run.backfill_id is None:
+        return {}
+    return {"backfill_id": run.backfill_id, "scheduled_at": run.scheduled_at, "priority": run.priority}
 
 
 def _concurrency_key(run: FlowRun) -> str | None:

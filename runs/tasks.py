@@ -19,6 +19,7 @@ from django.utils.timezone import now
 from orchestrator.states import By, StateType
 from runs import agents, claims, keeping, outages, overflow, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
+from runs.backfills import working as backfills
 from runs.bulk import working
 from runs.inputs import requests
 from runs.models import LATE_AFTER
@@ -35,6 +36,8 @@ SCHEDULES_AT_ONCE = 250
 SCHEDULING_SECONDS = 0.5  # of one tick; what is left over is due within the minute, and the next one's
 AGENTS_AT_ONCE = 5_000
 BULK_AT_ONCE = 20  # operations of all organizations that are handed out by one tick
+BACKFILLS_AT_ONCE = 100  # of all organizations that are handed out by one tick
+FORGOTTEN_AT_ONCE = 5  # backfills
 BULK_SECONDS = 5  # of one operation, until it is another one's turn
 T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
@@ -132,6 +135,50 @@ def forget_bulk_operations() -> None:
     while gone == AT_ONCE:
         with system_scope():
             gone = working.forget(limit=AT_ONCE)
+
+
+@shared_task
+def find_backfills() -> None:
+    """Have backfills worked on that may make runs, on the queue for work that may be slow."""
+    with system_scope():
+        found = backfills.take_due(limit=BACKFILLS_AT_ONCE)
+    for organization_id, id in found:
+        work_on_backfill.apply_async([str(organization_id), str(id)], expires=backfills.LEASE.total_seconds())
+
+
+@shared_task
+def find_missed_backfills() -> None:
+    """Have those looked at that could make runs though no word of it came."""
+    with system_scope():
+        backfills.find_missed()
+
+
+@shared_task
+def work_on_backfill(organization_id: str, id: str) -> None:
+    """Make runs of one backfill while there is room for them, turn by turn, each in a transaction of its own."""
+    until, tenant, backfill = time.monotonic() + BULK_SECONDS, UUID(organization_id), UUID(id)
+    more = True
+    try:
+        while more and time.monotonic() < until:
+            with tenant_scope(tenant):
+                more = backfills.work(backfill)
+    except Exception:  # Whatever it is: it is tried again a few times, then it waits for somebody.
+        logger.exception("a turn of backfill %s failed", backfill)
+        with tenant_scope(tenant):
+            backfills.note_failure(backfill)
+        return
+    if more:
+        with tenant_scope(tenant):
+            backfills.let_go(backfill)
+
+
+@shared_task
+def forget_backfills() -> None:
+    """Remove backfills that ended long ago, a bounded number in each transaction: each may have thousands of places."""
+    gone = FORGOTTEN_AT_ONCE
+    while gone == FORGOTTEN_AT_ONCE:
+        with system_scope():
+            gone = backfills.forget(limit=FORGOTTEN_AT_ONCE)
 
 
 @shared_task

@@ -23,6 +23,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import TERMINAL, By, StateType, default_name, is_held, may_move
 from runs import events, live, waiting
+from runs.backfills import words
 from runs.models import Attempt
 from runs.slots import queue
 from runs.statements import Statement, run_together
@@ -68,6 +69,7 @@ class RunRow:
     counted: list[int] | None
     called_in: int
     suspensions: int
+    backfill_id: UUID | None
     error: Any = None
     result: dict[str, Any] | None = None
     new_states: list[list] = field(default_factory=list)
@@ -188,6 +190,7 @@ def save(rows: Iterable[RunRow]) -> list[RunRow]:
     queue.free_runs([row.id for row in over], silent=silent)
     live.runs_changed(changed)
     _wake_agents(changed)
+    words.ended({row.backfill_id for row in changed if row.backfill_id and row.is_final})
     for row in changed:
         row.new_states, row.touched, row.let_go, row.error, row.result = [], False, None, None, None
     return changed

@@ -53,6 +53,7 @@ class RunRequest:
         debounce: How it is gathered with others into one run. Only `create_run` does.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
+        backfill_id: Of a backfill its time is past and says what it is about; it waits from now on.
         start_by: Not started by then, it is given up.
         replays_from: The run whose stored values it reuses, and `replay_root` the one under which they are stored.
         again: What is not reused, each with the runs whose values count all the same; the new run's do.
@@ -71,6 +72,7 @@ class RunRequest:
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
+    backfill_id: UUID | None = None
     start_by: datetime | None = None
     retry_of: UUID | None = None
     call: dict[str, Any] | None = None
@@ -224,6 +226,7 @@ def _row(
         state_at=at,
         history=[[micros(at), "SCHEDULED", "Scheduled", None, 0]],
         root_id=run_id,
+        backfill_id=request.backfill_id,
         parent_id=request.parent_id,
         parent_task_id=request.parent_task_id,
         retry_of=request.retry_of,
@@ -239,7 +242,7 @@ def _row(
         crash_retries=deployment.crash_retries,
         created_at=at,
         scheduled_at=due,
-        due_at=due,
+        due_at=due if request.backfill_id is None else max(due, at),
         start_by=request.start_by,
         debounce_key=request.debounce.key if request.debounce else None,
         debounce_until=debounce.times(request.debounce)[1] if request.debounce else None,
@@ -349,8 +352,10 @@ def _first_of_each_key(rows: list[FlowRun]) -> list[FlowRun]:
 
 
 def _record(rows: list[FlowRun], by: Actor, origin: str) -> None:
-    """Tell the trail of what people and keys asked for: one entry for the whole set. Schedules and runs do as told."""
-    if rows and by.kind in {"user", "key"}:
+    """Tell the trail of what people and keys asked for: one entry for the whole set. Schedules and runs do as told,
+    and a backfill has an entry of its own.
+    """
+    if rows and by.kind in {"user", "key"} and origin != FlowRun.Origin.BACKFILL:
         told = {"origin": origin, "deployment": str(rows[0].deployment_id), "count": len(rows)}
         audit.record(by, "run.triggered", rows[0], name=rows[0].name, details=told)
 

@@ -261,6 +261,10 @@ BULK_RUNS = int(env.number("BULK_RUNS", 10_000))
 BULK_AT_ONCE = int(env.number("BULK_AT_ONCE", 5))
 BULK_DELAY = env.number("BULK_DELAY", 10)
 
+# ── Backfills: how many runs one may have, and how many of one organization are open ─────────────
+BACKFILL_RUNS = int(env.number("BACKFILL_RUNS", 10_000))
+BACKFILLS_OPEN = int(env.number("BACKFILLS_OPEN", 100))
+
 # ── Exports: the largest zip of an organization that is kept (bytes) ─────────────────────────────
 EXPORT_MAX_BYTES = int(env.number("EXPORT_MAX_BYTES", 10 << 30))
 

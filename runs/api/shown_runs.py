@@ -53,6 +53,7 @@ class FlowRunShown(msgspec.Struct):
     deployment_version: int | None
     commit: str
     debounce: GatheredShown | None
+    backfill: UUID | None
     url: str
 
 
@@ -147,6 +148,7 @@ def describe(run: FlowRun, portal: str) -> FlowRunShown:
         deployment_version=run.deployment_version,
         commit=run.commit,
         debounce=_gathered(run),
+        backfill=run.backfill_id,
         url=f"{portal}/runs/{run.id}",
     )
 

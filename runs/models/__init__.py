@@ -2,6 +2,7 @@
 
 from runs.models.artifacts import Artifact, Asset, AssetEdge, Materialization
 from runs.models.automations import Automation, Firing, Notification
+from runs.models.backfills import Backfill, BackfillPlace
 from runs.models.bulk import BulkOperation
 from runs.models.cache import CacheEntry
 from runs.models.definitions import (
@@ -31,6 +32,8 @@ __all__ = [
     "AssetEdge",
     "Attempt",
     "Automation",
+    "Backfill",
+    "BackfillPlace",
     "BulkOperation",
     "Bundle",
     "CacheEntry",

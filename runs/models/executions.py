@@ -61,6 +61,7 @@ class FlowRun(InWorkspace):
         SCHEDULE = "schedule"
         RETRY = "retry"
         BACKGROUND = "background"  # Called by `.delay`, somewhere.
+        BACKFILL = "backfill"
 
     objects = FlowRunManager()
 
@@ -87,6 +88,7 @@ class FlowRun(InWorkspace):
     result = models.JSONField(null=True)  # Where its value is: {"url", "key", "serializer", "size", "expires"}.
 
     root_id = models.UUIDField()
+    backfill_id = models.UUIDField(null=True)  # Which has made it, or the run that it retries.
     parent_id = models.UUIDField(null=True)
     parent_task_id = models.UUIDField(null=True)
     retry_of = models.UUIDField(null=True)
@@ -157,6 +159,22 @@ class FlowRun(InWorkspace):
                 fields=["organization", "retry_of", "-created_at", "-id"],
                 condition=Q(retry_of__isnull=False),
                 name="flow_run_retries",
+            ),
+            models.Index(
+                fields=["organization", "backfill_id", "-created_at", "-id"],
+                condition=Q(backfill_id__isnull=False),
+                name="flow_run_of_backfill",
+            ),
+            models.Index(
+                fields=["organization", "backfill_id"],
+                condition=Q(backfill_id__isnull=False, state_type__in=sorted(ALIVE)),
+                name="flow_run_backfilling",
+            ),
+            # Whether a time has a run already, of whichever backfill.
+            models.Index(
+                fields=["organization", "deployment", "-scheduled_at"],
+                condition=Q(backfill_id__isnull=False),
+                name="flow_run_backfilled",
             ),
             models.Index(
                 fields=["organization", "parent_id", "-created_at", "-id"],

@@ -47,10 +47,11 @@ class RunsAsked(PageQuery):
         list[Text], Meta(max_length=20, description="With all of these tags; several, or separated by commas.")
     ] = []
     origin: Annotated[
-        Literal["", "local", "subflow", "api", "form", "schedule", "retry", "background"],
+        Literal["", "local", "subflow", "api", "form", "schedule", "retry", "background", "backfill"],
         Meta(description="Triggered in this way."),
     ] = ""
     created_by: Annotated[str, Meta(max_length=254, description="Triggered by this person, key or run.")] = ""
+    backfill: Annotated[UUID | None, Meta(description="Made by this backfill, or retrying such a run.")] = None
     parent: Annotated[UUID | None, Meta(description="Called or triggered by this run.")] = None
     root: Annotated[UUID | None, Meta(description="Executed by this run: it, and its subflows.")] = None
     subflows: Annotated[bool, Meta(description="false: without those that other runs called.")] = True
@@ -113,6 +114,7 @@ def _exact(asked: RunsAsked, deployment: UUID | None, by: Actor) -> dict[str, An
         "retry_of": asked.retry_of,
         "parent_id": asked.parent,
         "root_id": asked.root,
+        "backfill_id": asked.backfill,
         "deployment_id": deployment,
         "flow_id": _flow(asked.flow, by) if asked.flow else None,
         "state_type": states[0] if len(states) == 1 else None,

@@ -91,6 +91,9 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "api-automation": AUTOMATION,
+    "api-backfill": {"at_once": 7},
+    "api-backfill-cancel": {"runs": "all"},
+    "api-backfills": {"deployment": "acme-etl/acme-nightly", "sets": [{}]},
     "api-background-runs": {
         "deployment": "mail/background",
         "task": {"entrypoint": "a.py:mail", "queue": "serve mail-background"},
@@ -120,6 +123,7 @@ BODIES: dict[str, dict[str, Any]] = {
 QUERY = {"block-new": "?type=secret"}
 OF_PEOPLE = ("organization-person", "organization-hand-over")
 BEFORE = {
+    "api-backfill-resume": "api-backfill-pause",
     "api-deployment-schedule-resume": "api-deployment-schedule-pause",
     "automation-resume": "automation-pause",
     "deployment-schedule-resume": "deployment-schedule-pause",

@@ -78,6 +78,8 @@ def work(company: Company, api: Api) -> Table:
     asked = asks(journal, "acme-question", title="what acme asks")
     journal.send(asked)
     bulk = api.post("/flow-runs/cancel", {"filter": {"flow": "acme-etl"}, "delay": 3_600}).json()["operation"]
+    wanted = {"deployment": "acme-etl/acme-nightly", "sets": [{}, {}], "name": "acme-again"}
+    backfill = api.post("/backfills", wanted).json()["backfill"]
     sha256 = hashlib.sha256(BUNDLE).hexdigest()
     assert api.put(f"/bundles/{sha256}", BUNDLE).status_code == 201
     assert api.put("/results/acme-secret-plan", b"what acme computed").status_code == 201
@@ -100,6 +102,7 @@ def work(company: Company, api: Api) -> Table:
         "(api-)?artifacts-of-key(-now)?": {"key": Thing("acme-report", "no-report")},
         "api-result": {"key": Thing("acme-secret-plan", "no-plan")},
         "(api-)?bulk-operation(-.*)?": {"id": Thing(bulk["id"], uuid7())},
+        "(api-)?backfill(-.*)?": {"id": Thing(backfill["id"], uuid7())},
         "api-bundle": {"sha256": Thing(sha256, "0" * 64)},
     }
 

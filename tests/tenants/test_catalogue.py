@@ -28,6 +28,7 @@ UNTIED = {
         "retry_of",
         "replays_from",
         "replay_root",
+        "backfill_id",  # runs outlive it
     },  # journals come in any order
     "concurrency_limit": {"target_id"},  # a pool, a queue or a deployment
     "journal_stream": {"root_id"},
@@ -36,6 +37,8 @@ UNTIED = {
     "stored_result": {"run_id"},  # it may be stored before the run's first batch comes
     "asset_materialization": {"run_id", "task_id"},
     "bulk_operation": {"deployment_id", "user_id", "key_id", "reached_id"},  # it outlives them all
+    "backfill": {"user_id", "key_id"},  # it outlives them
+    "backfill_place": {"run_id"},  # the run may be deleted, and its square says so
     "cache_entry": {"run_id", "task_id"},  # it outlives both
     "slot": {"ask", "session_id", "run_id"},  # a slot of a local run may be there before its run is
     "input_request": {"root_id"},

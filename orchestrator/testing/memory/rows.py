@@ -230,6 +230,7 @@ class Run:
     commit: str = ""
     deployment: Deployment | None = None
     schedule: Schedule | None = None
+    backfill: UUID | None = None
     idempotency_key: str | None = None
     state_message: str = ""
     history: list[State] = field(default_factory=list)

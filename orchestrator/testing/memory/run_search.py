@@ -14,12 +14,12 @@ from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.store import Store
 
-ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background")
+ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background", "backfill")
 SPANS = {"": "created_at", "expected_": "scheduled_at", "started_": "started_at", "ended_": "ended_at"}
 EXACT = ("flow", "version", "origin", "created_by", "idempotency_key")
 WORDS = {
-    *EXACT, "id", "state", "tag", "name", "text", "subflows", "parent", "root", "retry_of", "concurrency_key",
-    "deployment", "deployment_version",
+    *EXACT, "id", "state", "tag", "name", "text", "subflows", "backfill", "parent", "root", "retry_of",
+    "concurrency_key", "deployment", "deployment_version",
     *(f"{word}{edge}" for word in SPANS for edge in ("since", "until")),
 }  # fmt: skip
 
@@ -51,6 +51,7 @@ def _wanted(store: Store, asked: Asked) -> dict[str, Any]:
         raise invalid("There is no such origin.", "origin", f"One of {', '.join(ORIGINS)}.")
     wanted: dict[str, Any] = {name: asked.query.get(name) for name in EXACT}
     wanted |= {"parent_id": asked.uuid("parent"), "root_id": asked.uuid("root"), "retry_of": asked.uuid("retry_of")}
+    wanted["backfill"] = asked.uuid("backfill")
     wanted["key"] = asked.query.get("concurrency_key")
     wanted["deployment_version"] = asked.number("deployment_version", 0)
     if reference := asked.query.get("deployment"):

@@ -44,6 +44,7 @@ def show_run(run: Run) -> dict[str, Any]:
         "deployment": run.deployment.full_name if run.deployment is not None else None,
         "deployment_version": run.deployment_version,
         "commit": run.commit,
+        "backfill": run.backfill,
         "state": {**state, "timestamp": time_of(run.state_at)},
         "parameters": run.parameters,
         "tags": run.tags,
