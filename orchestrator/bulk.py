@@ -8,9 +8,24 @@ OPEN = ("waiting", "running")  # states in which an operation may still do somet
 MAX_DELAY = 3_600  # seconds
 MAX_FILTER = 50  # things that are asked for
 MAX_IDS = 1_000  # runs that a filter names
+DID = {
+    "cancel": "asked to stop",
+    "retry": "retried",
+    "delete": "deleted",
+    "pause": "asked to wait",
+    "resume": "resumed",
+}
+"""What was done to each run, by the kind of the operation."""
+FOR_GOOD = "Deleted runs can't be restored: what they told and made goes with them. It can be undone until it begins."
 LEFT_OUT = {
     "called": "another run called it: what is done to that one is done to the whole",
     "ended": "it has ended",
+    "not_running": "its code does not run",
+    "pausing": "it is asked to wait already",
+    "paused": "it waits already",
+    "not_paused": "it is not paused",
+    "asks": "it asks people something: answer it there",
+    "reused": "a run that goes on reuses what it stored",
     "cancelling": "it is asked to stop already",
     "not_ended": "it has not ended",
     "by_hand": "nothing is deployed that it could be started from",
@@ -19,8 +34,9 @@ LEFT_OUT = {
 }
 """Each reason why a run is not hit, by its code."""
 REFUSED = {
-    "conflict": "it can't be retried as it is",
-    "forbidden": "you may not start it",
+    "conflict": "its state does not allow it",
+    "deleted": "it was deleted in this moment",
+    "forbidden": "you may not do this to it",
     "invalid": "its parameters can't be taken any more",
     "limit_reached": "the organization may start no new runs",
     "not_found": "its deployment was deleted in this moment",

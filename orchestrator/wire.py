@@ -282,6 +282,7 @@ REJECTIONS = {
     "data": "The database refused the entry's content.",
     "sealed": "The attempt ended too long ago.",
     "stale_token": "The token is not the one of this attempt.",
+    "deleted": "The run was deleted.",
     "quota": "The organization's task runs of this month are used up; an owner can change the plan or the limit.",
 }
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 from django.utils.timezone import now
 
-from runs import partitions
+from runs import emptying, partitions
 from runs.messenger import client
 from runs.models import Agent, FlowRun, WorkPool
 from runs.wakeups import DUE, DUE_NUMBERS, SEEN
@@ -22,7 +21,7 @@ RUNS = 200  # of one batch
 ROWS = 5_000  # of a tall table in one batch
 BUNDLES = 20
 BUNDLE_WAITS = timedelta(days=1)  # for the deployment that is to name it
-OF_RUN = {"task_run": ("run_id", "id"), "log_line": ("root_id", "line_no")}  # Their indexes begin with the run.
+OF_RUN = ("task_run", "log_line")  # Their indexes begin with the run.
 OF_TENANT = ("event", "usage_delta")  # Theirs begin with the tenant.
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
@@ -69,25 +68,20 @@ def clear_runs(gone: Gone) -> Removed:
     for place in {(retention, bucket) for _, retention, bucket in some}:
         ids = [id for id, *own in some if tuple(own) == place]
         for table in OF_RUN:
-            if removed := _clear_tall(table, place, ids, gone):
-                return {table: removed}
+            if found := emptying.tall_rows(table, place, ids, organization_id=gone.organization_id, limit=ROWS):
+                return {table: len(found)}
     ids = [id for id, *_ in some]
     streams = _delete("journal_stream", "organization_id = %s AND root_id = ANY(%s)", gone.organization_id, ids)
     return streams | _delete("flow_run", "organization_id = %s AND id = ANY(%s)", gone.organization_id, ids)
 
 
-def _clear_tall(table: str, place: partitions.Place, ids: list[UUID], gone: Gone) -> int:
-    """Some rows of runs that lie in one partition."""
-    run, row = OF_RUN[table]
-    lie = "retention = %s AND bucket = %s"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH chosen AS (SELECT {run}, {row} FROM {table} WHERE {lie} AND {run} = ANY(%s)"
-            f" AND organization_id = %s LIMIT %s) DELETE FROM {table} t USING chosen o"
-            f" WHERE t.{lie.replace('AND ', 'AND t.')} AND t.{run} = o.{run} AND t.{row} = o.{row}",
-            [*place, ids, gone.organization_id, ROWS, *place],
-        )
-        return cursor.rowcount
+@clears
+def clear_deleted_runs(gone: Gone) -> Removed:
+    """Remove what runs have left that were deleted only just."""
+    while (removed := emptying.empty(gone.organization_id, gone.workspace_id)) is not None:
+        if any(removed.values()):
+            return {table: number for table, number in removed.items() if number}
+    return {}
 
 
 @clears

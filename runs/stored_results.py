@@ -39,14 +39,15 @@ def store(content: bytes, key: str, *, by: Actor) -> bool:
             f"The server keeps values of {MAX_STORED >> 10} KiB at most, and this one has {len(content):,} bytes."
             " Choose a result_storage of your own: a directory, or an address like s3://bucket/results."
         )
-    run = _owner(key, by)
+    run, named = _owner(key, by), _OF_RUN.fullmatch(key)
     own = StoredResult.objects.filter(workspace_id=by.workspace_id, key=key)
     known = own.count()
     if known and not _seen(key, by).exists():
         raise Conflict("Another run's value has this key. Take another one.")
     place = (run.retention, run.bucket) if run else fix_partition(by.organization_id, now())
     row = StoredResult(
-        organization_id=by.organization_id, workspace_id=by.workspace_id, key=key, run_id=run.id if run else None,
+        organization_id=by.organization_id, workspace_id=by.workspace_id, key=key,
+        run_id=run.id if run else UUID(named[1]) if named else None,
         size=len(content), content=content, keep_until=kept_until(place),
     )  # fmt: skip
     StoredResult.objects.bulk_create(

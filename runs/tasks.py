@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
-from runs import agents, claims, keeping, outages, overflow, partitions, scheduling, waiting
+from runs import agents, claims, emptying, keeping, outages, overflow, partitions, scheduling, waiting
 from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
 from runs.backfills import working as backfills
 from runs.bulk import working
@@ -39,6 +39,7 @@ BULK_AT_ONCE = 20  # operations of all organizations that are handed out by one 
 BACKFILLS_AT_ONCE = 100  # of all organizations that are handed out by one tick
 FORGOTTEN_AT_ONCE = 5  # backfills
 BULK_SECONDS = 5  # of one operation, until it is another one's turn
+EMPTYING_SECONDS = 5  # of one organization; the tick comes again
 T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
 
@@ -179,6 +180,33 @@ def forget_backfills() -> None:
     while gone == FORGOTTEN_AT_ONCE:
         with system_scope():
             gone = backfills.forget(limit=FORGOTTEN_AT_ONCE)
+
+
+@shared_task
+def find_deleted_runs() -> None:
+    """Have removed what deleted runs have left, on the queue for work that may be slow."""
+    with system_scope():
+        found = emptying.waiting(limit=AT_ONCE)
+    for organization_id in found:
+        empty_deleted_runs.apply_async([str(organization_id)], expires=2 * EMPTYING_SECONDS)
+
+
+@shared_task
+def empty_deleted_runs(organization_id: str) -> None:
+    """Remove what deleted runs of one organization have left for a while, batch by batch."""
+    until, tenant, more = time.monotonic() + EMPTYING_SECONDS, UUID(organization_id), True
+    while more and time.monotonic() < until:
+        with tenant_scope(tenant):
+            more = emptying.empty(tenant) is not None
+
+
+@shared_task
+def forget_deleted_runs() -> None:
+    """Forget deletions whose runs would be gone by now, a bounded number in each transaction."""
+    gone = AT_ONCE
+    while gone == AT_ONCE:
+        with system_scope():
+            gone = emptying.forget(datetime.now(UTC).date(), limit=AT_ONCE)
 
 
 @shared_task

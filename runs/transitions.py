@@ -27,6 +27,7 @@ from runs.backfills import words
 from runs.models import Attempt
 from runs.slots import queue
 from runs.statements import Statement, run_together
+from tenants.errors import NotFound
 
 DELETED = "The deployment was deleted."
 MAX_HISTORY = 200  # states kept of one run: the first half and the last half
@@ -117,6 +118,18 @@ def lock_runs(
         cursor.execute(f"SELECT {COLUMNS} FROM flow_run r WHERE id = ANY(%s) {mine} ORDER BY id {lock}", values)
         rows = [RunRow(*values) for values in cursor.fetchall()]
     return {row.id: row for row in rows}
+
+
+def lock_root(id: UUID) -> RunRow:
+    """Lock the root of an execution.
+
+    Raises:
+        NotFound: It was deleted in this moment.
+    """
+    found = lock_runs([id])
+    if id not in found:
+        raise NotFound("There is no such flow run here.")
+    return found[id]
 
 
 def move(

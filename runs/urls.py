@@ -42,6 +42,7 @@ urlpatterns = [
     path("runs/<uuid:id>/timeline", conditional_page(runs.timeline), name="run-timeline"),
     path("runs/<uuid:id>/log", runs.log, name="run-log"),
     path("runs/<uuid:id>/cancel", runs.cancel, name="run-cancel"),
+    path("runs/<uuid:id>/delete", runs.delete, name="run-delete"),
     path("runs/<uuid:id>/pause", inputs.pause, name="run-pause"),
     path("runs/<uuid:id>/suspend", inputs.suspend, name="run-suspend"),
     path("runs/<uuid:id>/resume", inputs.resume, name="run-resume"),

@@ -61,6 +61,7 @@ _EDIT = {
     "pools.edit",
     "bundles.write",
     "schedules.edit",
+    "runs.delete",
     "quarantine.edit",
     "cache.edit",
     "limits.edit",

@@ -1,4 +1,4 @@
-"""Many runs at once: `flow-run cancel` and `flow-run retry` by a filter, and `orchestrator bulk-operation …`."""
+"""Many runs at once: the commands of `flow-run` that take a filter, and `orchestrator bulk-operation …`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.bulk import MAX_DELAY, OPEN
+from orchestrator.bulk import DID, FOR_GOOD, MAX_DELAY, OPEN
 from orchestrator.cli.output import (
     connect,
     limit_option,
@@ -25,7 +25,6 @@ from orchestrator.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LOOK_EVERY = 0.5
-DID = {"cancel": "asked to stop", "retry": "retried"}
 _SHORT_OF_ALL = 3  # the exit code where not everything was done, as of a watched run that does not complete
 
 
@@ -101,6 +100,8 @@ def _print_preview(what: str, seen: dict[str, Any]) -> None:
     more = seen["count"] - len(rows)
     click.echo(f"{_runs(seen['count'])} to {what}" + (f", {more} of them not shown." if more else "."))
     _print_reasons("Left out", seen["left_out"])
+    if what == "delete" and seen["count"]:
+        click.echo(FOR_GOOD)
 
 
 def _print_reasons(head: str, reasons: list[dict[str, Any]]) -> None:

@@ -44,7 +44,7 @@ def _between(what: str, prefix: str = "") -> Callable[[Command], Command]:
 
 @click.group()
 def flow_run() -> None:
-    """List, watch, explain, cancel and retry runs, read their logs."""
+    """List, watch, explain, cancel, pause, retry and delete runs, read their logs."""
 
 
 @flow_run.command()
@@ -143,10 +143,37 @@ def cancel(run_id: str | None, output: str, **many: Any) -> None:
 
 
 @flow_run.command()
-@click.argument("run_id")
-def pause(run_id: str) -> None:
-    """Ask a run to wait, in its process, at its next call of a task or a flow."""
-    _ask(run_id, "pause")
+@click.argument("run_ids", nargs=-1)
+@many_options
+@output_option
+def delete(run_ids: tuple[str, ...], output: str, **many: Any) -> None:
+    """Delete runs that have ended, with all that they told and made; or all such runs that fit a filter."""
+    words = filter_of(run_ids[0] if run_ids else None, many)
+    if words is not None:
+        hit_many("delete", words, many, output)
+        return
+    if not many["yes"]:
+        what = "this run" if len(run_ids) == 1 else f"these {len(run_ids)} runs"
+        click.confirm(f"Delete {what}, with all that was told and made? It can't be undone.", abort=True, err=True)
+    client = connect()
+    for run_id in run_ids:
+        client.delete(f"/flow-runs/{run_id}")
+        click.echo(f"{run_id} is deleted.", err=output == "json")
+    if output == "json":
+        print_json({"deleted": list(run_ids)})
+
+
+@flow_run.command()
+@click.argument("run_id", required=False)
+@many_options
+@output_option
+def pause(run_id: str | None, output: str, **many: Any) -> None:
+    """Ask a run to wait, in its process, at its next call of a task or a flow; or all runs that fit a filter."""
+    words = filter_of(run_id, many)
+    if words is not None:
+        hit_many("pause", words, many, output)
+    else:
+        _ask(str(run_id), "pause", output)
 
 
 @flow_run.command()
@@ -156,24 +183,46 @@ def suspend(run_id: str) -> None:
     _ask(run_id, "suspend")
 
 
-def _ask(run_id: str, verb: str) -> None:
+def _ask(run_id: str, verb: str, output: str = "table") -> None:
     told = connect().post(f"/flow-runs/{run_id}/{verb}")
-    click.echo(f"{told['name']} is {state_of(told)}.")
+    if output == "json":
+        print_json(told)
+    else:
+        click.echo(f"{told['name']} is {state_of(told)}.")
 
 
 @flow_run.command()
-@click.argument("run_id")
+@click.argument("run_id", required=False)
+@many_options
 @click.option("--param", "-p", "given", multiple=True, help="A value it asks for, as name=value; may be repeated.")
 @click.option("--approve", "verdict", flag_value="approve", help="Say yes, where an approval is asked for.")
 @click.option("--reject", "verdict", flag_value="reject", help="Say no.")
 @click.option("--comment", default="", help="A word on it, which stays with the answer.")
 @click.option("--key", help="Which of several things it waits for is meant.")
-def resume(run_id: str, given: tuple[str, ...], verdict: str | None, comment: str, key: str | None) -> None:
-    """Let a run go on that waits, with an answer if it asks for one."""
+@output_option
+def resume(
+    run_id: str | None,
+    given: tuple[str, ...],
+    verdict: str | None,
+    comment: str,
+    key: str | None,
+    output: str,
+    **many: Any,
+) -> None:
+    """Let a run go on that waits, with an answer if it asks for one; or all that fit a filter and ask for none."""
+    words = filter_of(run_id, many)
+    if words is not None:
+        if given or verdict or comment or key:
+            raise click.UsageError("--param, --approve, --reject, --comment and --key are for one run.")
+        hit_many("resume", words, many, output)
+        return
     told: dict[str, Any] = {"verdict": verdict or "answer", "comment": comment, "key": key}
     told |= {"value": read_parameters(given)} if given else {}
     run = connect().post(f"/flow-runs/{run_id}/resume", told)
-    click.echo(f"{run['name']} is {state_of(run)}.")
+    if output == "json":
+        print_json(run)
+    else:
+        click.echo(f"{run['name']} is {state_of(run)}.")
 
 
 @flow_run.command()

@@ -106,6 +106,39 @@ class RetryMany(_Begin):
         return self.begun(told, from_failure=told.from_failure)
 
 
+class DeleteMany(_Begin):
+    """POST: delete all runs that fit a filter and have ended, or only look which these are."""
+
+    verbs = {"POST": "runs.delete"}
+    kind = choosing.DELETE
+
+    @operation(BulkAnswer, 200, 201, refuses=[NotFound, Conflict])
+    def post(self, request: Request, told: BulkInput) -> HttpResponse:
+        return self.begun(told)
+
+
+class PauseMany(_Begin):
+    """POST: ask all runs to wait that fit a filter and whose code runs, or only look which these are."""
+
+    verbs = {"POST": "runs.pause"}
+    kind = choosing.PAUSE
+
+    @operation(BulkAnswer, 200, 201, refuses=[NotFound, Conflict])
+    def post(self, request: Request, told: BulkInput) -> HttpResponse:
+        return self.begun(told)
+
+
+class ResumeMany(_Begin):
+    """POST: let all runs go on that fit a filter, wait, and ask for nothing; or only look which these are."""
+
+    verbs = {"POST": "runs.answer"}
+    kind = choosing.RESUME
+
+    @operation(BulkAnswer, 200, 201, refuses=[NotFound, Conflict])
+    def post(self, request: Request, told: BulkInput) -> HttpResponse:
+        return self.begun(told)
+
+
 class BulkOperations(TenantView):
     """GET: a page of bulk operations, newest first. They are kept for 90 days."""
 

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from orchestrator.bodies import RunInput
 from orchestrator.debouncing import debounce_of
-from runs import trigger
+from runs import deleting, trigger
 from runs.api.deployments import portal_url
 from runs.api.shown_runs import (
     FlowRunShown,
@@ -123,11 +123,21 @@ class FlowRunView(TenantView):
 
 
 class OneFlowRun(FlowRunView):
-    """GET: one run."""
+    """GET: one run.
+
+    DELETE: remove it for good, with its subflows and all that they told and made; it must have ended.
+    """
+
+    verbs = {"GET": "runs.view", "DELETE": "runs.delete"}
 
     @operation(FlowRunWithTasks)
     def get(self, request: Request, id: UUID) -> HttpResponse:
         return self.described()
+
+    @operation(None, 204, refuses=[Conflict])
+    def delete(self, request: Request, id: UUID) -> HttpResponse:
+        deleting.delete(self.found(), by=self.actor)
+        return HttpResponse(status=204)
 
 
 class Cancel(FlowRunView):

@@ -81,6 +81,9 @@ urlpatterns = [
     path("backfills/<uuid:id>/pause", backfills.PauseBackfill.as_view(), name="api-backfill-pause"),
     path("backfills/<uuid:id>/resume", backfills.ResumeBackfill.as_view(), name="api-backfill-resume"),
     path("backfills/<uuid:id>/cancel", backfills.CancelBackfill.as_view(), name="api-backfill-cancel"),
+    path("flow-runs/delete", bulk.DeleteMany.as_view(), name="api-flow-runs-delete"),
+    path("flow-runs/pause", bulk.PauseMany.as_view(), name="api-flow-runs-pause"),
+    path("flow-runs/resume", bulk.ResumeMany.as_view(), name="api-flow-runs-resume"),
     path("bulk-operations", bulk.BulkOperations.as_view(), name="api-bulk-operations"),
     path("bulk-operations/<uuid:id>", bulk.OneBulkOperation.as_view(), name="api-bulk-operation"),
     path(

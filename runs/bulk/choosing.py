@@ -11,19 +11,24 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 
 from orchestrator.bulk import words_of, wrong_in_filter
-from orchestrator.states import ALIVE, StateType
+from orchestrator.states import ALIVE, WISHES, StateType
 from runs.deployments import find_deployment
-from runs.models import BulkOperation, Deployment, FlowRun, WorkPool
+from runs.models import BulkOperation, Deployment, FlowRun, InputRequest, WorkPool
 from runs.reads import run_search
 from tenants.errors import Invalid
 from tenants.messages import read_words
 from tenants.permissions import Actor
 from tenants.restrictions.rules import is_bound
 
-CANCEL, RETRY = BulkOperation.Kind.CANCEL, BulkOperation.Kind.RETRY
-VERBS = {CANCEL: "runs.cancel", RETRY: "runs.trigger"}
+Kind = BulkOperation.Kind
+CANCEL, RETRY = Kind.CANCEL, Kind.RETRY
+DELETE, PAUSE, RESUME = Kind.DELETE, Kind.PAUSE, Kind.RESUME
+VERBS = {
+    CANCEL: "runs.cancel", RETRY: "runs.trigger", DELETE: "runs.delete", PAUSE: "runs.pause", RESUME: "runs.answer",
+}  # fmt: skip
 COUNTED = 10_000  # of those that are left out
 Filter = dict[str, Any]
 
@@ -90,16 +95,46 @@ def _read(filter: Filter) -> run_search.RunsAsked:
 
 
 def _reasons(kind: str, by: Actor) -> dict[str, Q | Exists]:
-    ended = ~Q(state_type__in=sorted(ALIVE))
-    reasons: dict[str, Q | Exists] = {"called": ~Q(root_id=F("id"))}
-    if kind == CANCEL:
-        reasons |= {"ended": ended, "cancelling": Q(state_type=StateType.CANCELLING)}
-    else:
-        retries = FlowRun.objects.filter(organization=OuterRef("organization_id"), retry_of=OuterRef("id"))
-        reasons |= {"not_ended": ~ended, "by_hand": Q(deployment=None), "retried": Exists(retries)}
+    reasons: dict[str, Q | Exists] = {"called": ~Q(root_id=F("id")), **_OF_KIND[Kind(kind)]()}
     if closed := _closed(kind, by):
         reasons["restricted"] = Q(deployment__isnull=False, deployment_id__in=closed)
     return reasons
+
+
+ENDED = ~Q(state_type__in=sorted(ALIVE))
+PAUSED = Q(state_type=StateType.PAUSED)
+
+
+def _not_cancelled() -> dict[str, Q | Exists]:
+    return {"ended": ENDED, "cancelling": Q(state_type=StateType.CANCELLING)}
+
+
+def _not_retried() -> dict[str, Q | Exists]:
+    retries = FlowRun.objects.filter(organization=OuterRef("organization_id"), retry_of=OuterRef("id"))
+    return {"not_ended": ~ENDED, "by_hand": Q(deployment=None), "retried": Exists(retries)}
+
+
+def _not_deleted() -> dict[str, Q | Exists]:
+    chain = Coalesce(OuterRef("replay_root"), OuterRef("id"))
+    reusing = FlowRun.objects.filter(organization=OuterRef("organization_id"), replay_root=chain)
+    return {"not_ended": ~ENDED, "reused": Exists(reusing.filter(state_type__in=sorted(ALIVE)))}
+
+
+def _not_paused() -> dict[str, Q | Exists]:
+    runs = Q(state_type=StateType.RUNNING) & ~Q(state_name="Unreachable")
+    return {"ended": ENDED, "paused": PAUSED, "pausing": runs & Q(state_name__in=sorted(WISHES)), "not_running": ~runs}
+
+
+def _not_resumed() -> dict[str, Q | Exists]:
+    """What asks for nothing goes on by a word; an answer is for each of the others."""
+    asked = InputRequest.objects.filter(organization=OuterRef("organization_id"), root_id=OuterRef("id"))
+    named = Q(schema__isnull=False) | Q(quorum__gt=0) | ~Q(roles=[]) | ~Q(teams=[])
+    return {"ended": ENDED, "not_paused": ~PAUSED, "asks": Exists(asked.filter(named, state="waiting"))}
+
+
+_OF_KIND = {
+    CANCEL: _not_cancelled, RETRY: _not_retried, DELETE: _not_deleted, PAUSE: _not_paused, RESUME: _not_resumed,
+}  # fmt: skip
 
 
 def _closed(kind: str, by: Actor) -> list[UUID]:

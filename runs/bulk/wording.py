@@ -43,6 +43,29 @@ KINDS = {
         about="Each run that has ended gets a new one, with its parameters.",
         asks_whole=True,
     ),
+    choosing.PAUSE: Words(
+        verb="Pause",
+        doing="Pausing",
+        done="asked to wait",
+        icon="pause",
+        about="Each run whose code runs waits at its next call of a task or a flow, until it is resumed.",
+    ),
+    choosing.RESUME: Words(
+        verb="Resume",
+        doing="Resuming",
+        done="resumed",
+        icon="play",
+        about="Runs that wait go on. Those that ask people for something are left to them.",
+    ),
+    choosing.DELETE: Words(
+        verb="Delete",
+        doing="Deleting",
+        done="deleted",
+        icon="trash",
+        about="Runs that have ended go for good, with all that they told and made. Once it begins, nothing brings back what"
+        " is deleted.",
+        dangerous=True,
+    ),
 }
 
 
@@ -91,6 +114,7 @@ LABELS = {
     "parent": "Called by",
     "root": "Of the execution",
     "retry_of": "Retry of",
+    "backfill": "Of the backfill",
     "idempotency_key": "Idempotency key",
     "concurrency_key": "Key",
     "since": "Made from",

@@ -6,24 +6,28 @@ So a worker can be killed anywhere: its batch was done or not, and when its leas
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils.timezone import now
 
-from runs import retries, trigger
+from runs import deleting, retries, trigger
 from runs.bulk import choosing
 from runs.bulk.operations import State, announce, end, open_ones
+from runs.inputs import answers, pausing
 from runs.models import BulkOperation, FlowRun
 from runs.transitions import lock_runs
 from tenants.acting import actor_now
 from tenants.errors import Problem
 from tenants.permissions import Actor, can
 
-BATCHES = {choosing.CANCEL: 200, choosing.RETRY: 25}  # runs of one transaction
+BATCHES = {  # runs of one transaction
+    choosing.CANCEL: 200, choosing.RETRY: 25, choosing.DELETE: 25, choosing.PAUSE: 25, choosing.RESUME: 25,
+}  # fmt: skip
 LEASE = timedelta(seconds=60)
 MAX_FAILURES = 5  # of batches, before it is given up
 KEPT = timedelta(days=90)
@@ -76,8 +80,7 @@ def _next(operation: BulkOperation, by: Actor) -> list[FlowRun]:
 
 
 def _do(operation: BulkOperation, batch: Sequence[FlowRun], by: Actor) -> None:
-    act = _cancel if operation.kind == choosing.CANCEL else _retry
-    refused = act(operation, batch, by)
+    refused = _ACTS[choosing.Kind(operation.kind)](operation, batch, by)
     operation.done += len(batch) - sum(refused.values())
     operation.refused = dict(Counter(operation.refused) + refused)
 
@@ -92,14 +95,44 @@ def _retry(operation: BulkOperation, batch: Sequence[FlowRun], by: Actor) -> Cou
     lock_runs([run.id for run in batch])
     ids = [run.id for run in batch]
     retried = set(FlowRun.objects.filter(retry_of__in=ids).values_list("retry_of", flat=True))
-    refused = Counter({"retried": len(retried)})
-    for run in (run for run in batch if run.id not in retried):
+    left = [run for run in batch if run.id not in retried]
+
+    def retry(run: FlowRun) -> None:
+        retries.retry(run, parameters=run.parameters, by=by, from_failure=operation.from_failure)
+
+    return Counter({"retried": len(retried)}) + _each(left, retry)
+
+
+def _delete(operation: BulkOperation, batch: Sequence[FlowRun], by: Actor) -> Counter[str]:
+    return Counter(left.code for left in deleting.delete_runs([run.id for run in batch], by=by).values())
+
+
+def _pause(operation: BulkOperation, batch: Sequence[FlowRun], by: Actor) -> Counter[str]:
+    lock_runs([run.id for run in batch])
+    return _each(batch, partial(pausing.pause, by=by))
+
+
+def _resume(operation: BulkOperation, batch: Sequence[FlowRun], by: Actor) -> Counter[str]:
+    lock_runs([run.id for run in batch])
+    return _each(batch, lambda run: answers.resume(run, answers.Said(), by=by))
+
+
+def _each(runs: Sequence[FlowRun], act: Callable[[FlowRun], object]) -> Counter[str]:
+    """Do it to each of some locked runs; answer how many refused it, by the code of the refusal."""
+    refused: Counter[str] = Counter()
+    for run in runs:
         try:
             with transaction.atomic():
-                retries.retry(run, parameters=run.parameters, by=by, from_failure=operation.from_failure)
+                act(run)
         except Problem as problem:
             refused[problem.code] += 1
     return refused
+
+
+_ACTS = {
+    choosing.CANCEL: _cancel, choosing.RETRY: _retry, choosing.DELETE: _delete, choosing.PAUSE: _pause,
+    choosing.RESUME: _resume,
+}  # fmt: skip
 
 
 def _note(operation: BulkOperation, batch: Sequence[FlowRun], *, at: datetime) -> None:

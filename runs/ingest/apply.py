@@ -31,7 +31,7 @@ from orchestrator.wire import (
     TaskState,
     Usage,
 )
-from runs import events, live
+from runs import deleting, events, live
 from runs.admission import refusal_of
 from runs.ingest import artifacts, assets, cache, inputs, reading, run_states, streams, tall
 from runs.ingest.budget import spend
@@ -107,18 +107,21 @@ class _Application:
     def run(self, sent_at: int, parts: list[reading.Part]) -> Answer:
         allowed = self._known_to_actor(parts)
         roots = streams.lock_roots(allowed)
-        begun = [part for part in allowed if part.head.root not in roots and begins_local_run(part)]
+        unknown = {part.head.root for part in allowed} - roots.keys()
+        begun = [part for part in allowed if part.head.root in unknown and begins_local_run(part)]
         if self.actor.kind == "key":
             allowed, begun = self._admitted(allowed, begun)
             roots |= run_states.create_local_roots(begun, self.actor, self.received)
+        allowed = self._not_deleted(allowed, unknown, roots)
         opened = streams.open_streams(allowed, roots, sent_at, self.received)
         self.answer.rejected += opened.refused
         self.answer.expected |= opened.expected
         self._apply(opened.streams)
-        self.answer.acked, marks = streams.mark(opened.streams, self.actor.organization_id, self.received)
+        acked, marks = streams.mark(opened.streams, self.actor.organization_id, self.received)
+        self.answer.acked |= acked
         run_together([*self.closing, *marks])
         self.answer.expected |= {s.id: s.part.next_seq for s in opened.streams if s.part.broken}
-        self.answer.signals = [signal for stream in opened.streams for signal in _signals(stream)]
+        self.answer.signals += [signal for stream in opened.streams for signal in _signals(stream)]
         return self.answer
 
     def run_again(self, stream: OpenStream) -> str | None:
@@ -133,6 +136,22 @@ class _Application:
         refused = [part for part in parts if part not in allowed]
         self.answer.rejected += [Rejected(part.head.id, 0, "unknown_run") for part in refused]
         return allowed
+
+    def _not_deleted(
+        self, parts: list[reading.Part], unknown: set[UUID], roots: dict[UUID, RunRow]
+    ) -> list[reading.Part]:
+        """The parts without those of deleted runs. These are acked, so that nobody sends or keeps them any more.
+
+        Asked after the insert: only then a run is either there, or its deletion seen.
+        """
+        gone = deleting.deleted(unknown, workspace_id=self.actor.workspace_id)
+        deleting.stay_deleted(gone & roots.keys())
+        for part in (part for part in parts if part.head.root in gone):
+            head = part.head
+            self.answer.acked[head.id] = part.next_seq - 1
+            self.answer.rejected.append(Rejected(head.id, 0, "deleted"))
+            self.answer.signals += [Signal(head.root, "over")] if head.writer == 0 else []
+        return [part for part in parts if part.head.root not in gone]
 
     def _admitted(self, parts: list[reading.Part], begun: list[reading.Part]) -> tuple[list, list]:
         """The parts without those that begin a run for which there is no room."""

@@ -17,7 +17,7 @@ from runs.inputs import doorbell, requests
 from runs.models import FlowRun, InputAnswer, InputRequest
 from runs.schema import check_parameters
 from runs.statements import run_together
-from runs.transitions import RunRow, lock_runs, move, save
+from runs.transitions import RunRow, lock_root, move, save
 from tenants import audit
 from tenants.errors import Conflict, Invalid
 from tenants.permissions import Actor
@@ -45,7 +45,7 @@ def resume(run: FlowRun, said: Said, *, by: Actor, key: str | None = None) -> In
         Invalid: The values don't fit; `fields` says where.
     """
     check_run(run, by, "runs.answer")
-    root = lock_runs([run.root_id])[run.root_id]
+    root = lock_root(run.root_id)
     open_ones = _open_ones(run, root, key)
     if not open_ones and key is None and root.state_type == StateType.PAUSED and not root.is_held:
         _let_go_on(root, by)
@@ -69,7 +69,7 @@ def answer(found: InputRequest, said: Said, *, by: Actor) -> InputRequest:
     """
     if by.kind != BY_LINK:
         check_run(found.run, by, "runs.answer")
-    root = lock_runs([found.root_id])[found.root_id]
+    root = lock_root(found.root_id)
     rows = InputRequest.objects.select_for_update(no_key=True, of=("self",)).select_related("run__flow")
     request = rows.get(id=found.id)
     if not requests.is_open(request, root):

@@ -12,7 +12,7 @@ from runs.hidden import check_run
 from runs.inputs import doorbell
 from runs.models import FlowRun, RunMessage
 from runs.partitions import kept_until
-from runs.transitions import lock_runs
+from runs.transitions import lock_root
 from tenants import audit
 from tenants.errors import Conflict, Invalid
 from tenants.permissions import Actor
@@ -34,7 +34,7 @@ def send(run: FlowRun, *, key: str, value: Any, sender: str = "", by: Actor) -> 
     value = json_value(value)
     if len(encode(value)) > MAX_INPUT:
         raise Invalid("The message is too large.", fields={"value": f"{MAX_INPUT >> 10} KiB of JSON at most."})
-    root = lock_runs([run.root_id])[run.root_id]  # Numbers are given one after the other.
+    root = lock_root(run.root_id)  # Numbers are given one after the other.
     if root.is_final or run.is_final:
         raise Conflict(f"The run has ended already ({run.state_name}): nobody would read it.")
     last = RunMessage.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.states import WISHES, By, StateType
 from runs.hidden import check_run
 from runs.models import FlowRun
-from runs.transitions import RunRow, lock_runs, move, save
+from runs.transitions import RunRow, lock_root, move, save
 from tenants import audit
 from tenants.errors import Conflict
 from tenants.permissions import Actor
@@ -20,7 +20,7 @@ def pause(run: FlowRun, *, by: Actor, suspend: bool = False) -> None:
         Conflict: It is not running, or it can't be suspended: nobody could start it again.
     """
     check_run(run, by, "runs.pause")
-    root = lock_runs([run.root_id])[run.root_id]
+    root = lock_root(run.root_id)
     word = "suspend" if suspend else "pause"
     if suspend and root.is_local:
         raise Conflict("This run was not started by an agent, so no agent could start it again. Pause it instead.")

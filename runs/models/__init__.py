@@ -16,6 +16,7 @@ from runs.models.definitions import (
     WorkPool,
     WorkQueue,
 )
+from runs.models.deleted import DeletedRun
 from runs.models.executions import LATE_AFTER, Attempt, FlowRun, FoldedTrigger, JournalQuarantine, JournalStream, Lease
 from runs.models.inputs import InputAnswer, InputRequest, RunMessage
 from runs.models.results import StoredResult
@@ -37,6 +38,7 @@ __all__ = [
     "BulkOperation",
     "Bundle",
     "CacheEntry",
+    "DeletedRun",
     "Deployment",
     "DeploymentVersion",
     "EventRow",

@@ -80,4 +80,9 @@ class Firing(InWorkspace):
                 name="automation_firing_waiting",
             ),
             models.Index(fields=["at"], name="automation_firing_age"),
+            models.Index(
+                fields=["organization", "run_id"],
+                condition=models.Q(run_id__isnull=False),
+                name="automation_firing_of_run",
+            ),
         ]

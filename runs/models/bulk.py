@@ -22,6 +22,9 @@ class BulkOperation(InWorkspace):
 
         CANCEL = "cancel"
         RETRY = "retry"
+        DELETE = "delete"
+        PAUSE = "pause"
+        RESUME = "resume"
 
     class State(models.TextChoices):
         """How far it has come."""

@@ -179,7 +179,9 @@ class Deployment(Restrictable, InWorkspace):
         CANCEL_NEW = "CANCEL_NEW", "Cancel the new run"
         CANCEL_OLD = "CANCEL_OLD", "Cancel the oldest run"
 
-    MEANS: ClassVar = "View: it and its runs. Use: run it, and cancel its runs. Edit: deploy it, pause its schedule."
+    MEANS: ClassVar = (
+        "View: it and its runs. Use: run it, and cancel its runs. Edit: deploy it, pause its schedule, delete its runs."
+    )
     LEVELS: ClassVar = {
         "deployments.view": Level.VIEW,
         "runs.view": Level.VIEW,
@@ -187,6 +189,7 @@ class Deployment(Restrictable, InWorkspace):
         "runs.cancel": Level.USE,
         "runs.pause": Level.USE,
         "runs.answer": Level.USE,
+        "runs.delete": Level.EDIT,
         "schedules.edit": Level.EDIT,
         "deployments.edit": Level.EDIT,
     }

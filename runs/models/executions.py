@@ -177,6 +177,11 @@ class FlowRun(InWorkspace):
                 name="flow_run_backfilled",
             ),
             models.Index(
+                fields=["organization", "replay_root"],
+                condition=Q(replay_root__isnull=False, state_type__in=sorted(ALIVE)),
+                name="flow_run_replaying",
+            ),
+            models.Index(
                 fields=["organization", "parent_id", "-created_at", "-id"],
                 condition=Q(parent_id__isnull=False),
                 name="flow_run_of_parent",

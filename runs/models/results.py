@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 from django.utils.timezone import now
 
 from runs.models.definitions import InWorkspace
@@ -21,4 +22,9 @@ class StoredResult(InWorkspace):
     class Meta:
         db_table = "stored_result"
         constraints = [models.UniqueConstraint(fields=["organization", "workspace", "key"], name="stored_result_key")]
-        indexes = [models.Index(fields=["keep_until"], name="stored_result_age")]
+        indexes = [
+            models.Index(fields=["keep_until"], name="stored_result_age"),
+            models.Index(
+                fields=["organization", "run_id"], condition=Q(run_id__isnull=False), name="stored_result_of_run"
+            ),
+        ]

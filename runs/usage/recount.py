@@ -2,7 +2,8 @@
 
     recount(Bucket(30, date(2026, 5, 19)))     # inside the organization's scope
 
-Nothing here reads `usage_delta`, `usage_day` or `flow_run.counted`.
+Nothing here reads `usage_delta`, `usage_day` or `flow_run.counted`. Of runs that were deleted the rows are gone: what
+they used is what their deletion has kept of them.
 """
 
 from __future__ import annotations
@@ -78,6 +79,11 @@ _LOGS = """
     SELECT root_id, sum(octet_length(message))::bigint FROM log_line WHERE retention = %s AND bucket = %s
     GROUP BY root_id
 """
+_DELETED = f"""
+    SELECT g.workspace_id, g.tags, {", ".join(f"g.{name}" for name in METERS)}
+    FROM workspace w JOIN deleted_run g ON g.organization_id = w.organization_id AND g.workspace_id = w.id
+    WHERE g.retention = %s AND g.bucket = %s
+"""
 
 
 def recount(bucket: Bucket) -> dict[UUID, Meters]:
@@ -109,7 +115,12 @@ def roots_of(bucket: Bucket) -> list[Root]:
         tags = next(run.tags for run in family if run.id == root_id)
         meters = _of_root(root_id, family, tasks) | {"log_bytes": int(logs.get(root_id, 0))}
         found.append(Root(family[0].workspace_id, tags, meters))
-    return found
+    return found + _deleted(bucket)
+
+
+def _deleted(bucket: Bucket) -> list[Root]:
+    rows = _ask(_DELETED, bucket.retention, bucket.day)
+    return [Root(workspace, tags, dict(zip(METERS, meters, strict=True))) for workspace, tags, *meters in rows]
 
 
 def _of_root(root_id: UUID, family: Iterable[_Run], tasks: dict[UUID, dict[int, int]]) -> Meters:

@@ -27,8 +27,10 @@ _ROLL_UP = f"""
         RETURNING u.*
     ),
     known AS MATERIALIZED (
-        SELECT t.*, (t.t AT TIME ZONE 'UTC')::date AS day, r.deployment_id, r.tags
+        SELECT t.*, (t.t AT TIME ZONE 'UTC')::date AS day, coalesce(r.deployment_id, g.deployment_id) AS deployment_id,
+            coalesce(r.tags, g.tags) AS tags
         FROM taken t LEFT JOIN flow_run r ON r.organization_id = t.organization_id AND r.id = t.run_id
+        LEFT JOIN deleted_run g ON g.organization_id = t.organization_id AND g.id = t.run_id
     ),
     {ADD_TO_TAGS},
     added AS (

@@ -40,15 +40,21 @@ _DUE = """
     LIMIT %s
 """
 
-# Alive, or with an attempt that may still speak.
+# Alive, or with an attempt that may still speak; or deleted, with rows that are still being removed.
 _OPEN = """
     SELECT EXISTS (
         SELECT 1 FROM workspace w JOIN flow_run r ON r.organization_id = w.organization_id AND r.workspace_id = w.id
-        WHERE r.created_at >= %s AND r.created_at < %s AND r.retention = %s AND r.root_id = r.id AND (
+        WHERE r.created_at >= %(start)s AND r.created_at < %(end)s AND r.retention = %(retention)s
+            AND r.root_id = r.id AND (
             r.ended_at IS NULL
-            OR EXISTS (SELECT 1 FROM attempt a WHERE a.run_id = r.id AND (a.ended_at IS NULL OR a.ended_at > %s))
+            OR EXISTS (
+                SELECT 1 FROM attempt a WHERE a.run_id = r.id AND (a.ended_at IS NULL OR a.ended_at > %(sealed)s)
+            )
         )
-    ) OR EXISTS (SELECT 1 FROM usage_delta WHERE retention = %s AND bucket = %s)
+    ) OR EXISTS (SELECT 1 FROM usage_delta WHERE retention = %(retention)s AND bucket = %(bucket)s)
+    OR EXISTS (
+        SELECT 1 FROM deleted_run WHERE retention = %(retention)s AND bucket = %(bucket)s AND cleared_at IS NULL
+    )
 """
 
 
@@ -72,8 +78,9 @@ def seal(organization_id: UUID, bucket: Bucket) -> UsageSeal | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{SEAL_SECONDS}s'")
-        before = now() - SEALED_AFTER
-        cursor.execute(_OPEN, [*bucket.span, bucket.retention, before, bucket.retention, bucket.day])
+        start, end = bucket.span
+        place = {"start": start, "end": end, "retention": bucket.retention, "bucket": bucket.day}
+        cursor.execute(_OPEN, place | {"sealed": now() - SEALED_AFTER})
         if cursor.fetchone()[0]:
             return None
     days = list(UsageDay.objects.filter(retention=bucket.retention, bucket=bucket.day))

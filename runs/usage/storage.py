@@ -1,6 +1,7 @@
 """What an organization keeps, measured once a day (UTC): bytes of log messages, artifacts, values, blocks, and code.
 
-    logs       UTF-8 bytes of the messages whose partitions are there: what the days of these buckets add up to
+    logs       UTF-8 bytes of the messages whose partitions are there: what the days of these buckets add up to,
+               without what went with runs that were deleted
     artifacts  their data and descriptions, as large as the database keeps them (compressed)
     results    values that the server keeps
     blocks     the data of all versions of blocks
@@ -39,8 +40,11 @@ _DUE = """
 
 _MEASURE = """
     WITH kept (retention, oldest) AS (SELECT * FROM unnest(%s::smallint[], %s::date[]))
-    SELECT d.workspace_id, 'logs', sum(d.log_bytes)::bigint
-    FROM usage_day d JOIN kept k ON k.retention = d.retention AND d.bucket >= k.oldest
+    SELECT d.workspace_id, 'logs', greatest(sum(d.log_bytes), 0)::bigint
+    FROM (
+        SELECT organization_id, workspace_id, retention, bucket, log_bytes FROM usage_day
+        UNION ALL SELECT organization_id, workspace_id, retention, bucket, -log_bytes FROM deleted_run
+    ) d JOIN kept k ON k.retention = d.retention AND d.bucket >= k.oldest
     JOIN workspace w ON w.organization_id = d.organization_id AND w.id = d.workspace_id
     GROUP BY 1
     UNION ALL

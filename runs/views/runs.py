@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from orchestrator.ids import as_id
 from orchestrator.states import StateType
-from runs import trigger
+from runs import deleting, trigger
 from runs.bulk import wording
 from runs.explain import explain, first_causes
 from runs.hidden import check_run, find_run, hidden_deployments
@@ -24,6 +24,7 @@ from runs.reads import bulk, deployment_list, quarantine, run_filter, run_list, 
 from runs.reads.retries import chain
 from runs.reads.timeline import bars_of
 from tenants.access import workspace_page
+from tenants.errors import Conflict
 from tenants.messages import packed
 
 LOG_NUMBERS = {"after", "before", "limit", "level"}
@@ -164,6 +165,20 @@ def cancel(request: HttpRequest, id: UUID) -> HttpResponse:
         trigger.cancel_runs([run.id], by=request.actor)
         messages.success(request, "Cancelling. The flow's process is told to stop.")
     return redirect("run", request.organization.slug, request.workspace.slug, run.id)
+
+
+@workspace_page({"POST": "runs.delete"})
+def delete(request: HttpRequest, id: UUID) -> HttpResponse:
+    """Delete the run with all that it told and made."""
+    run = find_run(request.actor, id)
+    place = (request.organization.slug, request.workspace.slug)
+    try:
+        deleting.delete(run, by=request.actor)
+    except Conflict as refusal:
+        messages.error(request, refusal.message)
+        return redirect("run", *place, run.id)
+    messages.success(request, f"{run.name} was deleted.")
+    return redirect("runs", *place)
 
 
 @workspace_page({"GET": "runs.trigger", "POST": "runs.trigger"})

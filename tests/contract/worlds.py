@@ -244,7 +244,7 @@ class RealWorld(World):
         from django.db.models import F
         from django.utils.timezone import now
 
-        from runs import claims, scheduling, tasks
+        from runs import claims, emptying, scheduling, tasks
         from runs.bulk import working
         from runs.inputs import requests
         from runs.models import (
@@ -288,6 +288,8 @@ class RealWorld(World):
             for id in BulkOperation.objects.values_list("id", flat=True):
                 while working.work(id):
                     pass
+            while emptying.empty(self.company.organization.id) is not None:
+                pass
         forget_secrets()  # They are trusted for five seconds, which are over.
 
     def _row(self, run: UUID | str) -> Any:

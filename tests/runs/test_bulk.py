@@ -19,8 +19,9 @@ from tenants.models import ApiKey, AuditEntry, WorkspaceMembership
 from tenants.restrictions.models import Level
 from tenants.scope import system_scope
 from tests.cast import Api, Company
-from tests.restricted import restrict
+from tests.restricted import here, restrict
 from tests.runs.work import agent, claim, deploy, start, trigger
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -242,7 +243,6 @@ def test_nothing_is_done_for_a_key_that_is_gone(acme: Company, api: Api, gone: s
 
 def test_nor_for_a_person_whose_role_is_less_now(acme: Company, bob: Any) -> None:
     from runs.bulk import operations
-    from tests.restricted import here
 
     ids = trigger(acme, deploy(acme))
     by = here(bob)
@@ -335,3 +335,18 @@ def test_who_has_no_part_any_more_is_nobody(acme: Company) -> None:
 
 def test_a_deployment_that_is_not_there(acme: Company, api: Api) -> None:
     assert asked(api, "cancel", 404, filter={"deployment": "etl/nobody"})["error"]["code"] == NotFound.code
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_requests_at_once_take_turns(acme: Company, settings: Any) -> None:
+    """2.10: both would find the room that is left."""
+    from runs.bulk import operations
+
+    settings.BULK_AT_ONCE = 1
+
+    def begin() -> Any:
+        with acme.scope():
+            return operations.begin("cancel", {"state": "RUNNING"}, by=here(acme.owner), delay=60)[0].kind
+
+    answers = at_once(*[begin] * 4)
+    assert sorted(str(getattr(answer, "code", answer)) for answer in answers) == ["cancel", *["conflict"] * 3]

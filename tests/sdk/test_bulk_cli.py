@@ -73,6 +73,30 @@ def test_a_dry_run_changes_nothing_and_json_is_for_programs(client: Client) -> N
     assert (told["state"], told["done"]) == ("completed", 1)
 
 
+def test_runs_are_deleted_one_by_one_and_by_a_filter(client: Client) -> None:
+    """2.10: it says that this is for good, and asks."""
+    one, two, other, alive = trigger(client, 4)
+    for run in (one, two, other):
+        client.post(f"/flow-runs/{run}/cancel")
+    asked = "Delete these 2 runs, with all that was told and made? It can't be undone. [y/N]"
+    assert asked in command("flow-run", "delete", one, two, input="n\n", status=1).output
+    assert command("flow-run", "delete", one, two, "--yes").stdout == f"{one} is deleted.\n{two} is deleted.\n"
+    told = command("flow-run", "delete", "--flow", "etl", "--dry-run").stdout
+    assert "1 run to delete.\nLeft out: 1 run, it has not ended.\nDeleted runs can't be restored" in told
+    assert command("flow-run", "delete", "--flow", "etl", "--yes").stdout.endswith("1 of 1 run deleted.\n")
+    assert [run["id"] for run in client.pages("/flow-runs")] == [alive]
+    assert "Cancel it first" in str(command("flow-run", "delete", alive, "--yes", status=1).exception)
+    command("flow-run", "delete", status=2)
+
+
+def test_what_can_not_be_paused_or_resumed_is_told_of(client: Client) -> None:
+    trigger(client)
+    told = command("flow-run", "pause", "--flow", "etl", "--yes").stdout
+    assert told == "0 runs to pause.\nLeft out: 1 run, its code does not run.\n"
+    assert "Left out: 1 run, it is not paused." in command("flow-run", "resume", "--all", "--dry-run").stdout
+    assert "are for one run" in command("flow-run", "resume", "--all", "--approve", status=2).output
+
+
 def test_one_is_undone_by_its_id(client: Client) -> None:
     """2.10: it says how, and who looks finds it."""
     [run] = trigger(client)

@@ -58,7 +58,8 @@ OWN = {
     "api-blocks", "api-block-types", "api-automations", "api-artifacts", "api-events", "api-assets", "api-slots",
     "api-cache-entries", "api-cache-invalidate", "api-background-runs", "api-background-arguments",
     "api-flow-runs-wait", "api-limits", "api-inputs", "api-schedules", "api-bulk-operations", "api-flow-runs-cancel",
-    "api-flow-runs-retry", "api-schedule-preview", "api-backfills",
+    "api-flow-runs-retry", "api-flow-runs-delete", "api-flow-runs-pause", "api-flow-runs-resume",
+    "api-schedule-preview", "api-backfills",
 }  # fmt: skip
 
 

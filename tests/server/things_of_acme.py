@@ -90,7 +90,7 @@ def work(company: Company, api: Api) -> Table:
         "api-deployment-named": {"flow": Thing("acme-etl", "no-flow"), "name": Thing("acme-nightly", "none")},
         "organization-admin-page": {"rest": Thing(*pages)},
         "(api-)?(flow-)?run(-.*)?": {"id": Thing(claimed.run, uuid7()), "task_id": Thing(task.id, uuid7())},
-        "(api-flow-)?run-retry(-calls)?": {"id": Thing(ended.run, uuid7())},
+        "(api-flow-)?run-retry(-calls)?|api-flow-run|run-delete": {"id": Thing(ended.run, uuid7())},
         "(api-)?agent(-.*)?": {"id": Thing(by.id, uuid7())},
         "(api-)?asset(-.*)?": {"id": Thing(asset_of(api, "s3://acme-lake/flights"), uuid7())},
         "(api-)?cache-entry(-now)?": {"id": Thing(entry_of(api, "acme-cached")["id"], uuid7())},

@@ -39,6 +39,7 @@ UNTIED = {
     "bulk_operation": {"deployment_id", "user_id", "key_id", "reached_id"},  # it outlives them all
     "backfill": {"user_id", "key_id"},  # it outlives them
     "backfill_place": {"run_id"},  # the run may be deleted, and its square says so
+    "deleted_run": {"deployment_id"},  # whose it was
     "cache_entry": {"run_id", "task_id"},  # it outlives both
     "slot": {"ask", "session_id", "run_id"},  # a slot of a local run may be there before its run is
     "input_request": {"root_id"},

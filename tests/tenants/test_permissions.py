@@ -51,6 +51,7 @@ MATRIX = """
     pools.edit         . . . d o . .
     bundles.write      . . . d o . .
     schedules.edit     . . . d o . .
+    runs.delete        . . . d o . .
     quarantine.edit    . . . d o . .
     cache.edit         . . . d o . .
     limits.edit        . . . d o . .

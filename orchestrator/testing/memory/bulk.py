@@ -14,7 +14,8 @@ from orchestrator import clock
 from orchestrator.bodies import BulkInput, BulkRetryInput
 from orchestrator.bulk import MAX_DELAY, OPEN, described, words_of, wrong_in_filter
 from orchestrator.ids import uuid7
-from orchestrator.testing.memory import retries, run_search, runs
+from orchestrator.states import WISHES
+from orchestrator.testing.memory import deleting, inputs, retries, run_search, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.paging import newest
 from orchestrator.testing.memory.rows import BulkOperation, Run
@@ -33,6 +34,21 @@ def cancel_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
 def retry_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     """Retry all runs that fit a filter and have ended."""
     return _begin(store, asked, "retry", asked.read(BulkRetryInput))
+
+
+def delete_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Delete all runs that fit a filter and have ended."""
+    return _begin(store, asked, "delete", asked.read(BulkInput))
+
+
+def pause_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Ask all runs to wait that fit a filter and whose code runs."""
+    return _begin(store, asked, "pause", asked.read(BulkInput))
+
+
+def resume_many(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    """Let all runs go on that fit a filter, wait, and ask for nothing."""
+    return _begin(store, asked, "resume", asked.read(BulkInput))
 
 
 def _begin(store: Store, asked: Asked, kind: str, told: BulkInput) -> tuple[dict[str, Any], int]:
@@ -79,13 +95,39 @@ def _left_out(store: Store, kind: str, run: Run) -> str:
     """Why nothing is done to a run; nothing, if it is hit."""
     if not run.is_root:
         return "called"
-    if kind == "cancel":
-        return "ended" if run.is_final else "cancelling" if run.state_type == "CANCELLING" else ""
-    if not run.is_final:
-        return "not_ended"
-    if run.deployment is None:
-        return "by_hand"
-    return "retried" if any(each.retry_of == run.id for each in store.runs.values()) else ""
+    return next((reason for reason, holds in _REASONS[kind].items() if holds(store, run)), "")
+
+
+def _ended(store: Store, run: Run) -> bool:
+    return run.is_final
+
+
+def _alive(store: Store, run: Run) -> bool:
+    return not run.is_final
+
+
+def _retried(store: Store, run: Run) -> bool:
+    return any(each.retry_of == run.id for each in store.runs.values())
+
+
+def _asks(store: Store, run: Run) -> bool:
+    waiting = (each for each in store.inputs.values() if each.root == run.id and each.state == "waiting")
+    return any(each.schema is not None or each.quorum or each.roles or each.teams for each in waiting)
+
+
+_REASONS: dict[str, dict[str, Callable[[Store, Run], bool]]] = {
+    "cancel": {"ended": _ended, "cancelling": lambda _, run: run.state_type == "CANCELLING"},
+    "retry": {"not_ended": _alive, "by_hand": lambda _, run: run.deployment is None, "retried": _retried},
+    "delete": {"not_ended": _alive, "reused": lambda store, run: deleting.reused_by(store, run) is not None},
+    "pause": {
+        "ended": _ended,
+        "paused": lambda _, run: run.state_type == "PAUSED",
+        "pausing": lambda _, run: run.state_type == "RUNNING" and run.state_name in WISHES,
+        "not_running": lambda _, run: run.state_type != "RUNNING" or run.state_name == "Unreachable",
+    },
+    "resume": {"ended": _ended, "not_paused": lambda _, run: run.state_type != "PAUSED", "asks": _asks},
+}
+"""By kind, the conditions under which a run is left out; the first one that holds is told."""
 
 
 def page(store: Store, asked: Asked) -> dict[str, Any]:
@@ -132,15 +174,23 @@ def _do(store: Store, operation: BulkOperation) -> None:
 
 
 def _act(store: Store, operation: BulkOperation, asked: Asked) -> None:
-    act: Callable[[Store, Asked], Any] = runs.cancel
     if operation.kind == "retry":
-        act, asked = retries.retry, replace(asked, body=msgspec.json.encode({"from_failure": operation.from_failure}))
+        asked = replace(asked, body=msgspec.json.encode({"from_failure": operation.from_failure}))
     try:
-        act(store, asked)
+        _ACTS[operation.kind](store, asked)
     except Refusal as refusal:
         operation.refused[refusal.code] = operation.refused.get(refusal.code, 0) + 1
     else:
         operation.done += 1
+
+
+_ACTS: dict[str, Callable[[Store, Asked], Any]] = {
+    "cancel": runs.cancel,
+    "retry": retries.retry,
+    "delete": deleting.delete,
+    "pause": inputs.pause,
+    "resume": inputs.resume,
+}
 
 
 def _show(made: BulkOperation) -> dict[str, Any]:

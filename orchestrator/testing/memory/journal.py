@@ -64,16 +64,24 @@ class _Application:
     def run(self, sent_at: int, parts: list[Part]) -> Answer:
         allowed = [part for part in parts if may_open(part, self.actor.run_id)]
         unknown = [Rejected(part.head.id, 0, "unknown_run") for part in parts if part not in allowed]
+        answer, allowed = self._not_deleted(allowed)
         if self.actor.kind == "key":
             self._create_local_roots(part for part in allowed if begins_local_run(part))
         opened = open_streams(self.store, allowed, sent_at, self.received)
         self._apply(opened.streams)
-        return Answer(
-            acked=mark(self.store, opened.streams),
-            expected=opened.expected | {s.id: s.part.next_seq for s in opened.streams if s.part.broken},
-            rejected=[*unknown, *opened.refused, *self._quarantined(opened.streams)],
-            signals=[signal for stream in opened.streams for signal in _signals(stream)],
-        )
+        answer.acked |= mark(self.store, opened.streams)
+        answer.expected = opened.expected | {s.id: s.part.next_seq for s in opened.streams if s.part.broken}
+        answer.rejected += [*unknown, *opened.refused, *self._quarantined(opened.streams)]
+        answer.signals += [signal for stream in opened.streams for signal in _signals(stream)]
+        return answer
+
+    def _not_deleted(self, parts: list[Part]) -> tuple[Answer, list[Part]]:
+        """The word for deleted runs, which is that nothing more of them is wanted; and the other parts."""
+        gone = [part for part in parts if part.head.root in self.store.deleted]
+        rejected = [Rejected(part.head.id, 0, "deleted") for part in gone]
+        over = [Signal(part.head.root, "over") for part in gone if part.head.writer == 0]
+        answer = Answer(acked={part.head.id: part.next_seq - 1 for part in gone}, rejected=rejected, signals=over)
+        return answer, [part for part in parts if part.head.root not in self.store.deleted]
 
     def _create_local_roots(self, parts: Iterable[Part]) -> None:
         """The first client with an id counts, by its token."""

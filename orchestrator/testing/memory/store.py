@@ -35,6 +35,7 @@ class Store:
         self.keys: dict[str, Actor] = {}
         self.tokens: dict[str, tuple[Run, int]] = {}
         self.runs: dict[UUID, Run] = {}
+        self.deleted: set[UUID] = set()  # roots of executions
         self.marks: dict[tuple[UUID, int, int], Mark] = {}
         self.quarantine: list[dict[str, Any]] = []
         self.events: dict[UUID, Event] = {}
