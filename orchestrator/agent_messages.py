@@ -24,7 +24,8 @@ class ClaimedRun(Struct, kw_only=True):
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
     `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
     memory; others are the launcher's business. `call` is what `.delay` has to say besides parameters: the options of
-    the call, and which arguments were stored.
+    the call, and which arguments were stored. `secrets` are the places (JSON pointers) of parameters that name the
+    block of a secret: the run's process reads it.
 
     `replay_root`, of a retry from failure, is the run under whose id the values of the runs before were stored; this
     one stores and looks up there too. `again` says what must not be replayed from them, by the key of a task
@@ -52,6 +53,7 @@ class ClaimedRun(Struct, kw_only=True):
     replay_root: UUID | None = None
     again: dict[str, list[UUID]] = {}
     call: dict[str, Any] | None = None
+    secrets: list[str] = []
 
 
 HOOKS_WITHIN = 150

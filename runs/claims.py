@@ -144,12 +144,13 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     told = []
     for row in rows:
         deployment = executed[row.id]
-        parameters, call, tags, scheduled_at, replay_root, again, _ = facts[row.id]
+        parameters, secrets, call, tags, scheduled_at, replay_root, again, _ = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
                 flow=deployment.flow.name, deployment=deployment.name, deployment_id=deployment.id,
-                entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters, call=call, tags=tags,
+                entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters,
+                secrets=list(secrets or ()), call=call, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
                 job_variables=deployment.job_variables,
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at), suspensions=row.suspensions,
@@ -160,7 +161,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     return told
 
 
-_FACTS = ("id", "parameters", "call", "tags", "scheduled_at", "replay_root", "again", "deployment_version")
+_FACTS = ("id", "parameters", "secrets", "call", "tags", "scheduled_at", "replay_root", "again", "deployment_version")
 
 
 def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, ...]]:

@@ -18,8 +18,8 @@ from tenants.errors import Invalid
 from tenants.permissions import Actor
 
 LAST_WINS = (
-    "parameters", "tags", "version", "deployment_version", "queue_id", "priority", "concurrency_key", "created_by",
-    "retries", "retry_delay", "crash_retries",
+    "parameters", "secrets", "tags", "version", "deployment_version", "queue_id",
+    "priority", "concurrency_key", "created_by", "retries", "retry_delay", "crash_retries",
 )  # fmt: skip
 
 

@@ -46,7 +46,9 @@ def context(by: Actor, new_block: str = "") -> Context:
         return [f"{kind}/{name}" for kind, name in rows.values_list("type", "name")[:MAX_BLOCKS]]
 
     return Context(
-        blocks=blocks, new_block=lambda type: f"{new_block}?type={type}" if new_block and type else new_block
+        blocks=blocks,
+        new_block=lambda type: f"{new_block}?type={type}" if new_block and type else new_block,
+        by_block=True,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator import schema as shared
+from orchestrator.block_data import in_parameters
 from tenants.errors import Invalid
 
 
@@ -20,13 +22,36 @@ def check_schema(schema: Any) -> None:
         raise Invalid(str(refusal), fields=refusal.fields) from refusal
 
 
+def secrets_by_block(schema: dict[str, Any], parameters: dict[str, Any]) -> dict[str, str]:
+    """The blocks that stand where the schema has a secret, by the place of each (a JSON pointer)."""
+    try:
+        return in_parameters.secrets_by_block(schema, parameters)
+    except shared.SchemaRefusal as refusal:
+        raise Invalid(str(refusal)) from refusal
+
+
 def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Refuse parameters that the schema does not allow.
+    """Refuse parameters of a run that the schema does not allow. A secret may be given by the name of its block.
 
     Raises:
         Invalid: `fields` maps `parameters.name.0.inner` to what is wrong there.
     """
+    _check(in_parameters.check_with_blocks, schema, parameters)
+
+
+def check_answer(schema: dict[str, Any], value: dict[str, Any]) -> None:
+    """Refuse what somebody answers a run, if its schema does not allow it.
+
+    Raises:
+        Invalid: As above.
+    """
+    _check(shared.check_parameters, schema, value)
+
+
+def _check(
+    check: Callable[[dict[str, Any], dict[str, Any]], None], schema: dict[str, Any], value: dict[str, Any]
+) -> None:
     try:
-        shared.check_parameters(schema, parameters)
+        check(schema, value)
     except shared.SchemaRefusal as refusal:
         raise Invalid(str(refusal), fields=refusal.fields) from refusal

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import IntegrityError, connection
 from django.utils.timezone import now
 
+from blocks.blocks import in_workspace
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
@@ -26,7 +27,7 @@ from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
 from runs.partitions import fix_partition
-from runs.schema import check_parameters
+from runs.schema import check_parameters, secrets_by_block
 from runs.stopping import ask_to_stop
 from runs.transitions import lock_runs, micros
 from tenants import audit
@@ -153,17 +154,22 @@ def _rows(requests: Sequence[RunRequest], by: Actor, origin: str, at: datetime) 
     retention, bucket = fix_partition(by.organization_id, at)
     queues = _queues(requests)
     trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
-    return [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
+    rows = [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
+    _check_blocks({place: path for row in rows for place, path in (row.secrets or {}).items()}, by)
+    return rows
 
 
-def check_request(request: RunRequest) -> None:
-    """Refuse what `create_runs` would refuse of this request, whatever others it came with.
+def check_request(request: RunRequest, by: Actor | None = None) -> None:
+    """Refuse what `create_runs` would refuse of this request, whatever others it came with, and of this actor.
 
     Raises:
         Invalid: Its parameters, its queue, its tags or its priority can't be taken.
         Conflict: The workspace is an archive.
     """
-    _parameters(request, request.deployment)
+    parameters = _parameters(request, request.deployment)
+    if by is not None:
+        _check_access([request], by)
+        _check_blocks(secrets_by_block(request.deployment.parameter_schema, parameters), by)
     queue_of(request)
     _tags([*request.deployment.tags, *request.tags])
     _priority(request.priority)
@@ -204,6 +210,7 @@ def _row(
         raise Invalid("That is more than ten years ahead.", fields={"scheduled_at": "Choose an earlier time."})
     run_id = uuid7()
     deployment, parameters = _made_from(request, run_id, trials)
+    secrets = {} if request.call is not None else secrets_by_block(deployment.parameter_schema, parameters)
     name = clean_text(request.name.strip(), MAX_NAME) or run_name()
     return FlowRun(
         id=run_id,
@@ -216,6 +223,7 @@ def _row(
         origin=origin,
         created_by=by.label[:254],
         parameters=parameters,
+        secrets=secrets or None,
         call=request.call,
         tags=_tags([*deployment.tags, *request.tags]),
         version=deployment.version,
@@ -290,6 +298,19 @@ def _made_from(
         except Invalid:
             pass
     return request.deployment, _parameters(request, request.deployment)
+
+
+def _check_blocks(secrets: Mapping[str, str], by: Actor) -> None:
+    """Who names the block of a secret sees it. Whether the run may read it, is asked when it does."""
+    names = {path.partition("/")[2] for path in secrets.values()}
+    known = set(in_workspace(by).filter(type="secret", name__in=names).values_list("name", flat=True)) if names else ()
+    fields = {
+        ".".join(["parameters", *place.split("/")[1:]]): f"There is no block {path} here."
+        for place, path in secrets.items()
+        if path.partition("/")[2] not in known
+    }
+    if fields:
+        raise Invalid("A parameter names a block that is not here.", fields=fields)
 
 
 def _concurrency_key(request: RunRequest, deployment: Deployment, parameters: Mapping[str, Any]) -> str:

@@ -134,19 +134,23 @@ class Building:
             found.problem = found.problem or "Choose one of these."
 
     def _fill_block(self, found: Field, shape: Shape) -> None:
-        kind = words.block_type(shape)
+        self._offer_blocks(found, words.block_type(shape), found.text)
+
+    def _offer_blocks(self, found: Field, kind: str, named: str) -> None:
         if kind not in self._blocks:
             shown = ((name, name.removeprefix(f"{kind}/")) for name in self._context.blocks(kind))
             self._blocks[kind] = tuple(Choice(name, label) for name, label in shown)
-        found.choices = self._blocks[kind]
+        found.choices, found.block = self._blocks[kind], named
         found.new_url = self._context.new_block(kind)
-        if found.text and all(each.text != found.text for each in found.choices):
-            found.choices = (*found.choices, Choice(found.text, f"{found.text} (there is none)"))
+        if named and all(each.text != named for each in found.choices):
+            found.choices = (*found.choices, Choice(named, f"{named} (there is none)"))
 
     def _fill_secret(self, found: Field, shape: Shape) -> None:
         """A secret is never sent to a page, not even to the one where it was typed a moment ago."""
         found.text = ""
         found.lines = shape.schema.get("x-multiline") is True or shape.schema.get("type", "string") != "string"
+        if self._context.by_block:
+            self._offer_blocks(found, "secret", first(self._texts, f"{found.name}~block"))
         if first(self._texts, f"{found.name}~kept"):
             path = (found.path or "").removeprefix(f"{self._root}.")
             found.kept = self._context.secret(path) or KeptSecret()

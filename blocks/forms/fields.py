@@ -39,11 +39,13 @@ class Context:
             each.
         new_block: The address where a block of a type is made, or nothing.
         secret: Of a secret's path: who set it and when.
+        by_block: Whether a secret may be given by the name of a Secret block.
     """
 
     blocks: Callable[[str], Sequence[str]] = lambda type: ()
     new_block: Callable[[str], str] = lambda type: ""
     secret: Callable[[str], KeptSecret | None] = lambda path: None
+    by_block: bool = False
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Field:
     in_union: bool = False
     kept: KeptSecret | None = None
     new_url: str = ""
+    block: str = ""
     lines: bool = False
     title: str = ""
 

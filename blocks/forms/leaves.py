@@ -168,6 +168,8 @@ def read(shape: Shape, texts: Texts, name: str, required: bool) -> Any:
     """
     if name not in texts:
         return MISSING
+    if shape.kind == "secret" and not texts[name][-1] and (block := first(texts, f"{name}~block").strip()):
+        return {"$block": block}
     text, is_json = texts[name][-1], first(texts, f"{name}~mode") == "json"
     if not (text if shape.kind in {"text", "lines"} and not is_json else text.strip()):
         kept = shape.kind == "secret" and first(texts, f"{name}~kept")

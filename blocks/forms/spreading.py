@@ -3,7 +3,8 @@
 Controls are named after the way to their value: `p.source.url`. What else a field keeps stands beside it, after a
 tilde: `~mode` form or json · `~item` the keys of a list's items, in their order · `~key` the key of an entry ·
 `~branch` the chosen one of a union, whose own controls are `~b0`, `~b1`, … · `~zone` of a date-time · `~empty` what an
-emptied control means · `~kept` a stored secret stays. A tilde or dot in a name is written ~0 and ~1.
+emptied control means · `~kept` a stored secret stays · `~block` the block
+that a secret is taken from. A tilde or dot in a name is written ~0 and ~1.
 
 A value that a control can't show exactly stands there as JSON, so nothing is lost or changed by being looked at.
 """
@@ -92,6 +93,8 @@ class Spreading:
             texts[f"{name}~empty"] = ["null"] if empty(shape, required, "") is not None else []
         elif shape.kind == "secret" and same(value, SECRET_KEPT):
             texts[f"{name}~kept"] = ["1"]
+        elif shape.kind == "secret" and isinstance(value, Mapping) and isinstance(value.get("$block"), str):
+            texts[f"{name}~block"] = [value["$block"]]
         elif not self._shown(shape, texts, name, value, required):
             return self.put_json(name, value)
         return self.texts.update(texts)

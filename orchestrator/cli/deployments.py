@@ -20,7 +20,7 @@ from orchestrator.cli.output import (
     print_json,
     short_time,
 )
-from orchestrator.cli.parameters import read_parameters
+from orchestrator.cli.parameters import read_parameters, read_secrets
 from orchestrator.cli.schedules import schedule, when
 from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
@@ -69,6 +69,7 @@ def inspect(name: str, output: str) -> None:
 @deployment.command()
 @click.argument("name")
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A parameter; V is JSON, or else a text.")
+@click.option("--secret", "secrets", multiple=True, metavar="K=BLOCK", help="A parameter, taken from a Secret block.")
 @click.option("--run-name", help="The run's name.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 @click.option("--queue", help="Another queue of the deployment's pool.")
@@ -85,6 +86,7 @@ def inspect(name: str, output: str) -> None:
 def run(
     name: str,
     params: tuple[str, ...],
+    secrets: tuple[str, ...],
     run_name: str | None,
     tags: tuple[str, ...],
     queue: str | None,
@@ -102,7 +104,7 @@ def run(
     """Trigger a run of a deployment: its id, or flow/name."""
     body: dict[str, Any] = {
         "deployment": name,
-        "parameters": read_parameters(params),
+        "parameters": read_parameters(params) | read_secrets(secrets),
         "idempotency_key": idempotency_key or f"cli-{os.urandom(16).hex()}",
     }
     body.update({"name": run_name} if run_name else {})

@@ -25,3 +25,15 @@ def read_parameters(given: Iterable[str]) -> dict[str, Any]:
         except ValueError:
             parameters[name] = text
     return parameters
+
+
+def read_secrets(given: Iterable[str]) -> dict[str, Any]:
+    """Read `name=block` pairs: the Secret block that a parameter is taken from.
+
+    >>> read_secrets(["password=warehouse"])
+    {'password': {'$block': 'secret/warehouse'}}
+    """
+    pairs = [pair.partition("=") for pair in given]
+    if bad := next(("".join(pair) for pair in pairs if not (pair[0] and pair[2])), None):
+        raise click.UsageError(f"--secret is a parameter and the name of a Secret block, name=block; not {bad!r}.")
+    return {name: {"$block": f"secret/{block.removeprefix('secret/')}"} for name, _, block in pairs}

@@ -58,6 +58,7 @@ class Execution:
         self.suspensions = int(claim.get("suspensions") or 0)
         self.job_variables: dict[str, Any] = claim.get("job_variables") or {}
         self.parameters: dict[str, Any] = claim.get("parameters") or {}
+        self.secrets: list[str] = claim.get("secrets") or []  # Where parameters name the block of a secret.
         replays = claim.get("replay_root")
         self.replays = UUID(str(replays)) if replays else None
         self.not_replayed: dict[str, list[str]] = claim.get("again") or {}
@@ -243,6 +244,10 @@ class FlowRun(Run):
             self.parameters = {name: upstream.replace(value) for name, value in self.parameters.items()}
         for value in self.wait_for:
             upstream.replace(value)
+        if self.execution is not None and self.execution.secrets and self.root is self:
+            from orchestrator.secret_parameters import opened
+
+            self.parameters = opened(self.parameters, self.execution.secrets)
         if flow.should_validate_parameters:
             self.parameters = flow.validate_parameters(self.parameters)
         self.args, self.kwargs = flow.call_arguments(self.parameters)

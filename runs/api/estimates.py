@@ -21,7 +21,6 @@ from runs.estimates import estimate
 from tenants.declared import Query, operation
 from tenants.errors import Conflict
 from tenants.messages import answer
-from tenants.restrictions.rules import check_allowed
 
 
 class EstimateQuery(Query):
@@ -63,9 +62,7 @@ class Estimate(DeploymentView):
     @operation(EstimateShown, refuses=[Conflict])
     def post(self, request: Request, id: UUID, told: EstimateInput) -> HttpResponse:
         asked = trigger.RunRequest(deployment=self.found(), **asdict(told))
-        for each in (asked.deployment, asked.deployment.pool):
-            check_allowed(each, self.actor, "runs.trigger")
-        trigger.check_request(asked)
+        trigger.check_request(asked, by=self.actor)
         return self._answered(asked)
 
     def _answered(self, asked: trigger.RunRequest) -> HttpResponse:

@@ -15,7 +15,7 @@ from runs import events
 from runs.hidden import check_run
 from runs.inputs import doorbell, requests
 from runs.models import FlowRun, InputAnswer, InputRequest
-from runs.schema import check_parameters
+from runs.schema import check_answer
 from runs.statements import run_together
 from runs.transitions import RunRow, lock_root, move, save
 from tenants import audit
@@ -145,7 +145,7 @@ def _value(request: InputRequest, said: Said) -> dict[str, Any] | None:
     value = json_value({**request.initial, **(said.value or {})})
     if len(encode(value)) > MAX_INPUT:
         raise Invalid("The answer is too large.", fields={"value": f"{MAX_INPUT >> 10} KiB at most."})
-    check_parameters(request.schema, value)
+    check_answer(request.schema, value)
     return value
 
 

@@ -72,6 +72,7 @@ class FlowRun(InWorkspace):
     origin = models.CharField(max_length=20, choices=Origin.choices)
     created_by = models.CharField(max_length=254, blank=True)
     parameters = models.JSONField(default=dict)
+    secrets = models.JSONField(null=True)  # {place: block}, where parameters name the block of a secret.
     call = models.JSONField(null=True)  # What `.delay` says besides: options, and which arguments were stored where.
     tags = ArrayField(models.CharField(max_length=200), default=list)
     version = models.CharField(max_length=200, blank=True)

@@ -55,6 +55,23 @@ def test_2_7_a_debounced_run_is_moved_by_the_form_too(acme: Company, alice: Any,
     assert "Enter a number of seconds." in wrong.content.decode()
 
 
+def test_2_7_a_secret_is_chosen_from_the_secret_blocks(acme: Company, alice: Any, browse: Any) -> None:
+    Api(acme.key("developer")).put("/blocks/secret/db", {"data": {"value": "planted-secret"}})
+    schema = {"type": "object", "properties": {"key": {"type": "string", "format": "password", "writeOnly": True}}}
+    deployment = deploy(acme, parameter_schema=schema)
+    empty = browse(alice).get(address(acme, deployment)).content.decode()
+    made = browse(alice).post(address(acme, deployment), {"p~mode": "form", "p.key": "", "p.key~block": "secret/db"})
+    with acme.scope():
+        run = FlowRun.objects.get()
+    again = browse(alice).get(address(acme, deployment), {"from": str(run.id)}).content.decode()
+
+    assert made.status_code == 302
+    assert (run.parameters, run.secrets) == ({"key": {"$block": "secret/db"}}, {"/key": "secret/db"})
+    assert '<option value="secret/db">db</option>' in empty
+    assert '<option value="secret/db" selected>db</option>' in again
+    assert "planted-secret" not in empty + again
+
+
 def test_the_runs_own_options(acme: Company, alice: Any, browse: Any) -> None:
     fast = queue(acme, "fast")
     deployment = deploy(acme, parameter_schema=SCHEMA)

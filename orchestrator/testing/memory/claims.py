@@ -131,7 +131,7 @@ def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
     return ClaimedRun(
         run=run.id, attempt=run.attempt, run_count=run.run_count, token=token, name=run.name, flow=run.flow,
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],
-        source=facts["source"], parameters=run.parameters, call=run.call, tags=run.tags,
+        source=facts["source"], parameters=run.parameters, secrets=list(run.secrets), call=run.call, tags=run.tags,
         lease_seconds=store.lease_seconds,
         flow_version=facts["version"], process=facts["process"], job_variables=facts["job_variables"],
         scheduled_at=run.scheduled_at, suspensions=run.suspensions, replay_root=run.replay_root, again=run.again,

@@ -11,8 +11,8 @@ from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.store import Store
 
 LAST_WINS = (
-    "parameters", "tags", "version", "deployment_version", "queue", "priority", "key", "created_by", "retries",
-    "retry_delay", "crash_retries",
+    "parameters", "secrets", "tags", "version", "deployment_version", "queue",
+    "priority", "key", "created_by", "retries", "retry_delay", "crash_retries",
 )  # fmt: skip
 
 

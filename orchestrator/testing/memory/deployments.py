@@ -114,7 +114,9 @@ def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None
     """Refuse parameters that the schema does not allow."""
     shared = _shared()
     try:
-        shared.check_parameters(schema, parameters)
+        from orchestrator.block_data.in_parameters import check_with_blocks
+
+        check_with_blocks(schema, parameters)
     except shared.SchemaRefusal as refusal:
         raise Refusal("invalid", str(refusal), refusal.fields) from refusal
 

@@ -42,6 +42,7 @@ def check(store: Store, asked: Asked, verbs: Collection[str]) -> dict[str, Any]:
         deployment, by=asked.by.label, parameters=told.parameters, tags=told.tags, priority=told.priority,
         concurrency_key=told.concurrency_key, queue=told.work_queue,
     )  # fmt: skip
+    runs.check_blocks(store, run)
     return _shown(store, deployment, run, verbs)
 
 

@@ -91,6 +91,7 @@ def create(
         concurrency_key=concurrency_key, queue=queue, parent=parent, parent_task=parent_task, origin=origin,
         schedule=schedule, call=call, retries=retries,
     )  # fmt: skip
+    check_blocks(store, run)
     same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
     known = next(same, None)
     if known is not None:
@@ -133,7 +134,8 @@ def draft(
     return Run(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
-        parameters=given, call=call, key=_concurrency_key(facts, concurrency_key, given),
+        parameters=given, secrets={} if call is not None else _secrets(facts, given),
+        call=call, key=_concurrency_key(facts, concurrency_key, given),
         tags=_tags([*facts["tags"], *tags]),
         version=facts["version"], deployment=deployment, deployment_version=version,
         schedule=schedule, idempotency_key=_key(key),
@@ -168,6 +170,25 @@ def _parameters(facts: dict[str, Any], given: dict[str, Any], *, check: bool) ->
     if check:
         deployments.check_parameters(facts["parameter_schema"], parameters)
     return parameters
+
+
+def _secrets(facts: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
+    if not any(isinstance(value, dict | list) for value in given.values()):
+        return {}
+    from orchestrator.block_data.in_parameters import secrets_by_block
+
+    return secrets_by_block(facts["parameter_schema"], given)
+
+
+def check_blocks(store: Store, run: Run) -> None:
+    """Refuse the names of secrets' blocks that are not there."""
+    missing = {place: path for place, path in run.secrets.items() if tuple(path.split("/")) not in store.blocks}
+    if missing:
+        fields = {
+            ".".join(["parameters", *place.split("/")[1:]]): f"There is no block {path} here."
+            for place, path in missing.items()
+        }
+        raise Refusal("invalid", "A parameter names a block that is not here.", fields)
 
 
 def _tags(tags: Iterable[str]) -> list[str]:
