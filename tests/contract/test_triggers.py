@@ -73,7 +73,7 @@ def test_both_show_the_same_fields(world: World) -> None:
         "paused_by", "refusal", "skip_if_late", "slug", "timezone",
     ]  # fmt: skip
     assert sorted(run) == [
-        "attempt", "commit", "concurrency_key", "created_at", "created_by", "debounce", "deployment",
+        "attempt", "backfill", "commit", "concurrency_key", "created_at", "created_by", "debounce", "deployment",
         "deployment_version", "due_at", "duration", "ended_at", "error", "flow", "id",
         "name", "origin", "parameters", "parent", "priority", "replay_root", "replays_from", "result", "retry_of",
         "root", "run_count", "scheduled_at", "started_at", "state", "tags", "tasks", "url",
