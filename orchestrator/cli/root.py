@@ -14,6 +14,7 @@ from orchestrator.exceptions import OrchestratorError
 
 _COMMANDS = {
     "agent": ("agent", "Execute runs on this machine; list agents, read their logs."),
+    "backfill": ("backfills", "Run a deployment over a past range or parameter sets, a few runs at a time."),
     "block": ("blocks", "List, look at and delete blocks, register types."),
     "bulk-operation": ("bulk", "List, look at and undo what is done to many runs at once."),
     "cache": ("cache", "List, look at and invalidate what is cached."),

@@ -21,7 +21,7 @@ def schedule() -> None:
     """List, make, pause, resume and delete the schedules of a deployment, and look ahead."""
 
 
-def _times(command: Command) -> Command:
+def times_options(command: Command) -> Command:
     """The options that say when a schedule is due."""
     options = (
         click.option("--cron", help="Five fields: minute hour day month weekday."),
@@ -36,7 +36,7 @@ def _times(command: Command) -> Command:
     return command
 
 
-def _told(**given: Any) -> dict[str, Any]:
+def times_told(**given: Any) -> dict[str, Any]:
     """What was given of a schedule, as the API takes it."""
     told = {name: value for name, value in given.items() if value not in (None, False)}
     return told | ({"day_or": False} if told.pop("day_and", False) else {})
@@ -64,7 +64,7 @@ def when(told: dict[str, Any]) -> str:
 
 @schedule.command()
 @click.argument("deployment")
-@_times
+@times_options
 @click.option("--slug", help="Its name among those of the deployment.")
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A parameter of its runs.")
 @click.option("--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default.")
@@ -74,7 +74,7 @@ def when(told: dict[str, Any]) -> str:
 @output_option
 def create(deployment: str, params: tuple[str, ...], paused: bool, output: str, **given: Any) -> None:
     """Give DEPLOYMENT another schedule, which deploys leave alone."""
-    told = _told(**given) | ({"parameters": read_parameters(params)} if params else {})
+    told = times_told(**given) | ({"parameters": read_parameters(params)} if params else {})
     client = connect()
     made = client.post(_path(client, deployment), told | ({"active": False} if paused else {}))
     _print(made, output, "made")
@@ -111,12 +111,12 @@ def delete(deployment: str, slug: str) -> None:
 
 
 @schedule.command()
-@_times
+@times_options
 @click.option("-n", "--number", type=click.IntRange(1, 100), default=10, show_default=True, help="How many times.")
 @output_option
 def preview(number: int, output: str, **given: Any) -> None:
     """Show the next times that a schedule would have, by its own clock and in UTC. Nothing is made."""
-    items = connect().post("/schedules/preview", {**_told(**given), "number": number}, again=True)["items"]
+    items = connect().post("/schedules/preview", {**times_told(**given), "number": number}, again=True)["items"]
     print_items(items, output, ("LOCAL", "ZONE", "UTC", "CLOCK"), _preview_row)
 
 

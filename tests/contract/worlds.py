@@ -245,11 +245,13 @@ class RealWorld(World):
         from django.utils.timezone import now
 
         from runs import claims, emptying, scheduling, tasks
+        from runs.backfills import working as backfills
         from runs.bulk import working
         from runs.inputs import requests
         from runs.models import (
             Agent,
             Attempt,
+            Backfill,
             BulkOperation,
             FlowRun,
             InputRequest,
@@ -284,6 +286,9 @@ class RealWorld(World):
             late = FlowRun.objects.filter(state_type="SCHEDULED", state_name="Scheduled")
             queue.clear(Slot.objects.values_list("workspace_id", "kind", "name").distinct())
             tasks.mark_late(list(late.values_list("id", flat=True)))
+            for id in Backfill.objects.values_list("id", flat=True):
+                while backfills.work(id):
+                    pass
             BulkOperation.objects.update(begins_at=F("begins_at") - by)
             for id in BulkOperation.objects.values_list("id", flat=True):
                 while working.work(id):

@@ -15,6 +15,7 @@ from orchestrator.testing.memory import (
     agents,
     artifacts,
     assets,
+    backfills,
     background,
     blocks,
     bulk,
@@ -168,6 +169,12 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
     "/flow-runs/delete": {"POST": ("runs.delete", bulk.delete_many)},
     "/flow-runs/pause": {"POST": ("runs.pause", bulk.pause_many)},
     "/flow-runs/resume": {"POST": ("runs.answer", bulk.resume_many)},
+    "/backfills": {"GET": ("runs.view", backfills.page), "POST": ("runs.trigger", backfills.begin)},
+    f"/backfills/{_ID}": {"GET": ("runs.view", backfills.one), "PATCH": ("runs.trigger", backfills.change)},
+    f"/backfills/{_ID}/places": {"GET": ("runs.view", backfills.places)},
+    f"/backfills/{_ID}/pause": {"POST": ("runs.trigger", backfills.pause)},
+    f"/backfills/{_ID}/resume": {"POST": ("runs.trigger", backfills.resume)},
+    f"/backfills/{_ID}/cancel": {"POST": ("runs.cancel", backfills.cancel)},
     "/bulk-operations": {"GET": ("runs.view", bulk.page)},
     f"/bulk-operations/{_ID}": {"GET": ("runs.view", bulk.one)},
     f"/bulk-operations/{_ID}/cancel": {"POST": ("runs.cancel", bulk.cancel)},
@@ -362,6 +369,7 @@ class Memory:
             runs.skip_late(self.store)
             runs.look_at_due(self.store)
             bulk.work(self.store)
+            backfills.work(self.store)
 
     def next_event(self) -> int | None:
         """When (µs UTC) something is to be done next."""
@@ -374,6 +382,7 @@ class Memory:
             made += [run.start_by + 1 for run in self.store.runs.values() if run.start_by is not None]
             silent = [ask.expires_at for ask in self.store.asks.values() if ask.expires_at]
             bulks = [each.begins_at for each in self.store.bulk.values() if each.state == "waiting"]
+            bulks += [at for at in [backfills.next_look(self.store)] if at is not None]
             now = clock.now()
             return min((at for at in [*leases, *late, *due, *made, *silent, *bulks] if at > now), default=None)
 

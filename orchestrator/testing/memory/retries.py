@@ -10,7 +10,7 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.bodies import RetryInput
 from orchestrator.ids import as_id
-from orchestrator.testing.memory import runs
+from orchestrator.testing.memory import backfills, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Run, TaskRun
 from orchestrator.testing.memory.shown import show_run
@@ -106,6 +106,7 @@ def retry(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     )  # fmt: skip
     if is_new:
         new.retry_of = run.id
+        backfills.replaced(store, run, new)
         if told.from_failure:
             new.replays_from, new.replay_root = run.id, run.replay_root or run.id
             new.again = {name: [*since, new.id] for name, since in again.items()}

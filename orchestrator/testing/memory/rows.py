@@ -347,3 +347,23 @@ class BulkOperation:
     ended_at: int | None = None
     done: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Backfill:
+    """Runs that are made a few at a time. `told` is as it was asked for, `places` as the API shows them."""
+
+    id: UUID
+    told: Any
+    deployment: Deployment
+    schedule: Schedule | None
+    times: Any
+    until: Any
+    by: Any
+    created_at: int
+    counts_from: int
+    key: str | None
+    places: list[dict[str, Any]]
+    state: str = "running"
+    message: str = ""
+    ended_at: int | None = None

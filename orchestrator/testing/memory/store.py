@@ -10,7 +10,18 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.ids import uuid7
 from orchestrator.testing.memory.definitions import Agent, Block, Deployment, NamedLimit, Pool, Queue, Variable
-from orchestrator.testing.memory.rows import Artifact, Ask, Asset, BulkOperation, CacheEntry, Event, Input, Mark, Run
+from orchestrator.testing.memory.rows import (
+    Artifact,
+    Ask,
+    Asset,
+    Backfill,
+    BulkOperation,
+    CacheEntry,
+    Event,
+    Input,
+    Mark,
+    Run,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Store:
         self.block_types: dict[str, dict[str, Any]] = {}  # those that were registered
         self.blocks: dict[tuple[str, str], Block] = {}
         self.inputs: dict[tuple[UUID, str], Input] = {}  # by root and key
+        self.backfills: dict[UUID, Backfill] = {}
         self.bulk: dict[UUID, BulkOperation] = {}
         self.bells: dict[UUID, int] = {}  # by root
 
