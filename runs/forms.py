@@ -5,6 +5,7 @@ Whether parameters fit is the one check's to say (`runs.schema`), here as in the
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from blocks.blocks import in_workspace
 from blocks.forms import Context, SchemaForm, moments
 from orchestrator.debouncing import debounce_of
+from orchestrator.storable import json_value
+from orchestrator.wire import MAX_PARAMETERS
 from runs import trigger
 from runs.models import Deployment, FlowRun, WorkQueue
 from runs.schema import check_parameters
@@ -29,11 +34,12 @@ MAX_BLOCKS = 1_000  # to choose from
 MAX_QUEUES = 1_000
 RECENT = 200  # runs that suggest tags
 LABELS = {
+    "file": "JSON file",
     "name": "Name of the run", "tags": "Tags", "priority": "Priority", "work_queue": "Queue",
     "scheduled_at": "Start later", "concurrency_key": "Concurrency key", "idempotency_key": "Idempotency key",
     "debounce": "Debounce", "debounce_key": "Debounce key", "debounce_max": "Debounce at most",
 }  # fmt: skip
-OPTIONS = (*LABELS, "scheduled_at~zone")
+OPTIONS = (*(name for name in LABELS if name != "file"), "scheduled_at~zone")
 
 
 def context(by: Actor, new_block: str = "") -> Context:
@@ -117,6 +123,23 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
 def form(deployment: Deployment, values: Mapping[str, Any], context: Context) -> SchemaForm:
     """The fields of a deployment's parameters with its own values, and these over them."""
     return SchemaForm.of_values(deployment.parameter_schema, {**deployment.parameters, **values}, context=context)
+
+
+def from_file(deployment: Deployment, content: bytes, context: Context) -> SchemaForm:
+    """The fields with the parameters of a JSON file, and what the schema says of them.
+
+    Raises:
+        Invalid: It holds no parameters.
+    """
+    if len(content) > MAX_PARAMETERS:
+        raise Invalid(f"A file has {MAX_PARAMETERS >> 10} KiB at most.")
+    try:
+        values = json_value(msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The file is no JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise Invalid('The file holds no parameters: a JSON object maps their names to values, like {"day": "monday"}.')
+    return form(deployment, values, context).with_errors(refusals(deployment, values))
 
 
 def posted(deployment: Deployment, data: Any, context: Context) -> SchemaForm:

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
+from orchestrator.wire import MAX_PARAMETERS
 from runs import deployments, forms, schedules, trigger
 from runs.bulk import wording
 from runs.estimates import estimate
@@ -168,6 +169,8 @@ def _former(request: Any, deployment: Deployment, told: Any) -> forms.Former | N
 def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
     form = forms.posted(row.deployment, request.POST, form_context(request))
     typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
+    if request.POST.get("_do") == "file":
+        return _read_file(request, row, form, typed)
     if form.rearranged:
         return _form(request, row, form, typed)
     former = _former(request, row.deployment, request.POST)
@@ -180,6 +183,20 @@ def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
     if not is_new:
         messages.info(request, _was_there(new, asked))
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
+
+
+def _read_file(
+    request: Any, row: deployment_list.DeploymentRow, form: SchemaForm, typed: dict[str, str]
+) -> HttpResponse:
+    """The form again, with the parameters of a JSON file; with what was typed, if there are none."""
+    file = request.FILES.get("file")
+    try:
+        if file is None:
+            raise Invalid("Choose a file first.")
+        read = forms.from_file(row.deployment, file.read(MAX_PARAMETERS + 1), form_context(request))
+    except Invalid as problem:
+        return _form(request, row, form.with_errors({"file": problem.message}), typed, status=400)
+    return _form(request, row, read, typed)
 
 
 def _estimate(request: Any, deployment: Deployment) -> dict[str, Any]:

@@ -18,3 +18,9 @@ function sayWhen(field) {
 
 on("input", "#scheduled_at", (_event, field) => sayWhen(field));
 whenAdded("#scheduled_at", sayWhen);
+
+// A file that was chosen or dropped is read at once; its parameters come back in the fields.
+on("change", "[data-reads-file]", (_event, field) => {
+  const read = field.parentElement.querySelector("button");
+  if (field.files.length) field.form.requestSubmit(read);
+});

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -70,6 +71,32 @@ def test_2_7_a_secret_is_chosen_from_the_secret_blocks(acme: Company, alice: Any
     assert '<option value="secret/db">db</option>' in empty
     assert '<option value="secret/db" selected>db</option>' in again
     assert "planted-secret" not in empty + again
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "told"),
+    [
+        (b'{"day": "2026-01-02", "n": 5}', 200, 'value="5"'),
+        (b'{"day": "2026-01-02", "n": 0}', 200, "0 is less than the minimum of 1"),
+        (b'{"day": "2026-01-02", "m": 1}', 200, "The flow has no such parameter."),
+        (b"[1]", 400, "The file holds no parameters"),
+        (b"{", 400, "The file is no JSON"),
+        (b'"' + b"x" * (512 << 10), 400, "A file has 512 KiB at most."),
+    ],
+)
+def test_2_7_parameters_come_from_a_file_and_nothing_is_triggered(
+    acme: Company, alice: Any, browse: Any, content: bytes, status: int, told: str
+) -> None:
+    deployment = deploy(acme, parameter_schema=SCHEMA)
+    file = SimpleUploadedFile("p.json", content, "application/json")
+    typed = {"_do": "file", "file": file, "p~mode": "form", "p.day": "", "name": "kept"}
+    response = browse(alice).post(address(acme, deployment), typed)
+    page = response.content.decode()
+    assert response.status_code == status
+    assert told in page
+    assert 'value="kept"' in page
+    with acme.scope():
+        assert not FlowRun.objects.exists()
 
 
 def test_the_runs_own_options(acme: Company, alice: Any, browse: Any) -> None:
