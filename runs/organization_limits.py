@@ -28,7 +28,7 @@ class Standing:
 
 def standing(organization_id: UUID) -> Standing:
     """What an organization's limit is, and how much of it is used."""
-    held = Lease.objects.filter(organization_id=organization_id, limit=None, expires_at__gt=now())
+    held = Lease.objects.filter(organization_id=organization_id, limit=None, agent__isnull=False, expires_at__gt=now())
     return Standing(_slots(organization_id), held.count())
 
 

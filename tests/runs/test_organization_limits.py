@@ -8,7 +8,8 @@ import pytest
 
 from runs.models import Limit
 from tenants.models import AuditEntry, Membership
-from tests.cast import Company, person
+from tests.cast import Api, Company, person
+from tests.contract.journals import Journal
 from tests.runs import work
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +41,13 @@ def test_the_limit_holds_at_once_and_is_raised_and_taken_away(acme: Company, ali
     assert work.leases(acme) == 6  # Three, and the slot of each.
     put(alice, "")
     assert len(work.claim(acme, by)) == 3
+
+
+def test_runs_that_no_agent_holds_do_not_count(acme: Company, alice: Any, api: Api) -> None:
+    """The limit is one of agents: who calls a flow by hand waits for no slot."""
+    journal = Journal(api)
+    journal.send(journal.begin())
+    assert "0 under way now" in alice.get(PAGE).content.decode()
 
 
 def test_raising_it_wakes_agents_of_every_pool(acme: Company, alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
