@@ -42,3 +42,9 @@ on("keydown", "[role=tab]", (event, tab) => {
   next.focus();
   choose(next);
 });
+
+// A strip of links (data-strip) that is wider than the page begins with the one that is open.
+for (const strip of document.querySelectorAll("[data-strip]")) {
+  const here = strip.querySelector("[aria-current]");
+  if (here) strip.scrollLeft = here.offsetLeft - strip.firstElementChild.offsetLeft;
+}

@@ -1,4 +1,4 @@
-"""2.10, 3.2: somebody chooses runs in the list, looks what would be hit, begins, and undoes it; then takes all of them."""
+"""2.10, 3.2: somebody chooses runs in the list, looks what would be hit, begins, undoes it; then takes all of them."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ const label = (seconds) => (seconds < 1 ? `${seconds * 1000} ms` : duration(seco
 /** `points` are `[ms, seconds, tone, name, id]`. */
 export function drawDurations(box, { from, to, points }) {
   const place = frame(box, [8, 6, 20, 44]);
+  if (!points.length) return sayNothing(place);
   const lengths = points.map(([, seconds]) => Math.max(0.001, seconds));
   const low = MARKS.findLast((mark) => mark <= Math.min(...lengths)) ?? 0.001;
   const high = MARKS.find((mark) => mark > Math.max(...lengths)) ?? MARKS.at(-1);
@@ -37,4 +38,9 @@ export function drawDurations(box, { from, to, points }) {
     point.append(element("circle", { cx: x, cy: y(seconds), r: 6, class: "hit" }), mark);
     place.svg.append(point);
   }
+}
+
+// Without a run there is neither a length nor a time to draw an axis of.
+function sayNothing({ svg, width, height }) {
+  svg.append(element("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "None of these runs has started"));
 }
