@@ -23,14 +23,14 @@ def test_many_runs_are_cancelled(portal: Portal, acme: Company) -> None:
     page.locator("td.check input").nth(2).click(modifiers=["Shift"])
     expect(page.get_by_text("3 chosen")).to_be_visible()
     expect(boxes.and_(page.locator(":checked"))).to_have_count(3)
-    assert seen(page) == []
+    assert seen(portal, narrow=["dark"]) == []
     cancel.click()
     expect(page.get_by_role("heading", name="Cancel 3 runs")).to_be_visible()
-    assert seen(page) == []
+    assert seen(portal, narrow=["dark"]) == []
     page.get_by_label("Time to undo it").select_option("1 hour")
     page.get_by_role("button", name="Cancel 3 runs").click()
     expect(page.get_by_text("It begins in")).to_be_visible()
-    assert seen(page) == []
+    assert seen(portal, narrow=["dark"]) == []
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Undone")).to_be_visible()
     portal.open("runs").get_by_role("link", name="All 5 that fit").click()
