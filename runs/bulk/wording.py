@@ -62,7 +62,7 @@ KINDS = {
         doing="Deleting",
         done="deleted",
         icon="trash",
-        about="Runs that have ended go for good, with all that they told and made. Once it begins, nothing brings them back.",
+        about="Runs that have ended go for good, with all that they told and made: nothing brings them back.",
         dangerous=True,
     ),
 }
