@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from orchestrator.ids import uuid7
 from runs.bulk import choosing, wording, working
-from runs.models import BulkOperation
+from runs.models import BulkOperation, FlowRun
 from runs.reads.run_filter import RunFilter
 from runs.reads.run_search import RunsAsked
 from tenants.declared import PageQuery
@@ -235,6 +235,20 @@ def test_every_kind_and_every_filter_has_words(acme: Company) -> None:
     assert wording.KINDS.keys() == choosing.VERBS.keys() == set(BulkOperation.Kind)
     words = set(RunsAsked.__struct_fields__) - set(PageQuery.__struct_fields__)
     assert wording.LABELS.keys() | wording.UNTOLD == words
+
+
+def test_the_list_is_narrowed_by_exact_times(acme: Company, alice: Any, browse: Any) -> None:
+    """3.2: a range does not count beside them, in rows, counts and chart."""
+    [early] = trigger(acme, deploy(acme))
+    [late] = trigger(acme, deploy(acme, "weekly"))
+    with acme.scope():
+        FlowRun.objects.filter(id=early).update(created_at=now() - timedelta(days=400))
+    until = (now() - timedelta(days=30)).isoformat()
+    shown = page(acme, browse(alice), "runs", until=until, range="1h")
+    assert [str(run) in shown for run in (early, late)] == [True, False]
+    assert "All 1 that fit" in shown
+    assert "No run matches" in page(acme, browse(alice), "runs", since=(now() + timedelta(days=1)).isoformat())
+    assert str(late) in page(acme, browse(alice), "runs", since="yesterday", until="2020-01-01T00:00:00")
 
 
 @pytest.mark.parametrize(
