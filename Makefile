@@ -7,7 +7,7 @@ WORKERS := 3
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint types model bench soak chaos resume schema screenshots catalogue docs lock clean
+.PHONY: help install demo serve test lint types model bench soak chaos resume stranger schema screenshots catalogue docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ screenshots: install ## Make the screenshots of the README
 
 resume: install ## Kill a run of 200 steps fifty times at random, and account for each side effect
 	RESUME_KILLS=50 $(PYTHON) -m pytest -q tests/chaos/test_resume.py
+
+stranger: install ## As root: follow the docs as two other users, one of them in a network of its own
+	$(PYTHON) -m tests.stranger
 
 catalogue: install ## Write down the block types of the SDK for the server
 	$(PYTHON) -m orchestrator.blocks.catalogue blocks/catalogue.json
