@@ -1,6 +1,7 @@
 """What the database of a product says, asked as its superuser: no API is loaded by the question."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -9,6 +10,9 @@ _SIZE = """
     SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'public' AND c.relkind IN ('r', 'm') AND c.relpersistence = 'p'"""
+_COLUMNS = """
+    SELECT column_name FROM information_schema.columns
+    WHERE table_schema = 'public' AND table_name = 'flow_run' AND is_generated = 'NEVER' ORDER BY ordinal_position"""
 STILL_SECONDS = 2.0
 LOOK_EVERY = 0.05
 
@@ -21,6 +25,11 @@ class Queries:
     """How many of a flow run's task runs are recorded as completed."""
     ended: str
     """The state's type, and when the run ended, in seconds since 1970."""
+    scheduled: str
+    """Of runs that schedules made for times between two moments: the deployment, the time that is meant, and when the
+    run was made, both in seconds since 1970."""
+    copied: Mapping[str, str]
+    """What copies of a run have of their own, by column: SQL of the copied row `r` and the copy, `c.id` and `c.n`."""
 
 
 class Database:
@@ -76,6 +85,23 @@ class Database:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The run {run} is {state} after {timeout:.0f} s.")
             time.sleep(LOOK_EVERY)
+
+    def scheduled(self, begin: float, end: float) -> list[tuple[str, float, float]]:
+        """Of which deployment a run was made when, for all times from `begin` on and before `end`."""
+        rows = self._connection.execute(self._queries.scheduled, (begin, end)).fetchall()
+        return [(str(key), float(meant), float(made)) for key, meant, made in rows]
+
+    def copy_run(self, run: str, count: int) -> None:
+        """Add so many runs like this one, a second apart, back from it."""
+        columns = [name for (name,) in self._connection.execute(_COLUMNS)]
+        chosen = [self._queries.copied.get(name, f'r."{name}"') for name in columns]
+        names = ", ".join(f'"{name}"' for name in columns)
+        self._connection.execute(
+            f"INSERT INTO flow_run ({names}) SELECT {', '.join(chosen)} FROM flow_run r,"  # type: ignore[arg-type]
+            " (SELECT gen_random_uuid() AS id, n FROM generate_series(1, %s) n) c WHERE r.id = %s",
+            (count, run),
+        )
+        self._connection.execute("VACUUM ANALYZE flow_run")
 
     def _one(self, query: str, *parameters: str) -> tuple:
         row = self._connection.execute(query, parameters).fetchone()

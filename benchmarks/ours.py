@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -30,6 +31,16 @@ QUERIES = Queries(
         ON t.run_id = f.id AND t.retention = f.retention AND t.bucket = f.bucket
         WHERE f.id = %s AND t.state_type = 'COMPLETED'""",
     ended="SELECT state_type, extract(epoch FROM ended_at) FROM flow_run WHERE id = %s",
+    scheduled="""
+        SELECT deployment_id, extract(epoch FROM scheduled_at), extract(epoch FROM created_at) FROM flow_run
+        WHERE schedule_id IS NOT NULL AND scheduled_at >= to_timestamp(%s) AND scheduled_at < to_timestamp(%s)""",
+    copied={
+        "id": "c.id",
+        "root_id": "c.id",
+        "idempotency_key": "NULL",
+        "state_type": "CASE WHEN c.n %% 100 = 0 THEN 'FAILED' ELSE r.state_type END",
+        **{name: f"r.{name} - c.n * interval '1 s'" for name in ("created_at", "state_at", "started_at", "ended_at")},
+    },
 )
 
 
@@ -71,6 +82,30 @@ class Ours(Site):
         """A store of our own is below `up`; one that was given is not."""
         given = [self.store_pids()[name] for name in ("postgres", "redis") if getattr(self._given, name)]
         return [self._up.pid, *(pid for pid in given if pid is not None)]
+
+    def serving(self) -> list[int]:
+        agent = self.child("agent")
+        below = [child.pid for pid in self.pids() for child in psutil.Process(pid).children()]
+        return [pid for pid in below if pid != agent]
+
+    @contextmanager
+    def limited(self, limit: int) -> Iterator[str]:
+        pool = f"of-{limit}"
+        self.api.post("/work-pools", json={"name": pool}).raise_for_status()
+        command = [sys.executable, "-m", "orchestrator.cli", "agent", "start", "--pool", pool, "--limit", str(limit)]
+        log = self.directory / f"{pool}.log"
+        with Service(command, log=log, environment=self.environment, directory=self.directory) as agent:
+            agent.wait_until(lambda: agent.wrote("works for the pool"), START_SECONDS)
+            yield pool
+
+    def idle_pool(self) -> str:
+        name = f"nobody-{uuid.uuid4().hex[:8]}"
+        self.api.post("/work-pools", json={"name": name}).raise_for_status()
+        return name
+
+    def list_runs(self, count: int, state: str = "") -> int:
+        words = {"limit": count} | ({"state": state} if state else {})
+        return len(self.api.get("/flow-runs", params=words).raise_for_status().json()["items"])
 
     def store_pids(self) -> dict[str, int | None]:
         """The first processes of the stores, where they run on this machine."""

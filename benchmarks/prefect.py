@@ -23,6 +23,18 @@ FAST_POLL = {"PREFECT_WORKER_QUERY_SECONDS": "0.5"}
 QUERIES = Queries(
     recorded="SELECT count(*) FROM task_run WHERE flow_run_id = %s AND state_type = 'COMPLETED'",
     ended="SELECT state_type, extract(epoch FROM end_time) FROM flow_run WHERE id = %s",
+    scheduled="""
+        SELECT deployment_id, extract(epoch FROM expected_start_time), extract(epoch FROM created) FROM flow_run
+        WHERE auto_scheduled AND expected_start_time >= to_timestamp(%s) AND expected_start_time < to_timestamp(%s)""",
+    copied={
+        "id": "c.id",
+        "idempotency_key": "NULL",
+        "state_type": "CASE WHEN c.n %% 100 = 0 THEN 'FAILED' ELSE r.state_type END",
+        **{
+            name: f"r.{name} - c.n * interval '1 s'"
+            for name in ("created", "updated", "start_time", "end_time", "expected_start_time", "state_timestamp")
+        },
+    },
 )
 
 
@@ -32,7 +44,7 @@ class Prefect(Site):
     title = "Prefect"
     product = "prefect"
     imports = "from prefect import flow, task"
-    lacks = frozenset({"batches", "agents"})
+    lacks = frozenset({"batches", "agents", "taken"})
     python = prefect_environment.PYTHON
     ways = ("default", "fast")
     swift = "fast"
@@ -67,6 +79,18 @@ class Prefect(Site):
         """A PostgreSQL elsewhere costs nothing here."""
         return [self._service.pid, *([self._postgres_pid] if self._postgres_pid else [])]
 
+    def serving(self) -> list[int]:
+        return self.pids()
+
+    def idle_pool(self) -> str:
+        """No worker runs unless one is asked for."""
+        return POOL
+
+    def list_runs(self, count: int, state: str = "") -> int:
+        wanted = {"flow_runs": {"state": {"type": {"any_": [state]}}}} if state else {}
+        body = {"limit": count, "sort": "START_TIME_DESC", **wanted}
+        return len(self._api.post("/flow_runs/filter", json=body).raise_for_status().json())
+
     def trigger(self, deployment: str, parameters: Mapping[str, object]) -> str:
         """A busy server is asked again, as its own client does."""
         for _ in range(TRIES):
@@ -77,8 +101,18 @@ class Prefect(Site):
         return str(answer.raise_for_status().json()["id"])
 
     @contextmanager
+    def limited(self, limit: int) -> Iterator[str]:
+        with self._worker("fast", ["--limit", str(limit)]):
+            yield POOL
+
+    @contextmanager
     def executor(self, way: str) -> Iterator[int]:
-        command = [self.python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+        with self._worker(way, []) as pid:
+            yield pid
+
+    @contextmanager
+    def _worker(self, way: str, options: list[str]) -> Iterator[int]:
+        command = [self.python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", *options]
         environment = {**self.environment, **(FAST_POLL if way == "fast" else {})}
         log = self.directory / f"worker-{way}.log"
         with Service(command, log=log, environment=environment, directory=self.directory) as worker:

@@ -114,7 +114,11 @@ def _command() -> str:
 
 
 def _told(sizes: Sizes) -> str:
-    return ", ".join(f"{name} {getattr(sizes, name):g}" for name in sizes.__dataclass_fields__)
+    return ", ".join(f"{name} {_number(getattr(sizes, name))}" for name in sizes.__dataclass_fields__)
+
+
+def _number(size: float | Sequence[float]) -> str:
+    return " and ".join(f"{each:g}" for each in size) if isinstance(size, Sequence) else f"{size:g}"
 
 
 METHOD = (

@@ -45,7 +45,7 @@ def _tasks(title: str, name: str, at_most: float | None = None) -> list[Row]:
     ]
 
 
-def _triggers(title: str, ours: str, prefect: str, at_most: float, celery: str = NOTHING) -> list[Row]:
+def triggers(title: str, ours: str, prefect: str, at_most: float, celery: str = NOTHING) -> list[Row]:
     """The two rows of one way to execute runs."""
     return [
         Row(f"trigger → user code, {title}: p50", "ms", f"trigger.{ours}", f"trigger.{prefect}", celery, at_most),
@@ -53,6 +53,25 @@ def _triggers(title: str, ours: str, prefect: str, at_most: float, celery: str =
     ]
 
 
+TRIGGERS = [
+    *triggers("warm process; Prefect polls every 10 s", "warm", "default", 50, "trigger.default"),
+    *triggers("warm process; Prefect polls every 0.5 s", "warm", "fast", 50),
+    *triggers("cold process; Prefect polls every 10 s", "fresh", "default", 500),
+    *triggers("cold process; Prefect polls every 0.5 s", "fresh", "fast", 500),
+    Row("first run of new code; Prefect polls every 0.5 s: p50", "ms", "trigger.new", "trigger.fast", at_most=500),
+    Row("… the slowest", "ms", "trigger.new.most", "trigger.fast.p95"),
+]
+FIBONACCI = [
+    Row("40 × fibonacci(10), trigger to end; Prefect polls every 0.5 s", "s", "fibonacci.light", at_most=0.15),
+    Row("… bare Python", "s", "fibonacci.light.bare", compared=False),
+    Row("10 × fibonacci(33), trigger to end; Prefect polls every 0.5 s", "s", "fibonacci.heavy"),
+    Row("… bare Python", "s", "fibonacci.heavy.bare", compared=False),
+    Row("… over bare Python", "×", "fibonacci.heavy.ratio", at_most=1.05),
+]
+EXECUTOR = [
+    Row("idle executor: share of a core", "%", "executor.cpu"),
+    Row("… memory", "MiB", "executor.memory"),
+]
 ROWS = [
     Row("import of what a user needs, less bare Python", "ms", "import.ms", at_most=120),
     Row("… memory of that process", "MiB", "import.memory"),
@@ -72,21 +91,11 @@ ROWS = [
     Row("database, tables and indexes", "bytes per task run", "bytes", at_most=500),
     Row("small journal batches, 8 senders", "per s", "batches.rate", at_least=250, more_is_better=True),
     Row("… p95", "ms", "batches.p95"),
-    *_triggers("warm process; Prefect polls every 10 s", "warm", "default", 50, "trigger.default"),
-    *_triggers("warm process; Prefect polls every 0.5 s", "warm", "fast", 50),
-    *_triggers("cold process; Prefect polls every 10 s", "fresh", "default", 500),
-    *_triggers("cold process; Prefect polls every 0.5 s", "fresh", "fast", 500),
-    Row("first run of new code; Prefect polls every 0.5 s: p50", "ms", "trigger.new", "trigger.fast", at_most=500),
-    Row("… the slowest", "ms", "trigger.new.most", "trigger.fast.p95"),
+    *TRIGGERS,
     Row("50 runs triggered at once: user code runs in the first", "s", "burst.first"),
     Row("… and in all", "s", "burst.all", at_most=2),
-    Row("40 × fibonacci(10), trigger to end; Prefect polls every 0.5 s", "s", "fibonacci.light", at_most=0.15),
-    Row("… bare Python", "s", "fibonacci.light.bare", compared=False),
-    Row("10 × fibonacci(33), trigger to end; Prefect polls every 0.5 s", "s", "fibonacci.heavy"),
-    Row("… bare Python", "s", "fibonacci.heavy.bare", compared=False),
-    Row("… over bare Python", "×", "fibonacci.heavy.ratio", at_most=1.05),
-    Row("idle executor: share of a core", "%", "executor.cpu"),
-    Row("… memory", "MiB", "executor.memory"),
+    *FIBONACCI,
+    *EXECUTOR,
     Row("1,000 idle agents: share of a core, web process", "%", "agents.web", at_most=5),
     Row("… without them", "%", "agents.web.alone"),
     Row("… of it theirs in the database", "%", "agents.postgres"),

@@ -28,6 +28,14 @@ class Records(Protocol):
         """Wait until a run has completed; when that was, in seconds since 1970."""
         ...
 
+    def scheduled(self, begin: float, end: float) -> list[tuple[str, float, float]]:
+        """Runs that schedules made for times between two moments: whose, for when, made when."""
+        ...
+
+    def copy_run(self, run: str, count: int) -> None:
+        """Add so many runs like this one, a second apart, back from it."""
+        ...
+
 
 class Site(Protocol):
     """One product, running. Most suites in `measure/` know nothing else of it."""
@@ -67,6 +75,22 @@ class Site(Protocol):
 
     def trigger(self, deployment: str, parameters: Mapping[str, object]) -> str:
         """Ask for a run; its id."""
+        ...
+
+    def serving(self) -> list[int]:
+        """As `pids`, without any executor."""
+        ...
+
+    def limited(self, limit: int) -> AbstractContextManager[str]:
+        """An executor of so many runs at once, for as long as the block runs; the pool that it works for."""
+        ...
+
+    def idle_pool(self) -> str:
+        """A pool that no executor works for."""
+        ...
+
+    def list_runs(self, count: int, state: str = "") -> int:
+        """Ask the API for the newest runs, of a state; how many came."""
         ...
 
 

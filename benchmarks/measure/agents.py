@@ -48,7 +48,7 @@ def agents(site: Site) -> dict[str, float]:
 def _idle(site: Ours) -> dict[str, float]:
     count, seconds = site.sizes.agents, site.sizes.agents_seconds
     alone = _used(site, seconds / 2)
-    with _waiting(site, IDLE, count):
+    with waiting(site, IDLE, count):
         time.sleep(SETTLE_SECONDS)
         together = _used(site, seconds)
         memory = _resident(site.child("web"))
@@ -63,7 +63,7 @@ def _idle(site: Ours) -> dict[str, float]:
 
 
 @contextmanager
-def _waiting(site: Ours, pool: str, count: int) -> Iterator[Client]:
+def waiting(site: Ours, pool: str, count: int) -> Iterator[Client]:
     """So many agents of a new pool, all of which wait."""
     site.api.post("/work-pools", json={"name": pool}).raise_for_status()
     command = [sys.executable, PROGRAMS / "agents.py"]
@@ -117,7 +117,7 @@ def _wake(site: Ours) -> dict[str, float]:
     All of it happens while the agents' first wait is under way, so whoever is answered has been woken.
     """
     seconds, woken = [], []
-    with _waiting(site, WOKEN, site.sizes.agents) as crowd:
+    with waiting(site, WOKEN, site.sizes.agents) as crowd:
         with client(site) as user:
             deployment = str(user.ask("deploy", DEPLOY_SECONDS, flow="empty", way="warm", pool=WOKEN))
         for _ in range(site.sizes.triggers):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import slots
@@ -40,15 +41,28 @@ def subflows(count):
     return workloads.many_subflows(count)
 
 
-def deploy(flow, way, pool):
-    """Make a flow known to the server; the deployment's id. `way` is ours to know: Prefect's workers have one way."""
+def deploy(flow, way, pool, name="benchmark", every_minute=(), parameters=None):
+    """Make a flow known to the server; the deployment's id. `way` is ours to know: Prefect's workers have one way.
+
+    `every_minute`: seconds since 1970 that schedules of one minute are anchored at, which run it with `parameters`.
+    """
     if "prefect" not in sys.modules:
-        return str(getattr(workloads, flow).deploy(f"benchmark {way}", process=way, work_pool_name=pool))
+        from orchestrator.schedules import Interval
+
+        schedules = [Interval(60, anchor=datetime.fromtimestamp(at, UTC), slug=f"s{at}") for at in every_minute]
+        options = {"schedules": schedules, "parameters": parameters or {}}
+        return str(getattr(workloads, flow).deploy(f"{name} {way}", process=way, work_pool_name=pool, **options))
     from prefect import flow as decorator
+    from prefect.schedules import Interval
 
     here = os.path.dirname(os.path.abspath(__file__))
     found = decorator.from_source(source=here, entrypoint=f"workloads.py:{flow}")
-    return str(found.deploy("benchmark", work_pool_name=pool, print_next_steps=False))
+    schedules = [
+        Interval(timedelta(minutes=1), anchor_date=datetime.fromtimestamp(at, UTC), slug=f"s{at}")
+        for at in every_minute
+    ]
+    options = {"schedules": schedules, "parameters": parameters or {}, "print_next_steps": False}
+    return str(found.deploy(name, work_pool_name=pool, **options))
 
 
 if __name__ == "__main__":
