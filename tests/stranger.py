@@ -1,7 +1,7 @@
 """`make stranger`: follow the docs from two other machines, as one who has nothing of this checkout but the wheel.
 
-A developer deploys a flow from a repository with a password; an agent executes it. Each is a user with a home of its own
-and an environment in which only the wheel is installed; the agent is in a network of its own as well, out of which
+A developer deploys a flow from a repository with a password; an agent executes it. Each is a user with a home of its
+own and an environment in which only the wheel is installed; the agent is in a network of its own as well, out of which
 nothing leads but two connections: to the API and to the repository. Needs root, to become these users.
 """
 
