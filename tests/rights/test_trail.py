@@ -34,6 +34,7 @@ WITHOUT_ENTRY = {
     "api-agents": "an agent says that it is there; its page tells when",
     "api-flow-runs-wait": "a question",
     "api-background-arguments": "a question",
+    "api-deployment-estimate": "a question",
     "api-schedule-preview": "a question",
     "schedule-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
@@ -55,6 +56,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "block": {"version": "1", "p.value": "another", "description": ""},
     "block-new": {"version": "0", "name": "told", "p.value": "sesame"},
     "block-access": {"restricted": "on"},
+    "bulk-operation-new": {"delay": "60"},
     "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
     "deployment-canary": {"share": "5"},
@@ -123,7 +125,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "api-work-queue": {"priority": 7},
     "api-work-queues": {"name": "told"},
 }
-QUERY = {"block-new": "?type=secret"}
+QUERY = {"block-new": "?type=secret", "bulk-operation-new": "?of=filter&kind=cancel"}
 OF_PEOPLE = ("organization-person", "organization-hand-over")
 BEFORE = {
     "api-backfill-resume": "api-backfill-pause",

@@ -15,6 +15,7 @@ from runs.models import BulkOperation, FlowRun
 from runs.reads.run_filter import RunFilter
 from runs.reads.run_search import RunsAsked
 from tenants.declared import PageQuery
+from tenants.models import AuditEntry
 from tenants.restrictions.models import Level
 from tests.cast import Company
 from tests.restricted import restrict
@@ -85,6 +86,8 @@ def test_what_is_begun_hits_the_chosen_ones_only(acme: Company, alice: Any, brow
     made = only(acme)
     assert answer.url == f"{acme.path}bulk-operations/{made.id}"
     with acme.scope():
+        entry = AuditEntry.objects.get(action="bulk_operation.created")
+        assert (entry.actor, entry.details["count"]) == (acme.owner.email, 2)
         working.work(made.id)
     assert states(acme, [one, two, three]) == ["CANCELLED", "CANCELLED", "SCHEDULED"]
     shown = page(acme, browse(alice), f"bulk-operations/{made.id}")
