@@ -211,10 +211,11 @@ def time_for(schema: dict[str, Any], name: str, time: datetime) -> str:
     >>> time_for(day, "day", datetime(2026, 3, 1, 6, tzinfo=UTC)), time_for({}, "day", datetime(2026, 3, 1, tzinfo=UTC))
     ('2026-03-01', '2026-03-01T00:00:00+00:00')
     """
-    return time.date().isoformat() if "date" in _formats(schema, name) else time.isoformat()
+    return time.date().isoformat() if "date" in formats(schema, name) else time.isoformat()
 
 
-def _formats(schema: dict[str, Any], name: str) -> set[str]:
+def formats(schema: dict[str, Any], name: str) -> set[str]:
+    """The formats that a parameter may have."""
     properties = schema.get("properties")
     own = properties.get(name) if isinstance(properties, dict) else None
     if not isinstance(own, dict):

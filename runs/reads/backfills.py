@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils.timezone import now
@@ -124,3 +125,93 @@ def _alive(backfill: Backfill) -> list[FlowRun]:
     """Those that have not ended, the oldest first."""
     wanted = ("id", "organization_id", "name", "state_type", "state_name")
     return list(under_way(backfill).only(*wanted).order_by("created_at", "id")[:NAMED])
+
+
+# ── for pages ────────────────────────────────────────────────────────────────────────────────────
+
+MAX_ROWS = 100  # of a page of the table
+BAR = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", "RUNNING", "PAUSED", "PENDING", "SCHEDULED")
+STATES = {
+    "running": ("RUNNING", "Running"), "paused": ("PAUSED", "Paused"), "completed": ("COMPLETED", "Completed"),
+    "cancelled": ("CANCELLED", "Cancelled"),
+}  # fmt: skip
+DAYS = timedelta(days=3)  # A longer range is shown by months, a shorter one by days.
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A backfill as lists show it, and with its counts as its own page does."""
+
+    row: Backfill
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """Its state as a type and a name."""
+        return STATES[self.row.state]
+
+    @property
+    def planned(self) -> int:
+        """How many runs it is to make."""
+        return self.row.count - self.row.skipped
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """How many of its runs are how, by the kind of their part of the bar."""
+        return {state.lower(): self.counts.states[state] for state in BAR if state in self.counts.states}
+
+    @property
+    def of_made(self) -> dict[str, int]:
+        """Without counts: how many were made, and could not be."""
+        return {"ok" if not self.row.is_open else "run": self.row.made, "fail": self.row.refused}
+
+    @property
+    def failed(self) -> int:
+        """How many could be retried."""
+        return self.counts.states.get("FAILED", 0) + self.counts.states.get("CRASHED", 0)
+
+    @property
+    def zone(self) -> str:
+        """By whose clock its times are shown."""
+        return str(self.row.times["timezone"]) if self.row.times else "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A place as a square: what it shows, and what it says when it is pointed at."""
+
+    row: PlaceRow
+    label: str
+
+    @property
+    def kind(self) -> str:
+        """Which glyph and tone it has."""
+        if self.row.run is not None:
+            return self.row.run.state_type.lower()
+        return {"REFUSED": "failed"}.get(self.row.state, "none")
+
+    @property
+    def word(self) -> str:
+        """What became of it."""
+        words = {"WAITING": "To come", "REFUSED": "Could not be made", "DELETED": "Deleted", "SKIPPED": "Left out"}
+        state = self.row.run.state_name if self.row.run else words.get(self.row.state, self.row.state)
+        return f"{state}, was there already" if self.row.run and self.row.place.outcome == "skipped" else state
+
+
+def grouped(backfill: Backfill, rows: Sequence[PlaceRow]) -> list[tuple[str, list[Square]]]:
+    """The squares by the days or months of their times; of sets all together."""
+    zone = ZoneInfo(Shown(backfill).zone)
+    long = not backfill.since or not backfill.until or backfill.until - backfill.since > DAYS
+    groups: dict[str, list[Square]] = {}
+    for row in rows:
+        local = row.place.time.astimezone(zone) if row.place.time else None
+        head = (f"{local:%b %Y}" if long else f"{local.day} {local:%b %Y}") if local else ""
+        groups.setdefault(head, []).append(Square(row, _label(row, local)))
+    return list(groups.items())
+
+
+def _label(row: PlaceRow, local: datetime | None) -> str:
+    if local is not None:
+        return f"{local.day} {local:%b %Y %H:%M}"
+    given = ", ".join(f"{name}={value}" for name, value in list(row.place.parameters.items())[:5])
+    return f"{row.place.ordinal + 1}. {given[:120]}".rstrip()

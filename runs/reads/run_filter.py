@@ -30,11 +30,12 @@ ORIGINS = {
     FlowRun.Origin.SCHEDULE.value: "By schedule",
     FlowRun.Origin.FORM.value: "By form",
     FlowRun.Origin.API.value: "By API",
+    FlowRun.Origin.BACKFILL.value: "By backfill",
     FlowRun.Origin.RETRY.value: "Retries",
     FlowRun.Origin.LOCAL.value: "Called by hand",
 }
 MAX_TEXT = 200
-_WORDS = {name: name for name in ("state", "flow", "tag", "origin", "since", "until")} | {"text": "q"}
+_WORDS = {name: name for name in ("state", "flow", "tag", "origin", "backfill", "since", "until")} | {"text": "q"}
 """What words of the API's list are called in the address of this one."""
 
 
@@ -53,6 +54,7 @@ class RunFilter:
     range: str = DEFAULT_RANGE
     subflows: bool = False
     origin: str = ""
+    backfill: str = ""
     after: datetime | None = None
     before: datetime | None = None
     cursor: str = ""
@@ -70,6 +72,7 @@ class RunFilter:
             range=query.get("range", "") if query.get("range", "") in RANGES else DEFAULT_RANGE,
             subflows=query.get("subflows", "") == "1",
             origin=query.get("origin", "") if query.get("origin", "") in ORIGINS else "",
+            backfill=query.get("backfill", "") if _is_id(query.get("backfill", "")) else "",
             after=_moment(query.get("since", "")),
             before=_moment(query.get("until", "")),
             cursor=query.get("cursor", "")[:200],
@@ -92,7 +95,8 @@ class RunFilter:
         """The same as words of the API's list, which knows no ranges."""
         found = {
             "state": list(self.states), "flow": self.flow, "deployment": self.deployment, "tag": self.tag,
-            "text": self.text, "origin": self.origin, "since": _written(self.since), "until": _written(self.before),
+            "text": self.text, "origin": self.origin, "backfill": self.backfill,
+            "since": _written(self.since), "until": _written(self.before),
         }  # fmt: skip
         known = {name: value for name, value in found.items() if value}
         return known if self.subflows else known | {"subflows": False}
@@ -104,7 +108,8 @@ class RunFilter:
         pairs += [("flow", wanted.flow), ("deployment", wanted.deployment), ("tag", wanted.tag), ("q", wanted.text)]
         pairs += [("range", "" if wanted.range == DEFAULT_RANGE else wanted.range)]
         pairs += [("since", _written(wanted.after)), ("until", _written(wanted.before))]
-        pairs += [("subflows", "1" if wanted.subflows else ""), ("origin", wanted.origin), ("cursor", wanted.cursor)]
+        pairs += [("subflows", "1" if wanted.subflows else ""), ("origin", wanted.origin)]
+        pairs += [("backfill", wanted.backfill), ("cursor", wanted.cursor)]
         kept = urlencode([(name, value) for name, value in pairs if value])
         return f"?{kept}" if kept else ""
 
@@ -138,6 +143,8 @@ class RunFilter:
             rows = rows.exclude(origin=FlowRun.Origin.SUBFLOW)
         if self.origin:
             rows = rows.filter(origin=self.origin)
+        if self.backfill:
+            rows = rows.filter(backfill_id=self.backfill)
         if self.flow:
             rows = rows.filter(flow__name=self.flow)
         if self.deployment:

@@ -37,6 +37,7 @@ WITHOUT_ENTRY = {
     "api-deployment-estimate": "a question",
     "api-schedule-preview": "a question",
     "schedule-preview": "a question",
+    "deployment-backfill-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-result": "a run's work: the state of the run tells where its value is",
@@ -59,6 +60,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "bulk-operation-new": {"delay": "60"},
     "cache-invalidate": {"key": "acme-cached"},
     "deployment-access": {"restricted": "on"},
+    "backfill-drip": {"at_once": "7"},
+    "deployment-backfill": {"of": "sets", "sets": "[{}]", "existing": "skip", "order": "oldest"},
     "deployment-canary": {"share": "5"},
     "deployment-limits": {"concurrency_limit": "7", "on_limit": "ENQUEUE"},
     "deployment-schedule": {"kind": "interval", "interval": "5", "catch_up": "skip"},
@@ -129,6 +132,7 @@ QUERY = {"block-new": "?type=secret", "bulk-operation-new": "?of=filter&kind=can
 OF_PEOPLE = ("organization-person", "organization-hand-over")
 BEFORE = {
     "api-backfill-resume": "api-backfill-pause",
+    "backfill-resume": "backfill-pause",
     "api-deployment-schedule-resume": "api-deployment-schedule-pause",
     "automation-resume": "automation-pause",
     "deployment-schedule-resume": "deployment-schedule-pause",
