@@ -25,7 +25,7 @@ from runs import overflow, room, versions, waiting
 from runs.lanes import IN_TIME, Waiting, next_runs
 from runs.models import Agent, Attempt, Deployment, FlowRun, Lease
 from runs.room import Held, Room
-from runs.transitions import COLUMNS, RunRow, lock_runs, micros, move, save
+from runs.transitions import COLUMNS, RunRow, lock_root, lock_runs, micros, move, save
 from tenants.errors import NotFound
 from tenants.keys import RUN_PREFIX, digest, new_secret
 
@@ -303,8 +303,7 @@ def end_attempt(agent: Agent, *, run_id: UUID, attempt: int, started: bool, mess
     """
     if not Attempt.objects.filter(run_id=run_id, number=attempt, agent_id=agent.id).exists():
         raise NotFound("This agent never held that attempt.")
-    rows = lock_runs([run_id])
-    row = rows[run_id]
+    row = lock_root(run_id)
     was_held = row.attempt == attempt and row.is_held
     if was_held:
         if row.state_type == StateType.PENDING and not started:

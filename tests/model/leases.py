@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.agent_messages import LeaseRef
-from orchestrator.states import TERMINAL, By, StateType, default_name, is_held, may_move
+from orchestrator.states import TERMINAL, WISHES, By, StateType, default_name, is_held, may_move
 
 LEASE = timedelta(seconds=60)
 LOST_AFTER = {True: timedelta(days=1), False: timedelta(minutes=10)}  # by whether the run is local
@@ -46,6 +46,9 @@ class Run:
     deployment: Any = None
     due: datetime | None = None
     scheduled: datetime | None = None
+    made: datetime | None = None
+    retry_of: UUID | None = None
+    replay_root: UUID | None = None
     key: str = ""
     attempt: int = 0
     run_count: int = 0
@@ -86,8 +89,12 @@ class Runs:
 
     # ── intent ───────────────────────────────────────────────────────────────────────────────────
 
-    def trigger(self, id: UUID, deployment: Any, due: datetime, key: str, at: datetime) -> None:
-        self.runs[id] = Run(id, id, "SCHEDULED", "Scheduled", deployment, due, due, key)
+    def trigger(
+        self, id: UUID, deployment: Any, due: datetime, key: str, at: datetime, *, retries: Run | None = None
+    ) -> None:
+        run = self.runs[id] = Run(id, id, "SCHEDULED", "Scheduled", deployment, due, due, at, key=key)
+        if retries is not None:
+            run.retry_of, run.replay_root = retries.id, retries.replay_root or retries.id
         if due <= at:
             self.cancel_surplus([deployment], at)
 
@@ -185,12 +192,15 @@ class Runs:
         """How many slots of a limit are in use."""
         return sum(run.slots.get(target, at) > at for run in self.runs.values())
 
-    def heartbeat(self, agent: Any, refs: Sequence[LeaseRef], at: datetime) -> tuple[list[LeaseRef], set[UUID]]:
-        """What is lost, and what shall be cancelled."""
-        lost, cancelled, held = [], set(), []
+    def heartbeat(
+        self, agent: Any, refs: Sequence[LeaseRef], at: datetime
+    ) -> tuple[list[LeaseRef], set[tuple[UUID, str]]]:
+        """What is lost, and what shall be cancelled or paused."""
+        lost, words, held = [], set(), []
         for ref in refs:
-            run = self.runs[ref.run]
-            if run.until is None or run.attempt != ref.attempt or run.attempts[ref.attempt].agent != agent.id:
+            run = self.runs.get(ref.run)
+            held_by = run and run.until and run.attempt == ref.attempt and run.attempts[ref.attempt].agent
+            if run is None or held_by != agent.id:
                 lost.append(ref)
                 continue
             held.append(run)
@@ -199,9 +209,9 @@ class Runs:
                 {t: at + LEASE if until > at else until for t, until in run.slots.items()},
             )
             self.come_back(run)
-            cancelled |= {run.id} if run.type == "CANCELLING" else set()
+            words |= {(run.id, word) for word in [wish_of(run)] if word}
         self._take_again(held, at + LEASE, at)
-        return lost, cancelled
+        return lost, words
 
     def _take_again(self, runs: Sequence[Run], until: datetime, at: datetime) -> None:
         """Slots that ran out are held again where nobody else took them, the oldest run's first."""
@@ -292,6 +302,11 @@ class Runs:
             for id, (of, order, _) in each.tasks.items():
                 if of == attempt and order[1] < CLOSED:
                     each.tasks[id] = (of, (order[0], CLOSED, order[2]), type)
+
+
+def wish_of(run: Run) -> str | None:
+    """What its holder is asked to do."""
+    return "cancel" if run.type == "CANCELLING" else WISHES.get(run.name) if run.type == "RUNNING" else None
 
 
 def targets(run: Run) -> list[Target]:

@@ -13,7 +13,8 @@ from typing import Any
 from orchestrator.states import RANK, TERMINAL, By, StateType
 from orchestrator.wire import Log, RunState, Stream, TaskState
 from runs.transitions import from_micros
-from tests.model.leases import LEASE, SEALED, Attempt, Run, Runs
+from tests.model.leases import LEASE, SEALED, Attempt, Run, wish_of
+from tests.model.many import Many
 
 
 @dataclass
@@ -26,15 +27,18 @@ class Told:
     signal: str | None = None
 
 
-class Model(Runs):
+class Model(Many):
     """One organization's runs, and what their holders tell of them."""
 
     def journal(self, head: Stream, entries: Sequence[Any], sent_at: datetime, at: datetime, *, key: bool) -> Told:
         """Apply a batch of one stream; `key`: it came with a key, which may begin runs."""
+        if head.root in self.deleted:
+            last = head.from_seq + len(entries) - 1
+            return Told(last, rejected=[(0, "deleted")], signal="over" if head.writer == 0 else None)
         first = entries[0] if entries else None
         unknown = key and head.root not in self.runs and (head.attempt, head.writer, head.from_seq) == (1, 0, 1)
         if unknown and _begins(first) and first.run == head.root:
-            begun = Run(head.root, head.root, attempt=1, until=at + LEASE)
+            begun = Run(head.root, head.root, made=at, attempt=1, until=at + LEASE)
             self.runs[head.root] = begun
             begun.attempts[1] = Attempt(head.token, None, at)
         run = self.runs.get(head.root)
@@ -100,7 +104,7 @@ class Model(Runs):
     def _signal(self, run: Run, newest: bool) -> str | None:
         if not newest:
             return "superseded"
-        return "cancel" if run.type == "CANCELLING" else "over" if run.type in TERMINAL else None
+        return "over" if run.type in TERMINAL else wish_of(run)
 
 
 def _begins(entry: Any) -> bool:

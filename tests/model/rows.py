@@ -19,6 +19,7 @@ RUNS = """
         retries, crash_retries, pool_id, started_at, history, ended_at, error::text, state_at, state_message
     FROM flow_run
 """
+PLACES = "SELECT retention, bucket FROM flow_run UNION SELECT retention, bucket FROM deleted_run"
 LEASES = """
     SELECT l.run_id, l.attempt, l.agent_id, c.kind, c.target_id, l.key, l.expires_at
     FROM lease l LEFT JOIN concurrency_limit c ON c.organization_id = l.organization_id AND c.id = l.limit_id
@@ -108,15 +109,32 @@ def compare_usage(found: dict[UUID, dict[str, Any]], model: Model) -> None:
     """Everything is metered once, and what an execution repeats not at all: as a recount of the rows says, too."""
     sums = ", ".join(f"coalesce(sum({meter}), 0)::bigint" for meter in METERS)
     [metered] = ask(f"SELECT {sums} FROM usage_delta")
-    buckets = [Bucket(*place) for place in ask("SELECT DISTINCT retention, bucket FROM flow_run")]
+    buckets = [Bucket(*place) for place in ask(PLACES)]
     rows = [meters for bucket in buckets for meters in recount(bucket).values()]
     _same(metered, tuple(sum(meters[name] for meters in rows) for name in METERS))
-    text = sum(len(line.encode()) for run in model.runs.values() for line in run.lines)
-    begun = sum(row["started"] is not None for row in found.values())
-    tasks = sum(len(run.tasks) for run in model.runs.values())
+    every = [*model.runs.values(), *model.gone]
+    text = sum(len(line.encode()) for run in every for line in run.lines)
+    begun = sum(row["started"] is not None for row in found.values()) + model.begun_of_gone
+    tasks = sum(len(run.tasks) for run in every)
     counted = dict(zip(METERS, metered, strict=True))
     assert counted["log_bytes"] == text
     assert (counted["flow_runs"] <= begun, counted["task_runs"] <= tasks) == (True, True)
+
+
+def compare_operations(model: Model) -> None:
+    """Each has ended, and did what it should; what was deleted has left nothing."""
+    found = {
+        id: (state, done, refused)
+        for id, state, done, refused in ask(
+            "SELECT id, state, done, (SELECT coalesce(sum(value::int), 0) FROM jsonb_each_text(refused))"
+            " FROM bulk_operation"
+        )
+    }
+    _same(found, {each.id: ("completed", each.done, each.refused) for each in model.operations})
+    gone = [run.id for run in model.gone]
+    for table, of in (("task_run", "run_id"), ("log_line", "root_id"), ("event", "run_id"), ("attempt", "run_id")):
+        assert not ask(f"SELECT {of} FROM {table} WHERE {of} = ANY(%s) LIMIT 1", gone), table
+    _same({id for (id,) in ask("SELECT id FROM deleted_run WHERE cleared_at IS NOT NULL")}, model.deleted)
 
 
 def over_the_limit(model: Model, at: Any) -> set[Target]:

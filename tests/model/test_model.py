@@ -24,18 +24,21 @@ from orchestrator.agent_messages import LeaseRef
 from orchestrator.bodies import LimitsChange
 from orchestrator.states import TERMINAL
 from orchestrator.wire import Answer
-from runs import claims, deployments, outages, tasks, trigger
+from runs import claims, deleting, deployments, emptying, outages, tasks, trigger
+from runs.bulk import operations, working
+from runs.bulk.choosing import Kind
 from runs.ingest import apply_batch, streams
 from runs.limits import set_limit
 from runs.messenger import client
-from runs.models import WorkPool, WorkQueue
-from tenants.errors import NotFound
+from runs.models import FlowRun, WorkPool, WorkQueue
+from tenants.errors import Conflict, NotFound
 from tenants.permissions import Actor
 from tests.cast import Company
 from tests.model import rows
 from tests.model.clock import Clock, ruled_by
 from tests.model.holders import WORDS, Holder, Letter
 from tests.model.leases import LEASE, SEALED, Run
+from tests.model.many import AT_ONCE, BATCH, Operation
 from tests.model.model import Model, Told
 from tests.model.profile import SETTINGS
 from tests.model.world import Works, equip
@@ -45,6 +48,8 @@ WHICH = st.integers(0, 20)  # Counted from the newest: 0 is the simplest choice.
 SIDE = st.sampled_from([0, 0, 0, 1])  # Mostly Acme, sometimes Globex.
 FATES = st.sampled_from(["arrives"] * 4 + ["is lost", "is answered in vain", "comes twice", "comes late"])
 ENDS = ["COMPLETED", "COMPLETED", "FAILED", "CANCELLED", "handed back"]
+KINDS = st.sampled_from(sorted(Kind))
+MANY = [[], ["FAILED", "CRASHED", "CANCELLED"], ["RUNNING", "COMPLETED"]]  # States that are asked for; none: all.
 LONGEST_DAYS = 6
 
 
@@ -126,6 +131,63 @@ class Platform(RuleBasedStateMachine):
                 trigger.cancel_runs([run.id], by=own.company.actor())
             own.model.cancel(run, self.clock.at)
 
+    @rule(side=SIDE, which=WHICH)
+    def somebody_deletes(self, side: int, which: int) -> None:
+        own = self.sides[side]
+        if own.model.runs:
+            run = own.run(which)
+            begun = self._begun(own)
+            with own.company.scope():
+                left = deleting.delete_runs([run.id], by=own.company.actor())
+            is_over, reused = run.type in TERMINAL, own.model.is_reused(run)
+            wanted = None if is_over and not reused else "reused" if is_over else "not_ended"
+            assert [each.code for each in left.values()] == ([wanted] if wanted else [])
+            if wanted is None:
+                own.model.delete(run)
+            own.model.begun_of_gone += begun - self._begun(own)
+
+    def _begun(self, own: Side) -> int:
+        with own.company.scope():
+            return FlowRun.objects.filter(started_at__isnull=False).count()
+
+    @rule(side=SIDE, kind=KINDS, states=st.sampled_from(MANY), delay=st.sampled_from([0, 0, 40]))
+    def somebody_asks_for_many(self, side: int, kind: str, states: list[str], delay: int) -> None:
+        own = self.sides[side]
+        wanted = {"state": states} if states else {}
+        with own.company.scope():
+            if sum(not each.ended for each in own.model.operations) == AT_ONCE:
+                with pytest.raises(Conflict):
+                    operations.begin(kind, wanted, by=_owner(own.company), delay=delay)
+                return
+            made, _ = operations.begin(kind, wanted, by=_owner(own.company), delay=delay)
+        own.model.operations.append(Operation(made.id, kind, states, self.clock.at, made.begins_at))
+
+    @rule(side=SIDE, which=WHICH)
+    def a_batch_is_done(self, side: int, which: int) -> None:
+        own = self.sides[side]
+        if own.model.operations:
+            self._work(own, own.model.operations[-1 - which % len(own.model.operations)])
+
+    def _work(self, own: Side, operation: Operation) -> None:
+        if operation.ended or operation.begins > self.clock.at:
+            with own.company.scope():
+                assert not working.work(operation.id)
+            return
+        begun, batch = self._begun(own), own.model.due(operation)
+        with own.company.scope():
+            more = working.work(operation.id)
+            made = FlowRun.objects.filter(retry_of__in=[run.id for run in batch]).order_by("created_at", "id")
+            retries = dict(made.values_list("retry_of", "id"))
+        own.model.work(operation, batch, retries, self.clock.at)
+        own.model.begun_of_gone += begun - self._begun(own) if operation.kind == "delete" else 0
+        assert more == (not operation.ended)
+
+    @rule(side=SIDE)
+    def some_of_what_is_deleted_is_removed(self, side: int) -> None:
+        company = self.sides[side].company
+        with company.scope():
+            emptying.empty(company.organization.id)
+
     @rule(side=SIDE, which=DEPLOYMENTS, slots=st.sampled_from([1, 2, None]), of_keys=st.booleans())
     def somebody_changes_a_limit(self, side: int, which: int, slots: int | None, of_keys: bool) -> None:
         self._change(side, which, "key" if of_keys else "deployment", slots=slots)
@@ -197,13 +259,13 @@ class Platform(RuleBasedStateMachine):
         held = [own.holder(each) for each in sorted(of) if own.holders]
         before = rows.over_the_limit(own.model, self.clock.at)
         known = {(each.root, each.attempt): LeaseRef(each.root, each.attempt) for each in held}
-        refs = [ref for ref in known.values() if ref.run in own.model.runs]
+        refs = [ref for ref in known.values() if ref.run in own.model.runs or ref.run in own.model.deleted]
         with own.company.scope():
             beat = claims.heartbeat(agent, refs)
-        lost, cancelled = own.model.heartbeat(agent, refs, self.clock.at)
+        lost, words = own.model.heartbeat(agent, refs, self.clock.at)
         assert rows.over_the_limit(own.model, self.clock.at) <= before
         assert beat.lost == lost
-        assert {(signal.run, signal.signal) for signal in beat.signals} == {(id, "cancel") for id in cancelled}
+        assert {(signal.run, signal.signal) for signal in beat.signals} == words
 
     @rule(side=SIDE, which=WHICH, agent=st.sampled_from([0, 0, 0, 1, 2]), started=st.booleans())
     def an_agent_says_that_a_process_is_gone(self, side: int, which: int, agent: int, started: bool) -> None:
@@ -212,7 +274,7 @@ class Platform(RuleBasedStateMachine):
             holder, by = own.holder(which), own.works.agents[agent]
             with own.company.scope():
                 ending = {"run_id": holder.root, "attempt": holder.attempt, "started": started}
-                if holder.agent != by:
+                if holder.agent != by or holder.root in own.model.deleted:
                     with pytest.raises(NotFound):
                         claims.end_attempt(by, **ending, message="gone")
                     return
@@ -346,7 +408,7 @@ class Platform(RuleBasedStateMachine):
             rows.compare(side.model, found, leases)
             rows.judge(found, leases)
             for id, former in side.final.items():
-                assert found[id] == former, "a terminal state is final"
+                assert id not in side.model.runs or found[id] == former, "a terminal state is final"
             side.final = {id: row for id, row in found.items() if row["type"] in TERMINAL}
 
     def teardown(self) -> None:
@@ -356,10 +418,13 @@ class Platform(RuleBasedStateMachine):
                 self.clock.advance(86_401)
                 self._forget_outage()
                 self.leases_are_swept()
+            for side in self.sides:
+                self._bring_to_an_end(side)
             self.rows_are_as_they_should_be()
             for side in self.sides:
                 with side.company.scope():
                     found = rows.runs()
+                    rows.compare_operations(side.model)
                     assert {row["type"] for row in found.values()} <= TERMINAL | {"SCHEDULED", "PAUSED"}
                     assert not rows.leases()
                     rows.compare_journals(side.model)
@@ -367,6 +432,15 @@ class Platform(RuleBasedStateMachine):
         finally:
             transaction.set_rollback(True)
             self._rolled_back.__exit__(None, None, None)
+
+    def _bring_to_an_end(self, side: Side) -> None:
+        """What was asked for is done, and what was deleted is removed."""
+        for operation in side.model.operations:
+            while not operation.ended:
+                self._work(side, operation)
+        with side.company.scope():
+            while emptying.empty(side.company.organization.id) is not None:
+                pass
 
     # ── the network ──────────────────────────────────────────────────────────────────────────────
 
@@ -403,6 +477,11 @@ def _actor(company: Company, letter: Letter) -> Actor:
     return Actor("run", company.organization.id, company.workspace.id, "run", "run", **run)
 
 
+def _owner(company: Company) -> Actor:
+    own = {"user_id": company.owner.id, "organization_role": "owner"}
+    return Actor("user", company.organization.id, company.workspace.id, "owner", "owner", **own)
+
+
 def _told(letter: Letter, answer: Answer) -> Told:
     stream = letter.head.id
     assert answer.acked.keys() | answer.expected.keys() | {each.stream for each in answer.rejected} <= {stream}
@@ -419,6 +498,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         raise AssertionError("a tick failed") from sys.exception()
 
     monkeypatch.setattr(streams, "SEALED_AFTER", SEALED)
+    monkeypatch.setattr(working, "BATCHES", dict.fromkeys(working.BATCHES, BATCH))
+    monkeypatch.setattr(emptying, "ROWS", 3)
     monkeypatch.setattr(tasks.logger, "exception", fail)
     with ruled_by(Clock()) as ruling:
         yield ruling
