@@ -1,12 +1,14 @@
 // [data-fragment="address"]: fetched again when one of its topics (data-live) changed; at most twice a second,
 // jittered, less often where the answer takes long, and the last version always.
 import { on, whenAdded } from "../found.js";
+import { toast } from "../toast.js";
 import { swap } from "./swap.js";
 
 const BETWEEN = 500; // ms
 const TIMEOUT = 10_000;
 const AGAIN = 3000; // ms after a failure
 const states = new WeakMap();
+let gone = false;
 
 const all = () => [...document.querySelectorAll("[data-fragment]")];
 const topics = (element) => (element.dataset.live ?? "").split(" ").filter(Boolean);
@@ -64,10 +66,17 @@ async function fetchInto(element, state) {
     signal: AbortSignal.timeout(TIMEOUT),
   });
   if (answer.type === "opaqueredirect") return location.reload(); // Signed out: the page says so itself.
-  if (answer.status === 304 || answer.status === 404) return;
+  if (answer.status === 404) return tellGone();
+  if (answer.status === 304) return;
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   state.etag = answer.headers.get("ETag");
   swap(element, await answer.text());
+}
+
+/** What it shows was deleted, or is for others now: the page stays as it is, and says so once. */
+function tellGone() {
+  if (!gone) toast("What this page shows is not there any more.");
+  gone = true;
 }
 
 /** Shows another part of what the fragment around `inner` shows: a page, a filter. */
