@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from orchestrator.server import celery
+from orchestrator.server.celery import TICKS, app, take_turns
 from runs import outages, scheduling, tasks
 from runs.models import FlowRun, Lease, Schedule
 from tenants.scope import NoTenantScope, current_scope
@@ -139,12 +141,33 @@ def test_partitions_are_kept(acme: Company) -> None:
 
 @pytest.mark.parametrize("tick", ["expire_leases", "create_scheduled_runs", "mark_late_runs", "keep_partitions"])
 def test_every_tick_is_on_the_beat_and_on_its_own_queue(tick: str) -> None:
-    from orchestrator.server.celery import app
-
-    entry = next(entry for entry in app.conf.beat_schedule.values() if entry["task"] == f"runs.tasks.{tick}")
-    assert app.conf.task_routes[entry["task"]] == {"queue": "ticks"}
+    name = getattr(tasks, tick).name
+    (entry,) = (each for each in app.conf.beat_schedule.values() if each["args"] == [TICKS[name]])
+    assert entry["schedule"] == TICKS[name]
     assert entry["options"]["expires"] > 0
-    assert entry["task"] in app.tasks or getattr(tasks, tick).name == entry["task"]
+    assert app.conf.task_routes[name] == app.conf.task_routes[entry["task"]] == {"queue": "ticks"}
+
+
+def test_there_is_a_task_for_every_tick() -> None:
+    app.loader.import_default_modules()
+    assert set(TICKS) <= set(app.tasks)
+
+
+def test_a_tick_that_fails_keeps_none_of_the_others_from_its_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("no such table")
+
+    names = {"first": lambda: told.append("first"), "second": fail, "third": lambda: told.append("third")}
+    for name, run in names.items():
+        monkeypatch.setitem(app.tasks, name, run)
+    monkeypatch.setattr(celery, "TICKS", dict.fromkeys(names, 7) | {"another": 8})
+    take_turns(7)
+    assert told == ["first", "third"]
+    assert "the tick second failed" in caplog.text
 
 
 # ── when it was the platform that was silent ─────────────────────────────────────────────────────
