@@ -67,6 +67,14 @@ KINDS = [
 ]
 
 
+MANY = {
+    "cancel": {"state": "SCHEDULED"},
+    "retry": {"state": "FAILED,CRASHED,CANCELLED", "origin": "api"},
+    "delete": {"state": "COMPLETED,FAILED,CRASHED,CANCELLED", "origin": "retry"},
+}
+"""What is done to many runs at once. Only retries are deleted: what was promised to a key has to be there."""
+
+
 @dataclass
 class Ledger:
     """What we asked for, and what we were answered."""
@@ -75,6 +83,7 @@ class Ledger:
     answered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # key → run ids
     cancelled: set[str] = field(default_factory=set)  # runs whose cancel was answered by yes
     overfull: list[str] = field(default_factory=list)  # moments in which a limit was exceeded
+    many: dict[str, str] = field(default_factory=dict)  # bulk operations → what they do
     refusals: Counter[str] = field(default_factory=Counter)  # answers that nobody expects
 
 
@@ -151,7 +160,9 @@ class Load:
                 chance = dice.random()
                 if chance < 0.12:
                     self._cancel_one(client, dice)
-                elif chance < 0.22 and self.ledger.asked:
+                elif chance < 0.16 and not self.installation.small:  # There, nobody works on them.
+                    self._hit_many(client, dice)
+                elif chance < 0.26 and self.ledger.asked:
                     self._trigger(client, dice.choice(list(self.ledger.asked)), dice)  # again
                 elif self._waiting(client) < self._most_waiting:
                     self._trigger(client, f"key-{next(self._numbers)}", dice)
@@ -172,6 +183,17 @@ class Load:
             told = self._once(client, "POST", f"/flow-runs/{id}/cancel", {})
             if told is not None and told["state"]["type"] in ("CANCELLING", "CANCELLED"):
                 self.ledger.cancelled.add(id)
+
+    def _hit_many(self, client: httpx.Client, dice: random.Random) -> None:
+        """Cancel what waits of one kind, retry each run that did not end well, delete what retries have left."""
+        kind = dice.choice(list(MANY))
+        filter = dict(MANY[kind])
+        if kind == "cancel":
+            filter["deployment"] = self.deployments[dice.choice(KINDS).name]
+        body = {"filter": filter, "delay": dice.choice([0, 0, 2])}
+        told = self._once(client, "POST", f"/flow-runs/{kind}", body)
+        if told is not None:
+            self.ledger.many[told["operation"]["id"]] = kind
 
     def _waiting(self, client: httpx.Client) -> int:
         told = self._once(client, "GET", "/flow-runs?state=SCHEDULED,PENDING,RUNNING,CANCELLING&limit=100", None)

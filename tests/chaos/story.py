@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.chaos.faults import Storm
@@ -99,7 +100,7 @@ class Story:
             "seconds": {name: f"{value:.1f}" for name, value in self.seconds.items()},
             "faults": dict(self._storm.count.most_common()),
             "runs by end": dict(self._verdict.ends.most_common()),
-            "asked": {"triggers": len(ledger.asked), "cancels": len(ledger.cancelled)},
+            "asked": {"triggers": len(ledger.asked), "cancels": len(ledger.cancelled), **Counter(ledger.many.values())},
             "notes": dict(self._verdict.notes.most_common(12)),
             "peak MB, descriptors": {
                 name: f"{memory >> 20}, {number}" for name, (memory, number) in sorted(self._installation.peak.items())

@@ -49,6 +49,8 @@ def wait_for_quiet(installation: Installation, patience: float) -> float:
 
 _BUSY = """
     SELECT (SELECT count(*) FROM flow_run WHERE ended_at IS NULL) + (SELECT count(*) FROM lease)
+        + (SELECT count(*) FROM bulk_operation WHERE ended_at IS NULL)
+        + (SELECT count(*) FROM deleted_run WHERE cleared_at IS NULL)
 """
 
 
@@ -75,6 +77,7 @@ class Verdict:
                 self._nothing_is_stuck, self._nothing_is_doubled, self._nothing_is_lost, self._states_obey_the_table,
                 self._logs_are_whole, self._tasks_are_whole, self._ends_are_true, self._cancels_were_honoured,
                 self._times_are_plausible, self._nothing_is_left, self._limits_held,
+                self._bulk_operations_ended, self._what_is_deleted_is_gone,
             ):  # fmt: skip
                 check()
         return self.violations
@@ -118,13 +121,32 @@ class Verdict:
             " GROUP BY 1, 2 HAVING count(*) > 1"
         ):
             self.violations.append(f"a schedule made several runs for one time: {row}")
-        metered, counted, recorded = self._ask(
-            "SELECT (SELECT coalesce(sum(task_runs), 0) FROM usage_delta) + (SELECT coalesce(sum(task_runs), 0)"
-            " FROM usage_day), (SELECT coalesce(sum((SELECT max(c) FROM unnest(counted) WITH ORDINALITY u (c, n)"
-            " WHERE mod(n, 2) = 1)), 0) FROM flow_run WHERE id = root_id), (SELECT count(*) FROM task_run)"
-        )[0]
-        if not metered == counted <= recorded:
-            self.violations.append(f"{metered} task runs were metered, {counted} counted of {recorded} recorded")
+        metered, counted, recorded, deleted = self._ask(_METERED)[0]
+        if not metered - deleted == counted <= recorded:
+            told = f"{metered} task runs were metered, {deleted} of them of deleted runs"
+            self.violations.append(f"{told}, {counted} counted of {recorded} recorded")
+        twice = "SELECT retry_of, count(*) FROM flow_run WHERE retry_of IS NOT NULL GROUP BY 1 HAVING count(*) > 1"
+        for row in self._ask(twice):
+            self.violations.append(f"a run was retried twice: {row}")
+
+    # Done to many runs at once.
+
+    def _bulk_operations_ended(self) -> None:
+        found = {str(row.id): row for row in self._ask("SELECT * FROM bulk_operation")}
+        for id, kind in self._ledger.many.items():
+            row = found.get(id)
+            if row is None or row.kind != kind or row.state != "completed":
+                self.violations.append(f"the bulk operation {id} was to {kind}: {row}")
+        for row in found.values():
+            self.notes[f"{row.kind} in bulk: runs"] += row.done
+
+    def _what_is_deleted_is_gone(self) -> None:
+        """But for what was used, the trail, and places where something points at it."""
+        gone = [f"%{row.id}%" for row in self._ask("SELECT id FROM deleted_run")]
+        for (table,) in self._rows.execute(_TABLES, [POINTS_AT_DELETED]).fetchall() if gone else ():
+            left = self._rows.execute(f"SELECT every::text FROM {table} every WHERE every::text LIKE ANY(%s)", [gone])
+            if row := left.fetchone():
+                self.violations.append(f"{table} has a row of a deleted run: {row[0][:300]}")
 
     # Lost.
 
@@ -270,6 +292,21 @@ class Verdict:
 _RUNS = """
     SELECT r.*, f.name AS flow, o.state_type AS root_type FROM flow_run r
     JOIN flow f ON f.id = r.flow_id JOIN flow_run o ON o.id = r.root_id ORDER BY r.id
+"""
+_METERED = """
+    SELECT (SELECT coalesce(sum(task_runs), 0) FROM usage_delta)
+        + (SELECT coalesce(sum(task_runs), 0) FROM usage_day) AS metered,
+        (SELECT coalesce(sum((
+            SELECT max(c) FROM unnest(counted) WITH ORDINALITY u (c, n) WHERE mod(n, 2) = 1)), 0)
+            FROM flow_run WHERE id = root_id) AS counted,
+        (SELECT count(*) FROM task_run) AS recorded,
+        (SELECT coalesce(sum(task_runs), 0) FROM deleted_run) AS deleted
+"""
+POINTS_AT_DELETED = ["deleted_run", "usage_delta", "usage_day", "audit_entry", "cache_entry", "bulk_operation"]
+_TABLES = """
+    SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+        AND NOT c.relname = ANY(%s) ORDER BY 1
 """
 _LINES = "SELECT run_id, attempt, line_no, t, message FROM log_line ORDER BY root_id, line_no"
 _TASKS = "SELECT run_id, attempt, id, label, state_type, rank FROM task_run"
