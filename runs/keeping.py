@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
 
-TABLES = ("artifact", "asset_materialization", "stored_result", "run_message", "input_request")
+TABLES = ("artifact", "asset_materialization", "stored_result", "run_message", "input_request", "webhook_delivery")
 SHOWN_AFTER_ITS_END = timedelta(days=7)
 NEEDED = {
     # Arguments of a call that waits longer than rows are kept, or is tried again after that.

@@ -32,6 +32,7 @@ _COMMANDS = {
     "result": ("results", "List and delete stored values of runs."),
     "task-run": ("task_runs", "List the task runs of a run, look at one, read its log."),
     "variable": ("variables", "Read and write variables."),
+    "webhook": ("webhooks", "Addresses at which others trigger runs."),
     "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),
     "work-queue": ("work_queues", "List, make, change, pause and delete the queues of a pool."),
     "whoami": ("login", "Show whom the API takes you for."),

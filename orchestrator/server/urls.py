@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from orchestrator.server import api_docs, health
 from orchestrator.server.admin import doors
-from runs.views import input_links
+from runs.views import hooks, input_links
 
 urlpatterns = [
     path("health/live", health.live, name="health-live"),
@@ -22,6 +22,7 @@ urlpatterns = [
         for name in settings.SOCIALACCOUNT_PROVIDERS
     ],
     path("", include("tenants.urls")),
+    path("hooks/<str:token>", hooks.hook, name="hook"),
     path("waiting/<str:token>", input_links.follow, name="input-link"),
     path("admin/", doors.staff, {"rest": ""}, name="staff-admin"),
     path("admin/<path:rest>", doors.staff, name="staff-admin-page"),

@@ -24,6 +24,7 @@ from runs.api import (
     retries,
     schedules,
     slots,
+    webhooks,
 )
 
 urlpatterns = [
@@ -122,6 +123,13 @@ urlpatterns = [
     path("cache-entries/by-key/<str:key>", cache.EntryOfKey.as_view(), name="api-cache-entry-of-key"),
     path("events", events.Events.as_view(), name="api-events"),
     path("events/<uuid:id>", events.OneEvent.as_view(), name="api-event"),
+    path("webhooks", webhooks.Webhooks.as_view(), name="api-webhooks"),
+    path("webhooks/<str:name>", webhooks.OneWebhook.as_view(), name="api-webhook"),
+    path("webhooks/<str:name>/rotate", webhooks.Rotate.as_view(), name="api-webhook-rotate"),
+    path("webhooks/<str:name>/pause", webhooks.Pause.as_view(), name="api-webhook-pause"),
+    path("webhooks/<str:name>/resume", webhooks.Resume.as_view(), name="api-webhook-resume"),
+    path("webhooks/<str:name>/try", webhooks.Try.as_view(), name="api-webhook-try"),
+    path("webhooks/<str:name>/deliveries", webhooks.Deliveries.as_view(), name="api-webhook-deliveries"),
     path("automations", automations.Automations.as_view(), name="api-automations"),
     path("automations/<str:name>", automations.OneAutomation.as_view(), name="api-automation"),
     path("automations/<str:name>/test", automations.Test.as_view(), name="api-automation-test"),

@@ -176,8 +176,8 @@ def _round(value: Any, precision: Any = 0) -> Any:
 
 @pass_eval_context
 def _tojson(context: Any, value: Any) -> Any:
-    """Without indentation, which may be of any width."""
-    return do_tojson(context, value)
+    """Without indentation, which may be of any width. What is not there is null."""
+    return do_tojson(context, None if isinstance(value, Undefined) else value)
 
 
 def _join(values: Any, between: str = "") -> str:
@@ -191,6 +191,19 @@ def _join(values: Any, between: str = "") -> str:
 _environment = _sandbox()
 
 
+def unreadable(source: str, names: tuple[str, ...]) -> str:
+    """Why a template over these values can't be read, whatever they are; empty when it can."""
+    if len(source) > MAX_SOURCE:
+        return f"{MAX_SOURCE:,} characters at most."
+    try:
+        _compiled(source, names)
+    except TemplateSyntaxError as error:
+        return f"Line {error.lineno}: {error.message}"
+    except Exception as error:  # 100 brackets, say.
+        return str(error)[:300] or type(error).__name__
+    return ""
+
+
 def problem(source: str) -> str:
     """What is wrong with a template, for the person who wrote it; empty for nothing."""
     if len(source) > MAX_SOURCE:
@@ -202,15 +215,15 @@ def problem(source: str) -> str:
     return ""
 
 
-def render(source: str, values: dict[str, Any]) -> str:
-    """The text of a template, cut at 16,384 characters.
+def render(source: str, values: dict[str, Any], names: tuple[str, ...] = VALUES) -> str:
+    """The text of a template, cut at 16,384 characters. `names` are those of the values that it may ask for.
 
     Raises:
         BadTemplate: It can't be rendered, or costs too much.
     """
     token = _until.set(time.monotonic() + MAX_SECONDS)
     try:
-        return _rendered(source, values)
+        return _rendered(source, values, names)
     except TemplateSyntaxError as error:
         raise BadTemplate(f"Line {error.lineno}: {error.message}") from error
     except Exception as error:  # Whatever an expression of somebody's may come to: 1 / 0, or 100 brackets.
@@ -219,9 +232,9 @@ def render(source: str, values: dict[str, Any]) -> str:
         _until.reset(token)
 
 
-def _rendered(source: str, values: dict[str, Any]) -> str:
+def _rendered(source: str, values: dict[str, Any], names: tuple[str, ...]) -> str:
     parts, length = [], 0
-    for part in _compiled(source).generate(values):
+    for part in _compiled(source, names).generate(values):
         parts.append(part)
         length += len(_bounded(part))
         if length > MAX_TEXT:
@@ -230,11 +243,11 @@ def _rendered(source: str, values: dict[str, Any]) -> str:
 
 
 @lru_cache(maxsize=200)
-def _compiled(source: str) -> Any:
+def _compiled(source: str, names: tuple[str, ...]) -> Any:
     tree = _environment.parse(source)
     _check(tree, loops=0, depth=0)
-    if unknown := sorted((find_undeclared_variables(tree) | _names(tree)) - set(VALUES)):
-        raise TemplateSyntaxError(f"There is no value {unknown[0]!r}. There are: {', '.join(VALUES)}.", 1)
+    if unknown := sorted((find_undeclared_variables(tree) | _names(tree)) - set(names)):
+        raise TemplateSyntaxError(f"There is no value {unknown[0]!r}. There are: {', '.join(names)}.", 1)
     return _environment.template_class.from_code(_environment, _environment.compile(tree), {})
 
 

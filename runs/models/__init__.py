@@ -23,6 +23,7 @@ from runs.models.results import StoredResult
 from runs.models.slots import NamedLimit, Slot
 from runs.models.tall import EventRow, LogLine, TaskRun, UsageDelta
 from runs.models.versions import DeploymentVersion
+from runs.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "LATE_AFTER",
@@ -62,6 +63,8 @@ __all__ = [
     "StoredResult",
     "TaskRun",
     "UsageDelta",
+    "Webhook",
+    "WebhookDelivery",
     "WorkPool",
     "WorkQueue",
 ]

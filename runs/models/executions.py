@@ -62,6 +62,7 @@ class FlowRun(InWorkspace):
         RETRY = "retry"
         BACKGROUND = "background"  # Called by `.delay`, somewhere.
         BACKFILL = "backfill"
+        WEBHOOK = "webhook"
 
     objects = FlowRunManager()
 

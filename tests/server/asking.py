@@ -31,7 +31,7 @@ def body(things: dict[str, dict[str, Thing]]) -> dict[str, Any]:
     """A body that some route or other would take, with Acme's ids in it."""
     run = things["api-flow-run"]["id"].acmes
     return {
-        "deployment": "acme-etl/acme-nightly", "value": 1, "slots": 5, "name": "x", "flow": "acme-etl",
+        "deployment": "acme-etl/acme-nightly", "value": 1, "slots": 5, "body": "{}", "name": "x", "flow": "acme-etl",
         "run": str(run), "attempt": 1, "leases": [{"run": str(run), "attempt": 1}], "parent": str(run),
         "entrypoint": "a:b", "source": {"type": "path", "path": "/x"},
         "data": {"value": "hers"}, "schema": {}, "version": 1, "share": 1,

@@ -46,6 +46,7 @@ WITHOUT_TENANT = {
     "sso-break-glass",  # for owners
     "account", "new-organization", "restore-organization",  # one's own
     "invitation",  # who has the link may know who invites
+    "hook",  # who has the token may trigger by it: tests/runs/test_webhooks.py
     "input-link",  # who has the link may answer what it is for: tests/runs/test_input_links.py
 }  # fmt: skip
 ACCOUNT = re.compile(
@@ -59,7 +60,7 @@ OWN = {
     "api-cache-entries", "api-cache-invalidate", "api-background-runs", "api-background-arguments",
     "api-flow-runs-wait", "api-limits", "api-inputs", "api-schedules", "api-bulk-operations", "api-flow-runs-cancel",
     "api-flow-runs-retry", "api-flow-runs-delete", "api-flow-runs-pause", "api-flow-runs-resume",
-    "api-schedule-preview", "api-backfills",
+    "api-schedule-preview", "api-backfills", "api-webhooks",
 }  # fmt: skip
 
 

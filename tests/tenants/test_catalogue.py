@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 # A verified domain is met only by whoever has proved it.
 UNIQUE_ACROSS_TENANTS = {
     "api_key_hash", "attempt_token", "invitation_hash", "former_organization_slug", "sso_domain_verified",
+    "webhook_token", "webhook_former_token",
 }  # fmt: skip
 
 # Ids without a foreign key, and why they have none.
@@ -48,6 +49,8 @@ UNTIED = {
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},
     "automation_firing": {"event_id", "run_id"},  # it outlives both
+    "webhook": {"user_id", "key_id"},  # whom it acts as; looked up at each delivery
+    "webhook_delivery": {"run_id"},  # it outlives the run
     "attempt": {"key_id"},  # a key that is gone ends the token as a revoked one does
     "access_rule": {"object_id", "deployment_id"},  # of several kinds, beyond the app
     "audit_entry": {"workspace_id", "object_id"},  # entries outlive what they tell of
@@ -111,6 +114,7 @@ def test_other_policies_only_read_and_are_known() -> None:
         ("usage_day", "look_up", ["owner"], "SELECT"),
         ("usage_delta", "look_up", ["owner"], "SELECT"),
         ("usage_seal", "look_up", ["owner"], "SELECT"),
+        ("webhook", "look_up", ["owner"], "SELECT"),
         ("workspace", "look_up", ["owner"], "SELECT"),
         ("workspace", "own", ["app"], "SELECT"),
         ("workspace_membership", "own", ["app"], "SELECT"),
@@ -239,6 +243,7 @@ def test_look_ups_before_a_tenant_is_known_tell_ids_only() -> None:
             "deployment_id uuid)",
         ),
         ("find_sso", "TABLE(organization_id uuid)"),
+        ("find_webhook", "TABLE(organization_id uuid, id uuid)"),
         ("former_organization", "uuid"),
         ("organization_slug_taken", "boolean"),
         ("usage_is_rolled_up", "boolean"),

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from blocks import rotation
+from runs.webhooks import rotation as of_webhooks
 from tenants import audit, encryption
 from tenants.models import Organization
 from tenants.permissions import Actor
@@ -15,7 +16,7 @@ from tenants.scope import system_scope, tenant_scope
 
 class Command(BaseCommand):
     """Wraps every data key by the first of MASTER_KEYS; with `--data-keys`, gives each organization a new one first and
-    seals the secrets of blocks by it.
+    seals the secrets of blocks and webhooks by it.
 
     May be ended and started again at any time. A master key may leave MASTER_KEYS when this has run to its end.
     """
@@ -30,9 +31,10 @@ class Command(BaseCommand):
             organizations = list(Organization.objects.filter(purged_at=None).values_list("id", flat=True))
         wrapped = sum(self._rotate(id, new=options["data_keys"]) for id in organizations)
         sealed = sum(rotation.reseal(id) for id in organizations)
+        hooks = sum(of_webhooks.reseal(id) for id in organizations)
         self.stdout.write(
             f"{len(organizations):,} organizations, {wrapped:,} data keys wrapped again, "
-            f"the secrets of {sealed:,} versions of blocks sealed again."
+            f"the secrets of {sealed:,} versions of blocks and of {hooks:,} webhooks sealed again."
         )
 
     def _rotate(self, organization_id: Any, *, new: bool) -> int:

@@ -1,0 +1,180 @@
+"""Webhooks are made, changed, rotated, paused and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils.timezone import now
+
+from orchestrator.debouncing import Debounce
+from runs.automations import templates
+from runs.deployments import find_deployment
+from runs.hidden import hidden_deployments
+from runs.models import Deployment, Webhook
+from runs.webhooks import signatures
+from runs.webhooks.reading import NAMES
+from tenants.audit import record
+from tenants.errors import Conflict, Forbidden, Invalid, NotFound
+from tenants.keys import digest, new_secret
+from tenants.permissions import Actor
+from tenants.restrictions.rules import check_allowed
+
+PREFIX = "orh_"
+MAX_WEBHOOKS = 200  # of one workspace
+MAX_NAME = 100
+MAX_SECRET = 1_000  # characters
+OVERLAP = 3_600.0  # seconds for which the former token is good
+LONGEST_OVERLAP = 7 * 86_400.0
+TEMPLATES = ("parameters", "filter", "idempotency", "debounce_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a webhook is to be. `secret` is None where the former one stays."""
+
+    name: str
+    deployment: str
+    signature: str = ""
+    signature_header: str = ""
+    secret: str | None = None
+    parameters: str = ""
+    parameter: str = ""
+    filter: str = ""
+    idempotency: str = ""
+    debounce: float | None = None
+    debounce_key: str = ""
+
+
+def in_workspace(by: Actor) -> QuerySet[Webhook]:
+    """The workspace's webhooks, of deployments that the actor may see."""
+    rows = Webhook.objects.filter(workspace_id=by.workspace_id).select_related("deployment__flow")
+    return rows.exclude(deployment_id__in=hidden_deployments(by))
+
+
+def find(by: Actor, name: str) -> Webhook:
+    """The webhook of this name.
+
+    Raises:
+        NotFound: There is none here.
+    """
+    found = in_workspace(by).filter(name=name).first()
+    if found is None:
+        raise NotFound("There is no such webhook here.")
+    return found
+
+
+def save(wanted: Wanted, *, by: Actor) -> tuple[Webhook, str]:
+    """Make the webhook of this name, or change it; answer it, and the token of a new one, which is shown this once.
+
+    Who changes it is whom it acts as from now on: its templates are theirs.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+        Conflict: The workspace has as many as it may have.
+        Forbidden: Nobody stands behind the actor who could be asked for at each delivery, or may not trigger.
+    """
+    deployment = find_deployment(by, wanted.deployment)
+    _check_actor(deployment, by)
+    webhook = in_workspace(by).filter(name=wanted.name).first()
+    new, token = webhook is None, ""
+    if webhook is None:
+        if Webhook.objects.filter(workspace_id=by.workspace_id).count() >= MAX_WEBHOOKS:
+            raise Conflict(f"A workspace has {MAX_WEBHOOKS} webhooks at most. Delete one first.")
+        webhook, token = Webhook(organization_id=by.organization_id, workspace_id=by.workspace_id), new_secret(PREFIX)
+        webhook.token_hash, webhook.prefix = digest(token), token[:12]
+    else:
+        check_allowed(webhook.deployment, by, "deployments.edit")
+    _check(wanted, has_secret=webhook.sealed is not None)
+    _take(webhook, wanted, deployment, by)
+    try:
+        with transaction.atomic():
+            webhook.save(force_insert=new)
+    except IntegrityError as error:
+        raise Invalid("A webhook of this name exists.", fields={"name": "Choose another name."}) from error
+    record(by, "webhook.created" if new else "webhook.updated", webhook, details={"deployment": str(deployment)})
+    return webhook, token
+
+
+def _take(webhook: Webhook, wanted: Wanted, deployment: Deployment, by: Actor) -> None:
+    webhook.deployment, webhook.name = deployment, wanted.name
+    for name in (*TEMPLATES, "parameter", "signature", "signature_header", "debounce"):
+        setattr(webhook, name, getattr(wanted, name))
+    if not wanted.signature:
+        webhook.sealed = None
+    elif wanted.secret:
+        webhook.sealed = signatures.seal(webhook, wanted.secret)
+    webhook.created_by, webhook.user_id, webhook.key_id = by.label[:254], by.user_id, by.key_id
+
+
+def _check_actor(deployment: Deployment, by: Actor) -> None:
+    if by.key_id is None and by.user_id is None:
+        raise Forbidden("A webhook acts as a person or a key, so one of them makes it.")
+    for about in (deployment, deployment.pool):
+        check_allowed(about, by, "runs.trigger")
+    check_allowed(deployment, by, "deployments.edit")
+
+
+def _check(wanted: Wanted, *, has_secret: bool) -> None:
+    fields = {}
+    if not 0 < len(wanted.name) <= MAX_NAME or "/" in wanted.name or not wanted.name.isprintable():
+        fields["name"] = f"1 to {MAX_NAME} printable characters without a slash."
+    if wanted.signature not in Webhook.Signature.values:
+        fields["signature"] = "github, stripe or header, or nothing."
+    elif wanted.signature and not (wanted.secret or (wanted.secret is None and has_secret)):
+        fields["secret"] = "Give the secret that the sender signs with."
+    if len(wanted.secret or "") > MAX_SECRET:
+        fields["secret"] = f"{MAX_SECRET:,} characters at most."
+    if wanted.signature == Webhook.Signature.HEADER and not wanted.signature_header.strip():
+        fields["signature_header"] = "Name the header that holds the secret."
+    if len(wanted.signature_header) > 100:
+        fields["signature_header"] = "100 characters at most."
+    if wanted.parameter and wanted.parameters:
+        fields["parameter"] = "Either a template of the parameters, or one parameter for the whole body."
+    if len(wanted.parameter) > 200:
+        fields["parameter"] = "200 characters at most."
+    if wanted.debounce is not None:
+        fields |= Debounce(wanted.debounce).wrong()
+    elif wanted.debounce_key:
+        fields["debounce"] = "A key gathers nothing without a window. Give seconds."
+    for name in TEMPLATES:
+        if problem := templates.unreadable(getattr(wanted, name), NAMES):
+            fields[name] = problem
+    if fields:
+        raise Invalid("The webhook can't be taken; see fields.", fields=fields)
+
+
+def rotate(webhook: Webhook, *, by: Actor, overlap: float = OVERLAP) -> str:
+    """Give it another token, shown this once; the former one is good for `overlap` seconds more.
+
+    Raises:
+        Invalid: That is too long.
+    """
+    check_allowed(webhook.deployment, by, "deployments.edit")
+    if not 0 <= overlap <= LONGEST_OVERLAP:
+        told = f"0 to {LONGEST_OVERLAP:,.0f} seconds."
+        raise Invalid(f"The former token is good for {told}", fields={"overlap": told})
+    token = new_secret(PREFIX)
+    webhook.former_hash = bytes(webhook.token_hash) if overlap else None
+    webhook.former_until = now() + timedelta(seconds=overlap) if overlap else None
+    webhook.token_hash, webhook.prefix = digest(token), token[:12]
+    webhook.save(update_fields=["former_hash", "former_until", "token_hash", "prefix"])
+    record(by, "webhook.rotated", webhook, details={"overlap": overlap})
+    return token
+
+
+def set_paused(webhook: Webhook, *, paused: bool, by: Actor) -> None:
+    """Take no deliveries for a while, or take them again."""
+    check_allowed(webhook.deployment, by, "schedules.edit")
+    if Webhook.objects.filter(id=webhook.id).exclude(paused=paused).update(paused=paused):
+        webhook.paused = paused
+        record(by, "webhook.paused" if paused else "webhook.resumed", webhook)
+
+
+def delete(webhook: Webhook, *, by: Actor) -> None:
+    """Delete a webhook and what is kept of its deliveries."""
+    check_allowed(webhook.deployment, by, "deployments.edit")
+    record(by, "webhook.deleted", webhook)
+    webhook.delete()
