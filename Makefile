@@ -2,8 +2,8 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 ASSETS := staticfiles/staticfiles.json
 ASSET_SOURCES := $(shell find static package.json package-lock.json bundle.js -type f -not -path 'static/dist/*')
-# One more than the cores of a small machine: many tests wait for other processes, and for seconds to pass.
-WORKERS := 3
+# Twice the cores of a small machine: many tests wait for other processes, and for seconds to pass.
+WORKERS := 4
 ARGS :=
 
 .DEFAULT_GOAL := help

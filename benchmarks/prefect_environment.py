@@ -9,8 +9,8 @@ from benchmarks.site import CHECKOUT
 
 DIRECTORY = Path(__file__).parent / ".work" / "prefect"
 PYTHON = DIRECTORY / "bin" / "python"
-PINS = ("prefect==3.8.8", "fastapi>=0.139,<0.145", "asyncpg")
-"""With the FastAPI that Prefect's own requirements choose today its server dies at import."""
+PINS = ("prefect==3.8.8", "fastapi>=0.139,<0.145", "sqlalchemy<2.1", "asyncpg")
+"""With what its own requirements choose today its server dies at import (FastAPI), its scheduler later (SQLAlchemy)."""
 MADE = DIRECTORY / "pins.json"
 INSTALL_SECONDS = 900
 
