@@ -36,6 +36,7 @@ WITHOUT_ENTRY = {
     "api-background-arguments": "a question",
     "api-deployment-estimate": "a question",
     "api-schedule-preview": "a question",
+    "api-webhook-try": "a question",
     "schedule-preview": "a question",
     "deployment-backfill-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
