@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from orchestrator.states import ALIVE
 from runs import schedules
 from runs.backfills import operations as backfills
-from runs.models import Agent, Automation, Deployment, DeploymentVersion, FlowRun, Schedule
+from runs.models import Agent, Automation, Deployment, DeploymentVersion, FlowRun, Schedule, Webhook
 from runs.models.definitions import CONNECTED_WITHIN
 from tenants.errors import Conflict
 from tenants.leaving.transfer import archives, asks_before, follows, goes_along
@@ -71,3 +71,4 @@ def stop(workspace: Workspace) -> None:
         backfills.end(backfill, backfills.State.CANCELLED, "The workspace moved to another organization.", at=now())
     Deployment.objects.filter(workspace=workspace).update(paused=True)
     Automation.objects.filter(workspace=workspace).update(enabled=False)
+    Webhook.objects.filter(workspace=workspace).update(paused=True)

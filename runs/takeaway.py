@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection
 
 from runs import partitions
-from runs.departures import OF_RUN
+from runs.emptying import TALL
 from runs.models import FlowRun
 from tenants.leaving.archive import Lines, columns_of, fetched, reads
 from tenants.leaving.tables import tables
@@ -44,7 +44,7 @@ def events(organization_id: UUID) -> Lines:
 
 
 def _of_runs(organization_id: UUID, table: str) -> Lines:
-    run, _ = OF_RUN[table]
+    run, _ = TALL[table]
     with tenant_scope(organization_id):
         columns = columns_of(tables()[table])
     statement = f"SELECT {columns} FROM {table} each WHERE retention = %s AND bucket = %s AND {run} = ANY(%s)"
