@@ -27,11 +27,11 @@ _BODIES = {
         id uuid NOT NULL, seq bigint NOT NULL, started_at timestamptz, ended_at timestamptz, duration bigint,
         parent_task_id uuid, state_type text NOT NULL, state_name text, message text, task text NOT NULL,
         label text NOT NULL, parents uuid[], tags text[], history jsonb, error jsonb,
-        PRIMARY KEY (run_id, id, retention, bucket)""",
+        PRIMARY KEY (run_id, id, organization_id, retention, bucket)""",
     "log_line": """
         attempt integer NOT NULL, root_id uuid NOT NULL, line_no bigint NOT NULL, run_id uuid NOT NULL, task_id uuid,
         t timestamptz NOT NULL, level smallint NOT NULL, logger text NOT NULL, message text NOT NULL, extra jsonb,
-        PRIMARY KEY (root_id, line_no, retention, bucket)""",
+        PRIMARY KEY (root_id, line_no, organization_id, retention, bucket)""",
     "event": """
         id uuid NOT NULL, workspace_id uuid NOT NULL, run_id uuid, t timestamptz NOT NULL, event text NOT NULL,
         resource jsonb NOT NULL, payload jsonb, PRIMARY KEY (organization_id, id, retention, bucket)""",

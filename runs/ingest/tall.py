@@ -85,14 +85,14 @@ _UPSERT_TASKS = f"""
         n.state_name, n.message, n.task, n.label, n.parents::uuid[], n.tags::text[], n.history::jsonb, n.error::jsonb,
         n.result::jsonb
     FROM n
-    ON CONFLICT (run_id, id, retention, bucket) DO UPDATE SET
+    ON CONFLICT (run_id, id, organization_id, retention, bucket) DO UPDATE SET
         run_count = excluded.run_count, rank = excluded.rank, seq = excluded.seq,
         started_at = coalesce(excluded.started_at, t.started_at), ended_at = excluded.ended_at,
         duration = excluded.duration, state_type = excluded.state_type, state_name = excluded.state_name,
         message = excluded.message, label = excluded.label, parents = coalesce(excluded.parents, t.parents),
         tags = coalesce(excluded.tags, t.tags), history = coalesce(excluded.history, t.history), error = excluded.error,
         result = excluded.result
-    WHERE t.organization_id = excluded.organization_id AND t.attempt = excluded.attempt
+    WHERE t.attempt = excluded.attempt
         AND (excluded.run_count, excluded.rank, excluded.seq) > (t.run_count, t.rank, t.seq)
     )
     SELECT run_id, execution, sum(counts - counted)::int FROM seen GROUP BY run_id, execution

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.ids import uuid7
 from runs import claims
-from runs.models import FlowRun, TaskRun, UsageDelta
+from runs.models import FlowRun, LogLine, TaskRun, UsageDelta
 from runs.transitions import micros
 from tests.cast import Api, Company
 from tests.contract.journals import Journal
@@ -132,3 +132,20 @@ def test_a_local_run_that_never_ran_does_not_wait_for_ever(acme: Company, journa
     assert state(acme, journal.root)[0] == "CRASHED"
     with acme.scope():
         assert FlowRun.objects.get().claims_lost == 0
+
+
+def test_rows_of_anothers_run_of_the_same_id_are_in_nobodys_way(
+    acme: Company, globex: Company, api: Api, eve_api: Api
+) -> None:
+    """Ids are made by clients. Who knows one may use it too, and neither learns anything of the other, or loses it."""
+    mine = Journal(api)
+    theirs = Journal(eve_api, root=mine.root)
+    task = uuid7()
+    for journal, word in ((theirs, "theirs"), (mine, "mine")):
+        told = [journal.begin(), journal.task(id=task), journal.log(word), journal.state("COMPLETED", run_count=1)]
+        assert journal.send(*told)["rejected"] == []
+    for company, word in ((acme, "mine"), (globex, "theirs")):
+        with company.scope():
+            assert TaskRun.objects.filter(run_id=mine.root).values_list("id", flat=True).get() == task
+            assert word in LogLine.objects.filter(root_id=mine.root).values_list("message", flat=True)
+            assert LogLine.objects.filter(root_id=mine.root).count() == 1
