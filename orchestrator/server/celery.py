@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 app = Celery("orchestrator")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.include = ["orchestrator.server.hearing"]
 
 
 @signals.task_prerun.connect
