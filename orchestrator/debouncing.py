@@ -33,7 +33,7 @@ class Debounce:
         """Seconds for which the run may be postponed.
 
         >>> Debounce(30).in_all, Debounce(30, longest=45).in_all
-        (300.0, 45.0)
+        (300, 45)
         """
         return min(TIMES * self.seconds, LONGEST_IN_ALL) if self.longest is None else self.longest
 

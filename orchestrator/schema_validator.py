@@ -34,7 +34,10 @@ _MANY = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 
 _REFERENCES = frozenset({"$ref", "$dynamicRef"})
 
+REFERENCES_DEEP = 64  # one within the other: Python's own end of recursion may come in code that can't bear it
+
 _left: ContextVar[int] = ContextVar("schema_steps_left", default=MAX_STEPS)
+_deep: ContextVar[int] = ContextVar("schema_references_deep", default=0)
 
 
 class TooManySteps(Exception):
@@ -44,6 +47,7 @@ class TooManySteps(Exception):
 def start(size: int | None = None) -> None:
     """Begin to count for another value of so many bytes (None: a large one). Who sends little can't make much work."""
     _left.set(MAX_STEPS if size is None else min(MAX_STEPS, STEPS + int(STEPS_PER_BYTE * size)))
+    _deep.set(0)
 
 
 def spend(steps: int) -> None:
@@ -56,6 +60,25 @@ def spend(steps: int) -> None:
     _left.set(left)
     if left < 0:
         raise TooManySteps
+
+
+def _followed(check: Any) -> Any:
+    """A reference, which may lead to others, but not for ever.
+
+    Raises:
+        RecursionError: It leads too deep.
+    """
+
+    def followed(validator: Any, given: Any, instance: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+        if (deep := _deep.get()) >= REFERENCES_DEEP:
+            raise RecursionError
+        _deep.set(deep + 1)
+        try:
+            yield from check(validator, given, instance, schema) or ()
+        finally:
+            _deep.set(deep)
+
+    return followed
 
 
 def _size(thing: Any) -> int:
@@ -165,6 +188,7 @@ _KEYWORDS = {
     "unevaluatedItems": _nothing,
     "unevaluatedProperties": _nothing,
     "uniqueItems": _unique,
+    **{word: _followed(jsonschema.Draft202012Validator.VALIDATORS[word]) for word in _REFERENCES},
     **{word: _bounded(word) for word in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")},
 }
 Harmless = extend(

@@ -39,6 +39,8 @@ def check_with_blocks(schema: dict[str, Any], parameters: dict[str, Any]) -> Non
         SchemaRefusal: `fields` maps `parameters.name.0.inner` to what is wrong there.
     """
     by_block = secrets_by_block(schema, parameters)
+    if not by_block:
+        return check_parameters(schema, parameters)
     wrong = {_field(place): path for place, path in by_block.items() if not path.startswith(SECRET_BLOCK)}
     if wrong:
         told = {
@@ -47,7 +49,7 @@ def check_with_blocks(schema: dict[str, Any], parameters: dict[str, Any]) -> Non
         }
         raise SchemaRefusal("A secret can't be taken from this block.", fields=told)
     try:
-        check_parameters(schema, _stood_in(parameters, by_block, "") if by_block else parameters)
+        check_parameters(schema, _stood_in(parameters, by_block, ""))
     except SchemaRefusal as refusal:
         fields = {at: told for at, told in (refusal.fields or {}).items() if at not in map(_field, by_block)}
         if fields or not refusal.fields:

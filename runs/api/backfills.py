@@ -149,7 +149,7 @@ class Backfills(TenantView):
 
     verbs = {"GET": "runs.view", "POST": "runs.trigger"}
 
-    @operation(Page[BackfillShown])
+    @operation(Page[BackfillShown], refuses=[NotFound])
     def get(self, request: Request, asked: BackfillsAsked) -> HttpResponse:
         rows: QuerySet[Backfill] = operations.seen_by(self.actor).select_related("schedule")
         if asked.deployment:

@@ -127,7 +127,7 @@ def test_a_claim_tells_all_that_a_process_needs(acme: Company, agent_api: Api) -
     assert set(run) == {
         "run", "attempt", "run_count", "token", "name", "flow", "deployment", "deployment_id", "entrypoint", "source",
         "parameters", "tags", "lease_seconds", "flow_version", "process", "job_variables", "scheduled_at",
-        "again", "call", "replay_root", "suspensions",
+        "again", "call", "replay_root", "suspensions", "secrets",
     }  # fmt: skip
     assert (run["entrypoint"], run["source"]) == ("flows.py:etl", {"type": "path", "path": "/flows"})
     assert Api(run["token"]).get("/me").json()["kind"] == "run"

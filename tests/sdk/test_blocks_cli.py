@@ -83,7 +83,7 @@ def test_register_and_list_types(command, tmp_path):
     assert "crm-account" in command("block", "type", "ls").output
     file.write_text("x = 1")
     assert "defines no class" in command("block", "register", str(file)).output
-    file.write_text("1 / 0")
+    file.write_text("1 / 0  # Of another length: what Python has compiled of the former file is not taken for it.")
     assert isinstance(command("block", "register", str(file)).exception, LoadError)
 
 
