@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.fields.json import KeyTextTransform
 from django.utils.timezone import now
 
 from orchestrator.states import ALIVE
@@ -128,7 +129,9 @@ def _forget_arguments(calls: list[dict[str, Any]], by: Actor) -> None:
     """Remove what the server keeps of the arguments of calls, unless another run was made of the same call."""
     keys = {call["arguments"]: list(_stored(call)) for call in calls if isinstance(call.get("arguments"), str)}
     if keys:
-        named = FlowRun.objects.filter(call__arguments__in=list(keys)).values_list("call__arguments", flat=True)
+        rows = FlowRun.objects.filter(call__has_key="arguments")  # As their index has it.
+        rows = rows.annotate(arguments=KeyTextTransform("arguments", "call"))
+        named = rows.filter(arguments__in=list(keys)).values_list("arguments", flat=True)
         gone = [key for arguments in keys.keys() - set(named) for key in keys[arguments]]
         StoredResult.objects.filter(workspace_id=by.workspace_id, key__in=gone).delete()
 

@@ -157,11 +157,11 @@ def keys_of(kind: str) -> list[tuple[str, str, list[str], str | None, list[str] 
 
 
 def test_primary_keys_begin_with_the_organization() -> None:
-    """The tall tables are keyed by run and partition: no foreign key and no other tenant's insert meets their keys."""
+    """Or have it within: rows of a run are looked for by the run, and nobody else's row of that id is in the way."""
     others = {table: columns for table, _, columns, *_ in keys_of("p") if columns[0] != "organization_id"}
     assert others == {
-        "task_run": ["run_id", "id", "retention", "bucket"],
-        "log_line": ["root_id", "line_no", "retention", "bucket"],
+        "task_run": ["run_id", "id", "organization_id", "retention", "bucket"],
+        "log_line": ["root_id", "line_no", "organization_id", "retention", "bucket"],
     }
 
 
