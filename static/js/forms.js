@@ -44,6 +44,7 @@ export function show(field, text) {
     element?.remove();
     return;
   }
+  for (let fold = holder.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
   if (!element) {
     element = document.getElementById("field-error").content.firstElementChild.cloneNode(true);
     element.id = `${field.id || field.name}-error`;
