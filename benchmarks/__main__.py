@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import celery, machine, ours, prefect, report
-from benchmarks.measure import SUITES
+from benchmarks.measure import SUITES, some_of
 from benchmarks.site import Site
 from benchmarks.sizes import CELERY, CELERY_QUICK, OURS, OURS_QUICK, PREFECT, PREFECT_QUICK, Sizes
 from benchmarks.stores import Given
@@ -77,7 +77,7 @@ def _told(figures: Mapping[str, float]) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_suites, default=list(SUITES), help=f"some of: {','.join(SUITES)}")
+    parser.add_argument("--only", **some_of(SUITES))
     parser.add_argument("--no-ours", dest="ours", action="store_false", help="leave ours out")
     parser.add_argument("--no-prefect", dest="prefect", action="store_false", help="leave Prefect out")
     parser.add_argument("--no-celery", dest="celery", action="store_false", help="leave Celery out")
@@ -89,13 +89,6 @@ def _options() -> argparse.Namespace:
         "--write", type=Path, nargs="?", metavar="FILE", const=report.RESULTS, help=f"keep the table (in {results})"
     )
     return parser.parse_args()
-
-
-def _suites(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in SUITES]:
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(SUITES)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ and the agent while they idle; lists of very many runs. Ours and Prefect's in on
 its own. Prefect takes about twenty minutes for 500 runs at once.
 """
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.beside_prefect import Benchmark, Suite
+from benchmarks.measure import some_of
 from benchmarks.measure.executors import executor
 from benchmarks.measure.fibonacci import fibonacci
 from benchmarks.measure.idle import server
@@ -89,16 +89,9 @@ BENCHMARK = Benchmark(
 def main() -> int:
     """Measure both, print the table; the exit code is 1 when something could not be measured."""
     parser = BENCHMARK.parser(__doc__)
-    parser.add_argument("--only", type=_suites, default=list(SUITES), help=f"some of: {','.join(SUITES)}")
+    parser.add_argument("--only", **some_of(SUITES))
     options = parser.parse_args()
     return BENCHMARK.run(options, {name: SUITES[name] for name in options.only})
-
-
-def _suites(text: str) -> Sequence[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in SUITES]:
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(SUITES)}")
-    return names
 
 
 if __name__ == "__main__":

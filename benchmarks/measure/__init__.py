@@ -1,6 +1,8 @@
 """What is measured. A suite takes a running site and answers figures by name; `rows.py` says what they mean."""
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Collection
+from typing import Any
 
 from benchmarks.measure.agents import agents
 from benchmarks.measure.batches import batches
@@ -27,3 +29,15 @@ SUITES: dict[str, Callable[[Site], dict[str, float]]] = {
     "executor": executor,
     "agents": agents,
 }
+
+
+def some_of(suites: Collection[str]) -> dict[str, Any]:
+    """How an option is read that chooses some of these suites by their names, with commas."""
+
+    def chosen(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in suites]:
+            raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(suites)}")
+        return names
+
+    return {"type": chosen, "default": list(suites), "help": f"some of: {','.join(suites)}"}
