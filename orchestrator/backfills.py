@@ -27,9 +27,19 @@ EXISTING = {
     "failed": "again where the last run failed or was cancelled",
     "all": "again for all times",
 }
+BAD = ("FAILED", "CRASHED", "CANCELLED")  # states of a run that doesn't count where `existing` is "failed"
 FURTHEST = timedelta(days=3650)
 COUNTED = 100_000  # times, to say how many there are too many
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def leaves_out(existing: str, state: str) -> bool:
+    """Whether a time is left out that has a run in this state.
+
+    >>> leaves_out("skip", "FAILED"), leaves_out("failed", "FAILED"), leaves_out("all", "RUNNING")
+    (True, False, False)
+    """
+    return existing == "skip" or (existing == "failed" and state not in BAD)
 
 
 class TimesInput(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.utils.timezone import now
 
 from orchestrator.debouncing import Debounce
@@ -16,6 +15,7 @@ from orchestrator.states import StateType
 from runs.models import Deployment, FlowRun, FoldedTrigger
 from tenants.errors import Invalid
 from tenants.permissions import Actor
+from tenants.turns import take_turn
 
 LAST_WINS = (
     "parameters", "secrets", "tags", "version", "deployment_version", "queue_id",
@@ -38,9 +38,7 @@ def check(debounce: Debounce, scheduled_at: datetime | None) -> None:
 
 def lock(deployment: Deployment, debounce: Debounce) -> None:
     """Let those who trigger with one key do so one after another."""
-    with connection.cursor() as cursor:
-        name = f"debounce {deployment.organization_id} {deployment.id} {debounce.key}"
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+    take_turn(f"debounce {deployment.organization_id} {deployment.id} {debounce.key}")
 
 
 def times(debounce: Debounce) -> tuple[datetime, datetime]:

@@ -7,7 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -38,7 +39,7 @@ AGENTS_AT_ONCE = 5_000
 BULK_AT_ONCE = 20  # operations of all organizations that are handed out by one tick
 BACKFILLS_AT_ONCE = 100  # of all organizations that are handed out by one tick
 FORGOTTEN_AT_ONCE = 5  # backfills
-BULK_SECONDS = 5  # of one operation, until it is another one's turn
+BULK_SECONDS = 5  # of one operation or backfill, until it is another one's turn
 EMPTYING_SECONDS = 5  # of one organization; the tick comes again
 T = TypeVar("T")
 PLANS_BEGUN = timedelta(days=2)  # A plan that began within it is looked at; the tick may have been away.
@@ -113,29 +114,13 @@ def find_bulk_operations() -> None:
 @shared_task
 def work_on_bulk_operation(organization_id: str, id: str) -> None:
     """Do batches of one bulk operation for a while, each in a transaction of its own."""
-    until, tenant, operation = time.monotonic() + BULK_SECONDS, UUID(organization_id), UUID(id)
-    more = True
-    try:
-        while more and time.monotonic() < until:
-            with tenant_scope(tenant):
-                more = working.work(operation)
-    except Exception:  # Whatever it is: it is tried again a few times, then given up.
-        logger.exception("a batch of bulk operation %s failed", operation)
-        with tenant_scope(tenant):
-            working.note_failure(operation)
-        return
-    if more:
-        with tenant_scope(tenant):
-            working.let_go(operation)
+    _by_turns(working, UUID(organization_id), UUID(id))
 
 
 @shared_task
 def forget_bulk_operations() -> None:
     """Remove bulk operations that ended long ago, a bounded number in each transaction."""
-    gone = AT_ONCE
-    while gone == AT_ONCE:
-        with system_scope():
-            gone = working.forget(limit=AT_ONCE)
+    _all_of(working.forget)
 
 
 @shared_task
@@ -157,29 +142,13 @@ def find_missed_backfills() -> None:
 @shared_task
 def work_on_backfill(organization_id: str, id: str) -> None:
     """Make runs of one backfill while there is room for them, turn by turn, each in a transaction of its own."""
-    until, tenant, backfill = time.monotonic() + BULK_SECONDS, UUID(organization_id), UUID(id)
-    more = True
-    try:
-        while more and time.monotonic() < until:
-            with tenant_scope(tenant):
-                more = backfills.work(backfill)
-    except Exception:  # Whatever it is: it is tried again a few times, then it waits for somebody.
-        logger.exception("a turn of backfill %s failed", backfill)
-        with tenant_scope(tenant):
-            backfills.note_failure(backfill)
-        return
-    if more:
-        with tenant_scope(tenant):
-            backfills.let_go(backfill)
+    _by_turns(backfills, UUID(organization_id), UUID(id))
 
 
 @shared_task
 def forget_backfills() -> None:
     """Remove backfills that ended long ago, a bounded number in each transaction: each may have thousands of places."""
-    gone = FORGOTTEN_AT_ONCE
-    while gone == FORGOTTEN_AT_ONCE:
-        with system_scope():
-            gone = backfills.forget(limit=FORGOTTEN_AT_ONCE)
+    _all_of(backfills.forget, limit=FORGOTTEN_AT_ONCE)
 
 
 @shared_task
@@ -203,10 +172,7 @@ def empty_deleted_runs(organization_id: str) -> None:
 @shared_task
 def forget_deleted_runs() -> None:
     """Forget deletions whose runs would be gone by now, a bounded number in each transaction."""
-    gone = AT_ONCE
-    while gone == AT_ONCE:
-        with system_scope():
-            gone = emptying.forget(datetime.now(UTC).date(), limit=AT_ONCE)
+    _all_of(partial(emptying.forget, datetime.now(UTC).date()))
 
 
 @shared_task
@@ -331,28 +297,19 @@ def notify_of_firings() -> None:
 @shared_task
 def forget_firings() -> None:
     """Remove the log of automations after a month, a bounded number of rows in each transaction."""
-    gone = AT_ONCE
-    while gone == AT_ONCE:
-        with system_scope():
-            gone = grouping.forget(limit=AT_ONCE)
+    _all_of(grouping.forget)
 
 
 @shared_task
 def forget_artifacts() -> None:
     """Remove what runs made once their rows are gone, a bounded number in each transaction."""
-    gone = AT_ONCE
-    while gone == AT_ONCE:
-        with system_scope():
-            gone = keeping.forget(datetime.now(UTC).date(), limit=AT_ONCE)
+    _all_of(partial(keeping.forget, datetime.now(UTC).date()))
 
 
 @shared_task
 def forget_cache_entries() -> None:
     """Remove entries of the cache that are of no use any more, a bounded number in each transaction."""
-    gone = AT_ONCE
-    while gone >= AT_ONCE:
-        with system_scope():
-            gone = keeping.forget_cache_entries(limit=AT_ONCE)
+    _all_of(keeping.forget_cache_entries)
 
 
 @shared_task
@@ -379,3 +336,44 @@ def _by_tenant(found: Iterable[tuple[UUID, T]], work: Callable[[UUID, list[T]], 
                 work(organization_id, some)
         except Exception:  # Whatever it is: what one tenant wrote must not stop the others' clocks.
             logger.exception("a tick failed for organization %s; it comes again", organization_id)
+
+
+class _Worked(Protocol):
+    """A module by which something is worked on turn by turn, each of them a transaction."""
+
+    def work(self, id: UUID, /) -> bool:
+        """Take a turn; whether there may be more to do."""
+        ...
+
+    def note_failure(self, id: UUID, /) -> None:
+        """It is tried again a few times."""
+        ...
+
+    def let_go(self, id: UUID, /) -> None:
+        """Others have their turn first."""
+        ...
+
+
+def _by_turns(module: _Worked, tenant: UUID, id: UUID) -> None:
+    """Work on something for a while."""
+    until, more = time.monotonic() + BULK_SECONDS, True
+    try:
+        while more and time.monotonic() < until:
+            with tenant_scope(tenant):
+                more = module.work(id)
+    except Exception:  # Whatever it is: it is tried again, and given up after a few times.
+        logger.exception("a turn of %s failed", id)
+        with tenant_scope(tenant):
+            module.note_failure(id)
+        return
+    if more:
+        with tenant_scope(tenant):
+            module.let_go(id)
+
+
+def _all_of(forget: Callable[..., int], *, limit: int = AT_ONCE) -> None:
+    """Let go of all that is past its time, a bounded number in each transaction."""
+    gone = limit
+    while gone >= limit:
+        with system_scope():
+            gone = forget(limit=limit)

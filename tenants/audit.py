@@ -23,6 +23,7 @@ from tenants import trace
 from tenants.models import AuditEntry
 from tenants.permissions import Actor
 from tenants.scope import system_scope, tenant_scope
+from tenants.turns import take_turn
 
 MAX_DETAILS = 16 << 10  # bytes of JSON
 SEALED_AT_ONCE = 1_000
@@ -109,8 +110,7 @@ def seal_entries(organization_id: UUID) -> int:
 
 def lock_chain(organization_id: UUID) -> None:
     """Let nobody else seal or shorten the chain of an organization while this transaction lasts."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"audit {organization_id}"])
+    take_turn(f"audit {organization_id}")
 
 
 def head(organization_id: UUID) -> tuple[int, bytes]:

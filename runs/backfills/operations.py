@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.backfills import OPEN, BackfillChange, BackfillInput, wrong_drip
+from orchestrator.states import ALIVE
 from orchestrator.storable import clean_text, json_value
 from runs import live, trigger
 from runs.backfills import planning
@@ -23,6 +24,8 @@ from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor, require
 from tenants.restrictions.rules import check_allowed
+from tenants.scope import current_scope
+from tenants.turns import take_turn
 
 State, Outcome = Backfill.State, BackfillPlace.Outcome
 PLACES_A_STATEMENT = 1_000
@@ -78,7 +81,8 @@ def _known(told: BackfillInput, by: Actor) -> Backfill | None:
 
 
 def _check_room() -> None:
-    """The organization's own, in all workspaces: the wall lets no others be counted."""
+    """The organization's own, in all workspaces: the wall lets no others be counted. Two requests take turns."""
+    take_turn(f"backfills {current_scope().organization_id}")
     if open_ones().count() >= settings.BACKFILLS_OPEN:
         message = f"{settings.BACKFILLS_OPEN} backfills are open already. Wait for one, or cancel it."
         raise Conflict(message)
@@ -219,8 +223,7 @@ def cancel(backfill: Backfill, *, by: Actor, runs: str = "none") -> Backfill:
 
 def under_way(backfill: Backfill) -> QuerySet[FlowRun]:
     """Its runs that have not ended, found by an index of their own."""
-    alive = ["CANCELLING", "PAUSED", "PENDING", "RUNNING", "SCHEDULED"]
-    return FlowRun.objects.filter(backfill_id=backfill.id, state_type__in=alive)
+    return FlowRun.objects.filter(backfill_id=backfill.id, state_type__in=sorted(ALIVE))
 
 
 def _locked(backfill: Backfill, by: Actor, verb: str) -> Backfill:

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from orchestrator.backfills import BAD
 from runs.models import BackfillPlace, Deployment, FlowRun
 
 AT_ONCE = 1_000
 MAX_CHAIN = 20  # retries of retries that are followed
-BAD = ("FAILED", "CRASHED", "CANCELLED")
 
 
 def replace(former: UUID, run: UUID) -> None:

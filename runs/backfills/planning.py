@@ -16,6 +16,7 @@ from orchestrator.backfills import (
     BackfillInput,
     Place,
     due_times,
+    leaves_out,
     places_of_sets,
     places_of_times,
     too_many,
@@ -25,7 +26,7 @@ from orchestrator.schedule_bodies import ScheduleInput, times_of
 from orchestrator.schedule_times import ScheduleRefusal, Times
 from orchestrator.storable import json_value
 from runs import schedules
-from runs.backfills.places import BAD, runs_at
+from runs.backfills.places import runs_at
 from runs.deployments import find_deployment
 from runs.models import Deployment, FlowRun, Limit, Schedule
 from runs.trigger import RunRequest, check_request
@@ -55,8 +56,7 @@ class Plan:
     @property
     def skipped(self) -> set[int]:
         """The ordinals of places that are left out."""
-        kept = {"skip": (), "failed": BAD, "all": None}[self.told.existing]
-        return {ordinal for ordinal, run in self.there.items() if kept is not None and run.state_type not in kept}
+        return {ordinal for ordinal, run in self.there.items() if leaves_out(self.told.existing, run.state_type)}
 
     @property
     def count(self) -> int:

@@ -14,12 +14,12 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.timezone import now
 
-from orchestrator.backfills import Place
+from orchestrator.backfills import Place, leaves_out
 from orchestrator.storable import clean_text
 from runs import trigger
 from runs.backfills import drip, operations, words
 from runs.backfills.operations import Outcome, State, changed, end, halt, open_ones
-from runs.backfills.places import BAD, runs_at
+from runs.backfills.places import runs_at
 from runs.backfills.planning import request_of
 from runs.models import Backfill, BackfillPlace, Deployment, FlowRun, Schedule
 from tenants.acting import actor_now
@@ -169,7 +169,7 @@ def _there_by_now(backfill: Backfill, deployment: Deployment, batch: Collection[
     if backfill.times is None or backfill.existing == "all":
         return {}
     found = runs_at(deployment, backfill.schedule_id, [place.time for place in batch if place.time])
-    kept = {time: run for time, run in found.items() if backfill.existing == "skip" or run.state_type not in BAD}
+    kept = {time: run for time, run in found.items() if leaves_out(backfill.existing, run.state_type)}
     return {place.ordinal: kept[place.time].id for place in batch if place.time in kept}
 
 

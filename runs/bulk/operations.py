@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import QuerySet
 from django.utils.timezone import now
 
@@ -23,6 +22,7 @@ from tenants import audit
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.permissions import Actor, require
 from tenants.scope import current_scope
+from tenants.turns import take_turn
 
 FIRST = 10  # runs that a preview shows
 IDS_IN_TRAIL = 200
@@ -96,9 +96,7 @@ def _delay(delay: float | None) -> float:
 
 def _check_room() -> None:
     """The organization's own, in all workspaces: the wall lets no others be counted. Two requests take turns."""
-    with connection.cursor() as cursor:
-        told = f"bulk operations {current_scope().organization_id}"
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [told])
+    take_turn(f"bulk operations {current_scope().organization_id}")
     if open_ones().count() >= settings.BULK_AT_ONCE:
         raise Conflict(f"{settings.BULK_AT_ONCE} bulk operations are under way already. Wait for one, or cancel it.")
 

@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator import backfills as shared
 from orchestrator import clock
-from orchestrator.backfills import BackfillCancelInput, BackfillChange, BackfillInput, Place
+from orchestrator.backfills import BackfillCancelInput, BackfillChange, BackfillInput, Place, leaves_out
 from orchestrator.ids import uuid7
 from orchestrator.schedule_bodies import ScheduleInput, shown, times_of
 from orchestrator.schedule_times import ScheduleRefusal, Times
@@ -26,7 +26,6 @@ from orchestrator.testing.memory.shown import micros_of, time_of
 from orchestrator.testing.memory.store import Store
 
 MOST, OPEN_AT_ONCE, FIRST = 10_000, 100, 5
-BAD = ("FAILED", "CRASHED", "CANCELLED")
 LOOK_EVERY = 1_000_000  # µs
 
 
@@ -42,8 +41,7 @@ class _Plan:
 
     @property
     def skipped(self) -> set[int]:
-        kept = {"skip": (), "failed": BAD, "all": None}[self.told.existing]
-        return {ordinal for ordinal, run in self.there.items() if kept is not None and run.state_type not in kept}
+        return {ordinal for ordinal, run in self.there.items() if leaves_out(self.told.existing, run.state_type)}
 
 
 def begin(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
