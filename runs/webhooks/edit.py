@@ -88,25 +88,28 @@ def save(wanted: Wanted, *, by: Actor) -> tuple[Webhook, str]:
     else:
         check_allowed(webhook.deployment, by, "deployments.edit")
     _check(wanted, has_secret=webhook.sealed is not None)
-    _take(webhook, wanted, deployment, by)
+    changed = _take(webhook, wanted, deployment, by)
     try:
         with transaction.atomic():
-            webhook.save(force_insert=new)
+            webhook.save(force_insert=True) if new else webhook.save(update_fields=changed)
     except IntegrityError as error:
         raise Invalid("A webhook of this name exists.", fields={"name": "Choose another name."}) from error
     record(by, "webhook.created" if new else "webhook.updated", webhook, details={"deployment": str(deployment)})
     return webhook, token
 
 
-def _take(webhook: Webhook, wanted: Wanted, deployment: Deployment, by: Actor) -> None:
+def _take(webhook: Webhook, wanted: Wanted, deployment: Deployment, by: Actor) -> list[str]:
+    """Set what is wanted; answer the fields. What somebody rotates, pauses or seals anew meanwhile is none of them."""
     webhook.deployment, webhook.name = deployment, wanted.name
-    for name in (*TEMPLATES, "parameter", "signature", "signature_header", "debounce"):
-        setattr(webhook, name, getattr(wanted, name))
-    if not wanted.signature:
-        webhook.sealed = None
-    elif wanted.secret:
-        webhook.sealed = signatures.seal(webhook, wanted.secret)
     webhook.created_by, webhook.user_id, webhook.key_id = by.label[:254], by.user_id, by.key_id
+    told = [*TEMPLATES, "parameter", "signature", "signature_header", "debounce"]
+    for name in told:
+        setattr(webhook, name, getattr(wanted, name))
+    told += ["deployment", "name", "created_by", "user_id", "key_id"]
+    if wanted.signature and not wanted.secret:
+        return told
+    webhook.sealed = signatures.seal(webhook, wanted.secret) if wanted.signature and wanted.secret else None
+    return [*told, "sealed"]
 
 
 def _check_actor(deployment: Deployment, by: Actor) -> None:
@@ -151,11 +154,13 @@ def rotate(webhook: Webhook, *, by: Actor, overlap: float = OVERLAP) -> str:
 
     Raises:
         Invalid: That is too long.
+        NotFound: It was deleted in this moment.
     """
     check_allowed(webhook.deployment, by, "deployments.edit")
     if not 0 <= overlap <= LONGEST_OVERLAP:
         told = f"0 to {LONGEST_OVERLAP:,.0f} seconds."
         raise Invalid(f"The former token is good for {told}", fields={"overlap": told})
+    _lock(webhook)
     token = new_secret(PREFIX)
     webhook.former_hash = bytes(webhook.token_hash) if overlap else None
     webhook.former_until = now() + timedelta(seconds=overlap) if overlap else None
@@ -163,6 +168,14 @@ def rotate(webhook: Webhook, *, by: Actor, overlap: float = OVERLAP) -> str:
     webhook.save(update_fields=["former_hash", "former_until", "token_hash", "prefix"])
     record(by, "webhook.rotated", webhook, details={"overlap": overlap})
     return token
+
+
+def _lock(webhook: Webhook) -> None:
+    """Have it as it is now: of two who rotate it at once, each is shown a token that was good."""
+    try:
+        webhook.refresh_from_db(from_queryset=Webhook.objects.select_for_update(no_key=True))
+    except Webhook.DoesNotExist:
+        raise NotFound("There is no such webhook here.") from None
 
 
 def set_paused(webhook: Webhook, *, paused: bool, by: Actor) -> None:

@@ -12,6 +12,9 @@ import pytest
 from django.test import Client
 
 from runs.models import FlowRun, Webhook, WebhookDelivery
+from runs.webhooks import edit
+from tenants.errors import NotFound
+from tenants.keys import digest
 from tests.cast import Api, Company
 from tests.runs.work import deploy, run_row
 
@@ -157,6 +160,37 @@ def test_2_7_an_unknown_token_is_not_found_and_a_former_one_is_good_for_a_while(
     assert [send(path, {}).status_code for path in (former, new, newest)] == [404, 404, 202]
     api.delete("/webhooks/push")
     assert send(newest, {}).status_code == 404
+
+
+def test_2_7_a_change_undoes_nothing_that_happened_meanwhile(
+    acme: Company, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook(api, signature="github", secret=SECRET)
+    check = edit._check
+
+    def meanwhile(*given: Any, **more: Any) -> None:
+        check(*given, **more)
+        Webhook.objects.update(paused=True, token_hash=digest("orh_new"), sealed=b"anew")
+
+    monkeypatch.setattr(edit, "_check", meanwhile)
+    changed = api.put("/webhooks/push", {"deployment": "etl/nightly", "signature": "github", "filter": "true"})
+    assert changed.status_code == 200, changed.content
+    with acme.scope():
+        now = Webhook.objects.get()
+    assert (now.paused, bytes(now.token_hash), bytes(now.sealed or b"")) == (True, digest("orh_new"), b"anew")
+    assert now.filter == "true"
+
+
+def test_2_7_who_rotates_has_the_former_token_of_this_moment(acme: Company, api: Api) -> None:
+    hook(api)
+    with acme.scope():
+        mine, theirs = Webhook.objects.get(), Webhook.objects.get()
+        first = edit.rotate(theirs, overlap=60, by=acme.actor())
+        edit.rotate(mine, overlap=60, by=acme.actor())
+        assert bytes(Webhook.objects.get().former_hash or b"") == digest(first)
+        theirs.delete()
+        with pytest.raises(NotFound):
+            edit.rotate(mine, overlap=60, by=acme.actor())
 
 
 def test_2_7_a_webhook_does_what_its_maker_may_do_now(acme: Company, api: Api) -> None:
