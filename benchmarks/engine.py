@@ -39,14 +39,14 @@ def main() -> int:
     options = _options()
     counts = COUNTS[:1] if options.quick else COUNTS
     sites = {ours.site: OURS} if options.no_prefect else {ours.site: OURS, prefect.site: PREFECT}
-    load_before, figures = machine.load(), dict[str, dict[str, float]]()
+    origin, figures = machine.origin(), dict[str, dict[str, float]]()
     for begin, sizes in sites.items():
         with begin(sizes, Given("", "")) as site, site.running():
             figures[site.title] = {**imports(site), **flow(site), **subflow(site), **calls(site, counts)}
     lines = report.without_celery(report.table(figures, list(rows())))
     print(f"\n{report.markdown(lines)}\n", flush=True)
     if options.write:
-        report.write_beside_prefect("What a call costs", "benchmarks.engine", lines, load_before, RESULTS)
+        report.write_beside_prefect("What a call costs", "benchmarks.engine", lines, [origin], RESULTS)
     return 0
 
 

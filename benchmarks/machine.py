@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def facts(given: Given) -> dict[str, str]:
         "Prefect": " ".join(PINS),
         "Celery": f"{version('celery')}, concurrency {CONCURRENCY}",
     }
+
+
+def origin() -> str:
+    """When, of which commit and on how busy a machine something begins to be measured."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_commit()}, load average before {load()}"
 
 
 def load() -> str:

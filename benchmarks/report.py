@@ -85,16 +85,17 @@ def write(
     path.write_text("\n\n".join(parts) + "\n")
 
 
-def write_beside_prefect(title: str, module: str, lines: Sequence[Sequence[str]], load_before: str, path: Path) -> None:
+def write_beside_prefect(
+    title: str, module: str, lines: Sequence[Sequence[str]], origins: Sequence[str], path: Path
+) -> None:
     """Replace a file of one of the smaller benchmarks, which are begun by their module."""
-    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     parts = [
         f"# {title}",
-        f"Made by `{command}` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; `python -m {module}` measures it anew. "
+        f"Made by `python -m {module} --write`, all at once or in parts. "
         "Each product runs the same code with a server and stores of its own, one after the other; every figure comes "
         "from a fresh process. The ratio says how many times better ours is.",
         markdown(lines),
-        f"Load average before: {load_before}, after: {machine.load()}.",
+        "\n".join(f"- {origin}" for origin in [*origins, f"load average after: {machine.load()}"]),
     ]
     path.write_text("\n\n".join(parts) + "\n")
 
