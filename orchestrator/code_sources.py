@@ -34,7 +34,7 @@ _KEYS = {
     "remote": {"type", "url", "block"},
     "image": {"type", "image", "path"},
 }
-_SCP = re.compile(r"[\w.-]+@[\w][\w.-]*:[^\s:][^\s]*")
+_SCP = re.compile(r"\w[\w.-]*@[\w][\w.-]*:[^\s:][^\s]*")
 _REVISION = re.compile(r"[\w][\w./+@#=-]{0,249}")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BLOCK = re.compile(r"[a-z0-9][a-z0-9-]{0,99}/[a-z0-9][a-z0-9-]{0,99}")

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,11 +25,13 @@ from urllib.parse import urlsplit
 
 from orchestrator import copies
 from orchestrator.code_sources import is_commit
+from orchestrator.config import home
 from orchestrator.copies import FETCH_SECONDS
 from orchestrator.exceptions import LoadError
 from orchestrator.masking import MASK
 
 _SSH = "-o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=30"
+LEFT_SECONDS = 3 * FETCH_SECONDS  # after which no git can be at work with a key any more
 _TRACES = re.compile(r"GIT_(TRACE|CURL_VERBOSE|REDIRECT|DIR$|WORK_TREE$|INDEX_FILE$|ASKPASS$)")
 
 
@@ -72,7 +75,7 @@ class _Seen:
     commit: str = ""
 
 
-_seen: dict[tuple[str, str, str], _Seen] = {}
+_seen: dict[tuple[str, str, Credentials], _Seen] = {}
 _seen_lock = threading.Lock()
 
 
@@ -97,7 +100,7 @@ def _resolved(repository: Repository) -> str:
     """The commit that the revision is now. Those who ask while somebody else asks share the next answer."""
     asked_at = time.monotonic()
     with _seen_lock:
-        seen = _seen.setdefault((repository.url, repository.revision, repository.credentials.token), _Seen())
+        seen = _seen.setdefault((repository.url, repository.revision, repository.credentials), _Seen())
     with seen.lock:
         if seen.asked_at <= asked_at:
             seen.asked_at = time.monotonic()
@@ -168,9 +171,7 @@ def _environment(repository: Repository) -> Generator[dict[str, str]]:
         settings[f"http.{place}.extraHeader"] = f"Authorization: Basic {pair}"
     with contextlib.ExitStack() as stack:
         if given.private_key:
-            file = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-key-")), "key")
-            file.touch(mode=0o600)
-            file.write_text(given.private_key.strip() + "\n")
+            file = shlex.quote(str(stack.enter_context(_key_file(given.private_key))))
             known["GIT_SSH_COMMAND"] = f"ssh -i {file} -o IdentitiesOnly=yes {_SSH}"
         else:
             known.setdefault("GIT_SSH_COMMAND", f"ssh {_SSH}")
@@ -178,6 +179,25 @@ def _environment(repository: Repository) -> Generator[dict[str, str]]:
         for number, (name, value) in enumerate(settings.items()):
             known |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         yield known
+
+
+@contextlib.contextmanager
+def _key_file(private_key: str) -> Generator[Path]:
+    """A file with the key, since ssh takes it from nowhere else: for this user alone, and for as long as git runs.
+
+    What a process has left that was killed meanwhile goes with the next one.
+    """
+    keys = home() / "keys"
+    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in keys.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=keys, ignore_cleanup_errors=True) as folder:
+        file = Path(folder, "key")
+        file.touch(mode=0o600)
+        file.write_text("\n".join([*private_key.strip().splitlines(), ""]))  # A form gives CRLF, which ssh can't read.
+        yield file
 
 
 def _is_local(url: str) -> bool:

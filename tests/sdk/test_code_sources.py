@@ -123,6 +123,63 @@ def test_another_host_is_not_told_the_password(hosted, tmp_path):
     assert {user for _, _, user in other.asked} == {""}
 
 
+# An ssh that reaches this machine: it notes what it is given, and lets in whoever has the right key.
+SSH = """#!/bin/sh
+env > {noted}/environment; echo "$@" >> {noted}/arguments
+while [ $# -gt 2 ]; do
+    [ "$1" = -i ] && stat -c %a "$2" "$(dirname "$2")" > {noted}/modes && cp "$2" {noted}/key
+    shift
+done
+cmp -s {noted}/key {noted}/wanted || {{ echo "git@box.example: Permission denied (publickey)." >&2; exit 255; }}
+cd {hosted} && exec sh -c "$2"
+"""
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.fixture
+def noted(hosted, tmp_path, monkeypatch):
+    """Where the stand-in for ssh notes what it was given."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ssh").write_text(SSH.format(noted=tmp_path, hosted=hosted.repository.parent))
+    (tmp_path / "bin" / "ssh").chmod(0o755)
+    (tmp_path / "wanted").write_text(KEY)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_a_key_opens_a_repository_over_ssh(noted, home):
+    """2.2: it is a file for its user alone while git runs, and in no argument and no environment; as a form gave it."""
+    directory, _ = git.copy_of(
+        Repository("git@box.example:flows", credentials=Credentials("", "", KEY.replace("\n", "\r\n")))
+    )
+    assert value(directory) == "2"
+    assert (noted / "modes").read_text().split() == ["600", "700"]
+    arguments = (noted / "arguments").read_text()
+    for option in ("IdentitiesOnly=yes", "BatchMode=yes", "StrictHostKeyChecking=accept-new", "git@box.example"):
+        assert option in arguments
+    for told in (arguments, (noted / "environment").read_text()):
+        assert "b3BlbnNzaC1rZXktdjEA" not in told
+    assert not [path for path in home.rglob("*") if path.is_file() and b"b3Blbn" in path.read_bytes()]
+
+
+def test_a_wrong_key_is_refused_and_not_told(noted):
+    """2.2: nor does it profit from what was asked with the right one."""
+    right = Repository("git@box.example:flows", credentials=Credentials("", "", KEY))
+    git.copy_of(right)
+    with pytest.raises(LoadError, match="Permission denied") as refused:
+        git.copy_of(Repository(right.url, credentials=Credentials("", "", "wrong-key")))
+    assert "wrong-key" not in str(refused.value)
+
+
+def test_a_key_that_a_killed_process_left_goes(noted, home, monkeypatch):
+    left = home / "keys" / "left"
+    left.mkdir(parents=True)
+    (left / "key").write_text(KEY)
+    os.utime(left, (0, 0))
+    git.copy_of(Repository("git@box.example:flows", credentials=Credentials("", "", KEY)))
+    assert list((home / "keys").iterdir()) == []
+
+
 def test_a_repository_that_does_not_answer_is_given_up(hosted, monkeypatch, tmp_path):
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
