@@ -7,6 +7,8 @@ from typing import Any
 from celery import Celery, signals
 from django.conf import settings
 
+from orchestrator.server.steady import Every
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator.server.settings")
 
 logger = logging.getLogger(__name__)
@@ -62,21 +64,33 @@ TICKS: dict[str, float] = {
 """Every so many seconds. Those of one period are one message: a worker that takes it, and the beat that sends it, cost
 more than most ticks that find nothing to do."""
 
+BY_DATE = frozenset(
+    name for name in TICKS if name.rpartition(".")[2].startswith(("forget_", "truncate_", "find_departures"))
+) | {"runs.tasks.close_months", "runs.tasks.find_usage_to_seal"}
+"""What nobody can undo, and is done because of the date. They wait while the clock is in doubt."""
+
 
 @app.task
 def take_turns(seconds: float) -> None:
     """Run the ticks of this period one after the other. One that fails keeps none of the others from its turn."""
     for name in (name for name, period in TICKS.items() if period == seconds):
         try:
-            app.tasks[name]()
+            _take_turn(name)
         except Exception:
             logger.exception("the tick %s failed", name)
+
+
+def _take_turn(name: str) -> None:
+    from runs import outages
+
+    if name not in BY_DATE or not outages.clock_is_in_doubt():
+        app.tasks[name]()
 
 
 def _every(seconds: float) -> dict[str, Any]:
     """What comes late by its own period is not worth running."""
     options = {"queue": "ticks", "expires": max(seconds * 2, 5)}
-    return {"task": take_turns.name, "schedule": seconds, "args": [seconds], "options": options}
+    return {"task": take_turns.name, "schedule": Every(seconds), "args": [seconds], "options": options}
 
 
 app.conf.beat_schedule = {f"every {seconds:g} s": _every(seconds) for seconds in set(TICKS.values())}
