@@ -20,6 +20,7 @@ from tenants.turns import take_turn
 LAST_WINS = (
     "parameters", "secrets", "tags", "version", "deployment_version", "queue_id",
     "priority", "concurrency_key", "created_by", "retries", "retry_delay", "crash_retries",
+    "origin", "caused_by",
 )  # fmt: skip
 
 

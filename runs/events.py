@@ -23,6 +23,7 @@ from orchestrator.states import StateType, default_name
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import encode, wrong_in_event
 from runs import live
+from runs.models import FlowRun
 from runs.partitions import Place, fix_partition
 from runs.statements import Statement, raw_cursor, run_together
 from tenants import audit
@@ -78,7 +79,8 @@ _WRITE = f"""
     SELECT {ORGANIZATION}, gen_random_uuid(), n.workspace_id, a.id, n.id, n.event, n.run_id, %s,
         jsonb_strip_nulls(jsonb_build_object(
             'run', r.name, 'flow', f.name, 'deployment', d.name, 'agent', g.name, 'pool', p.name,
-            'at', to_json(n.t)))
+            'at', to_json(n.t), 'depth', (
+                SELECT caused_by->'depth' FROM flow_run WHERE id = r.root_id LIMIT 1)))
         || CASE WHEN n.own THEN coalesce(n.payload, '{{}}'::jsonb) ELSE jsonb_build_object('resource', n.resource_id,
             'payload', CASE WHEN length(n.payload::text) <= {FIRING_PAYLOAD} THEN n.payload END) END
     FROM n
@@ -223,7 +225,7 @@ def write(rows: list[Row]) -> None:
 
 
 def emit(told: EventInput, *, by: Actor) -> UUID:
-    """Write an event that a program tells of outside of any run; its id.
+    """Write an event that a program tells of: outside of any run, or with the token of one; its id.
 
     Raises:
         Invalid: `fields` says what can't be taken.
@@ -237,12 +239,20 @@ def emit(told: EventInput, *, by: Actor) -> UUID:
         raise Invalid("The event can't be taken; see fields.", fields=wrong)
     assert by.workspace_id is not None
     at, id = now(), told.id or uuid7()
-    place = fix_partition(by.organization_id, at)
+    run_id, place = _teller(by, at)
     row = of_code(
-        id=id, workspace_id=by.workspace_id, run_id=None, place=place, at=told.occurred or at,
+        id=id, workspace_id=by.workspace_id, run_id=run_id, place=place, at=told.occurred or at,
         event=clean_text(told.event), resource=told.resource, related=told.related,
         payload=json.dumps(json_value(told.payload)) if payload else None,
     )  # fmt: skip
     write([row])
     live.changed(workspace_id=by.workspace_id, what="events")
     return id
+
+
+def _teller(by: Actor, at: datetime) -> tuple[UUID | None, Place]:
+    """The run whose token tells, and where its events lie; for others none, and where events of today do."""
+    runs = FlowRun.objects.filter(id=by.run_id) if by.kind == "run" else FlowRun.objects.none()
+    for id, *place in runs.values_list("id", "retention", "bucket"):
+        return id, (place[0], place[1])
+    return None, fix_partition(by.organization_id, at)

@@ -81,7 +81,7 @@ def retry(
         raise Invalid("Some parameters are not what the run had.", fields=wrong)
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=dict(parameters), tags=run.tags, retry_of=run.id,
-        concurrency_key=_concurrency_key(run),
+        concurrency_key=_concurrency_key(run), caused_by=run.caused_by,
         idempotency_key=idempotency_key, call=run.call, retries=run.retries if run.call else None,
         replays_from=run.id if from_failure else None,
         replay_root=(run.replay_root or run.id) if from_failure else None,

@@ -19,7 +19,7 @@ from django.utils.timezone import now
 
 from orchestrator.states import By, StateType
 from runs import agents, claims, emptying, keeping, outages, overflow, partitions, scheduling, waiting
-from runs.automations import delivery, grouping  # noqa: F401 - delivery registers what delivers notifications
+from runs.automations import delivery, grouping, triggering  # noqa: F401 - the others register what delivers
 from runs.backfills import working as backfills
 from runs.bulk import working
 from runs.inputs import requests

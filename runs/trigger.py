@@ -1,5 +1,5 @@
-"""The one door for new runs: form, API, schedule, retry. The ingest makes the runs that their holders began, by the
-same rows.
+"""The one door for new runs: form, API, schedule, automation, retry. The ingest makes the runs that their holders
+began, by the same rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestrator.names import run_name
 from orchestrator.states import StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import debounce, live, overflow, versions, waiting
+from runs import chains, debounce, live, overflow, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
@@ -57,6 +57,7 @@ class RunRequest:
         backfill_id: Of a backfill its time is past and says what it is about; it waits from now on.
         start_by: Not started by then, it is given up.
         replays_from: The run whose stored values it reuses, and `replay_root` the one under which they are stored.
+        caused_by: The automation and the event that it begins with; else those of the run that asks for it.
         again: What is not reused, each with the runs whose values count all the same; the new run's do.
     """
 
@@ -81,6 +82,7 @@ class RunRequest:
     replays_from: UUID | None = None
     replay_root: UUID | None = None
     again: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    caused_by: Mapping[str, Any] | None = None
 
 
 def create_run(request: RunRequest, *, by: Actor, origin: str = FlowRun.Origin.API) -> tuple[FlowRun, bool]:
@@ -155,8 +157,16 @@ def _rows(requests: Sequence[RunRequest], by: Actor, origin: str, at: datetime) 
     queues = _queues(requests)
     trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
     rows = [_row(request, by, origin, at, retention, bucket, queues, trials) for request in requests]
+    _say_causes(rows, requests, by)
     _check_blocks({place: path for row in rows for place, path in (row.secrets or {}).items()}, by)
     return rows
+
+
+def _say_causes(rows: Sequence[FlowRun], requests: Sequence[RunRequest], by: Actor) -> None:
+    callers = [chains.caller(request.parent_id, by) for request in requests]
+    known = chains.of_callers(callers)
+    for row, request, caller in zip(rows, requests, callers, strict=True):
+        row.caused_by = request.caused_by or (known.get(caller) if caller else None)
 
 
 def check_request(request: RunRequest, by: Actor | None = None) -> None:
@@ -378,6 +388,8 @@ def _record(rows: list[FlowRun], by: Actor, origin: str) -> None:
     """
     if rows and by.kind in {"user", "key"} and origin != FlowRun.Origin.BACKFILL:
         told = {"origin": origin, "deployment": str(rows[0].deployment_id), "count": len(rows)}
+        if origin == FlowRun.Origin.AUTOMATION:
+            told["caused_by"] = rows[0].caused_by
         audit.record(by, "run.triggered", rows[0], name=rows[0].name, details=told)
 
 

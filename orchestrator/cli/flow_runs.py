@@ -25,7 +25,7 @@ from orchestrator.cli.parameters import read_parameters
 from orchestrator.cli.watching import follow_logs, print_log_line, print_logs, watch_run
 from orchestrator.ids import uuid7
 
-ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background", "backfill")
+ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background", "backfill", "webhook", "automation")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -45,7 +45,7 @@ class AutomationShown(msgspec.Struct):
 
 
 class NotificationShown(msgspec.Struct):
-    """A message that will be sent."""
+    """A message that will be sent, or a run that will be tried; its automation's page shows what becomes of it."""
 
     id: UUID
 
@@ -88,7 +88,7 @@ class OneAutomation(TenantView):
 
 
 class Test(TenantView):
-    """POST: send a message that says it is a test."""
+    """POST: send a message that says it is a test; of a run, see whether it could be, and trigger none."""
 
     verbs = {"POST": "automations.edit"}
 

@@ -21,6 +21,16 @@ class GatheredShown(msgspec.Struct):
     until: datetime
 
 
+class CausedByShown(msgspec.Struct):
+    """The automation and the event that a run, or what led to it, began with. `depth`: how many led to each other."""
+
+    automation: UUID
+    automation_name: str
+    event: UUID
+    event_name: str
+    depth: int
+
+
 class FlowRunShown(msgspec.Struct):
     """A run. `deployment` is `flow/name`; `due_at` is when its next execution may start; `url` leads to its page."""
 
@@ -54,6 +64,7 @@ class FlowRunShown(msgspec.Struct):
     commit: str
     debounce: GatheredShown | None
     backfill: UUID | None
+    caused_by: CausedByShown | None
     url: str
 
 
@@ -149,6 +160,7 @@ def describe(run: FlowRun, portal: str) -> FlowRunShown:
         commit=run.commit,
         debounce=_gathered(run),
         backfill=run.backfill_id,
+        caused_by=CausedByShown(**run.caused_by) if run.caused_by else None,
         url=f"{portal}/runs/{run.id}",
     )
 

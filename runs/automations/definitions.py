@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
 from orchestrator.bodies import BLOCK_NAME
+from orchestrator.debouncing import Debounce
 from orchestrator.storable import clean_text
-from orchestrator.wire import MAX_EVENT, MAX_LABEL, wrong_in_event
+from orchestrator.wire import MAX_EVENT, MAX_LABEL, MAX_TAG, MAX_TAGS, wrong_in_event
 from runs.automations import templates
 from runs.events import CHANGES, KNOWN_EVENTS
 from tenants.errors import Invalid
@@ -22,7 +23,8 @@ MAX_NAME = 200
 MAX_EVENTS = 50
 MAX_NAMES = 50  # flows, deployments, tags, …
 MAX_RECIPIENTS = 20
-MOST_PER_MINUTE = 60
+MOST_PER_MINUTE = 60  # messages
+MOST_RUNS_PER_MINUTE = 600
 BLOCK_TYPES = ("apprise-notification", "email-server-credentials", "slack-webhook", "webhook")
 
 
@@ -44,13 +46,24 @@ class Trigger(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
         return all(event.startswith(f"{kind}.") for event in self.events)
 
 
+class RunDeployment(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """Trigger a run. `parameters` is a template that makes a JSON object; `debounce_key` is one, too."""
+
+    deployment: str  # flow/name
+    parameters: str = ""
+    tags: list[str] = []  # besides those of the deployment
+    debounce: float | None = None  # seconds
+    debounce_key: str = ""
+
+
 class Action(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Tell somebody: by a block, or by mail to members of the organization."""
+    """Tell somebody, by a block or by mail to members of the organization; or `run` a deployment."""
 
     block: str = ""  # type/name
     to: list[str] = []
     subject: str = ""
     body: str = ""
+    run: RunDeployment | None = None
 
 
 @dataclass(slots=True)
@@ -74,8 +87,9 @@ def checked(wanted: Wanted) -> Wanted:
     wanted.name = clean_text(wanted.name.strip())
     if not 0 < len(wanted.name) <= MAX_NAME or "/" in wanted.name:
         wanted.fields["name"] = f"1 to {MAX_NAME} characters, without a slash."
-    if not 1 <= wanted.most_per_minute <= MOST_PER_MINUTE:
-        wanted.fields["most_per_minute"] = f"1 to {MOST_PER_MINUTE}."
+    most = MOST_PER_MINUTE if wanted.action.run is None else MOST_RUNS_PER_MINUTE
+    if not 1 <= wanted.most_per_minute <= most:
+        wanted.fields["most_per_minute"] = f"1 to {most}."
     wanted.fields |= _wrong_in_trigger(wanted.trigger) | _wrong_in_action(wanted.action)
     if wanted.fields:
         raise Invalid("The automation can't be taken; see fields.", fields=wanted.fields)
@@ -142,8 +156,8 @@ def _without_meaning(trigger: Trigger) -> dict[str, str]:
 def _wrong_in_action(action: Action) -> dict[str, str]:
     wrong: dict[str, str] = {}
     action.to = list(dict.fromkeys(address.strip().lower() for address in action.to if address.strip()))
-    if bool(action.block) == bool(action.to):
-        wrong["action"] = "Either a block that tells, or addresses that a mail goes to."
+    if [bool(action.block), bool(action.to), action.run is not None].count(True) != 1:
+        wrong["action"] = "One of these: a block that tells, addresses that a mail goes to, a deployment to run."
     type, _, name = action.block.partition("/")
     if action.block and (type not in BLOCK_TYPES or not BLOCK_NAME.fullmatch(name)):
         wrong["block"] = f"A block of the type {', '.join(BLOCK_TYPES)}, as type/name."
@@ -152,6 +166,25 @@ def _wrong_in_action(action: Action) -> dict[str, str]:
     for name in ("subject", "body"):
         if problem := templates.problem(getattr(action, name)):
             wrong[name] = problem
+    return wrong | (_wrong_in_run(action) if action.run else {})
+
+
+def _wrong_in_run(action: Action) -> dict[str, str]:
+    wrong, run = {}, action.run
+    assert run is not None
+    run.tags = list(dict.fromkeys(clean_text(tag.strip()) for tag in run.tags if tag.strip()))
+    if "/" not in run.deployment:
+        wrong["run.deployment"] = "Choose one, as flow/deployment."
+    if len(run.tags) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in run.tags):
+        wrong["run.tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
+    if run.debounce is not None:
+        wrong |= {f"run.{name}": text for name, text in Debounce(run.debounce).wrong().items()}
+    elif run.debounce_key:
+        wrong["run.debounce"] = "A key gathers nothing without a window. Give seconds."
+    for name in ("parameters", "debounce_key"):
+        if problem := templates.unreadable(getattr(run, name), templates.RUN_VALUES):
+            wrong[f"run.{name}"] = problem
+    wrong |= {name: "A run has none." for name in ("subject", "body") if getattr(action, name)}
     return wrong
 
 

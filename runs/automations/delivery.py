@@ -17,16 +17,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.utils.timezone import now
 
 from blocks.blocks import find_block
 from blocks.values import value
 from orchestrator.storable import clean_text
-from runs import live
-from runs.automations import edit, senders, templates, wording
+from runs.automations import edit, outcomes, senders, templates, wording
 from runs.automations.grouping import KIND
 from runs.models import Automation, Firing, Notification
-from runs.transitions import micros
 from tenants import outbox
 from tenants.errors import Problem
 from tenants.mail import message_id
@@ -37,7 +34,6 @@ from tenants.scope import tenant_scope
 
 SHOWN = 20  # firings that a message names one by one
 SEND_SECONDS = 45.0
-MAX_ERROR = 500
 SECRET_FROM = 6  # characters: shorter values hide nothing, and would blot out half of a text
 
 
@@ -66,16 +62,19 @@ def deliver(message: outbox.Message) -> None:
     except Exception as error:  # Whatever it is: it stands in the log of the automation.
         told = _without_values(_words(error), task.block if task else None)
         is_over = message.is_last_try or _is_final(error)
-        _note(message.organization_id, id, error=told, failed=is_over)
+        outcomes.note(message.organization_id, id, error=told, failed=is_over)
         raise (outbox.GiveUp if is_over else ConnectionError)(told) from None
-    _note(message.organization_id, id, error="")
+    outcomes.note(message.organization_id, id, error="")
 
 
 def _read(id: UUID) -> _Task | None:
     row = Notification.objects.select_related("automation").filter(id=id, sent_at=None).first()
     if row is None:
         return None
-    automation, told = row.automation, _told(row)
+    automation = row.automation
+    if "run" in automation.action:
+        raise outbox.GiveUp("The automation tells nobody any more.")
+    told = _told(row)
     if automation.action.get("block"):
         type, _, name = automation.action["block"].partition("/")
         by = Actor("automation", automation.organization_id, automation.workspace_id, "", automation.name)
@@ -135,17 +134,6 @@ def _send(task: _Task) -> None:
     EmailMultiAlternatives(task.told.subject, task.told.text, to=list(task.to), headers=headers).send()
 
 
-def _note(organization_id: UUID, id: UUID, *, error: str, failed: bool = False) -> None:
-    with tenant_scope(organization_id):
-        row = Notification.objects.select_for_update().filter(id=id).first()
-        if row is None:
-            return
-        row.tries = [*row.tries[-(outbox.MAX_TRIES - 1) :], [micros(now()), error]]
-        row.sent_at, row.failed = None if error else now(), failed
-        row.save(update_fields=["tries", "sent_at", "failed"])
-        live.changed(workspace_id=row.workspace_id, what="automations")
-
-
 def _is_final(error: Exception) -> bool:
     """What is refused stays refused: an address inside our network, a block that is gone. A name may come back."""
     return isinstance(error, outbox.GiveUp | Problem) and not isinstance(error, UnknownHost)
@@ -164,7 +152,7 @@ def _without_values(text: str, block: dict[str, Any] | None) -> str:
         encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
         for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], encoded):
             text = text.replace(form, "********")
-    return clean_text(without_secrets(text), MAX_ERROR)
+    return clean_text(without_secrets(text), outcomes.MAX_ERROR)
 
 
 def _values_of(value: Any) -> set[str]:

@@ -13,9 +13,10 @@ from django.utils.timezone import now
 from blocks.models import Block
 from blocks.references import User, tells_users
 from runs import live
-from runs.automations import grouping
+from runs.automations import grouping, triggering
 from runs.automations.definitions import Wanted, as_json, as_like, checked, split_events
-from runs.models import Automation, Notification
+from runs.hidden import hidden_deployments
+from runs.models import Automation, Deployment, Notification
 from tenants.audit import record
 from tenants.errors import Conflict, Invalid, NotFound, RateLimited
 from tenants.models import Membership
@@ -27,8 +28,12 @@ MAX_USERS = 100
 
 
 def in_workspace(by: Actor) -> QuerySet[Automation]:
-    """The workspace's automations."""
-    return Automation.objects.filter(workspace_id=by.workspace_id)
+    """The workspace's automations, without those that run a deployment which the actor may not see."""
+    own = Automation.objects.filter(workspace_id=by.workspace_id)
+    if not (hidden := hidden_deployments(by)):
+        return own
+    names = [str(each) for each in Deployment.objects.filter(id__in=hidden).select_related("flow")]
+    return own.exclude(id__in=own.filter(action__run__deployment__in=names).values("id"))
 
 
 def find(by: Actor, *, id: UUID | None = None, name: str = "") -> Automation:
@@ -47,15 +52,18 @@ def find(by: Actor, *, id: UUID | None = None, name: str = "") -> Automation:
 def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> tuple[Automation, bool]:
     """Make an automation, or change this one; answer it, and whether it is new.
 
+    Who changes it is whom it runs deployments as from now on.
+
     Raises:
         Invalid: `fields` says what can't be taken.
+        Forbidden: It is to run what the actor may not run.
         Conflict: The workspace has as many as it may have.
     """
     wanted = checked(wanted)
     _check_action(wanted, by)
     new, before = automation is None, _told(automation)
     if automation is None:
-        if in_workspace(by).count() >= MAX_AUTOMATIONS:
+        if Automation.objects.filter(workspace_id=by.workspace_id).count() >= MAX_AUTOMATIONS:
             raise Conflict(f"A workspace has {MAX_AUTOMATIONS} automations at most. Delete one first.")
         automation = Automation(organization_id=by.organization_id, workspace_id=by.workspace_id)
     automation.name, automation.enabled = wanted.name, wanted.enabled
@@ -65,6 +73,7 @@ def save(wanted: Wanted, *, by: Actor, automation: Automation | None = None) -> 
     automation.name_like = as_like(wanted.trigger.run_name)
     automation.most_per_minute = wanted.most_per_minute
     automation.updated_at, automation.updated_by = now(), by.label[:254]
+    automation.user_id, automation.key_id = by.user_id, by.key_id
     try:
         with transaction.atomic():
             automation.save(force_insert=new)
@@ -81,12 +90,16 @@ def _told(automation: Automation | None) -> dict[str, Any]:
     if automation is None:
         return {}
     action = {name: value for name, value in automation.action.items() if name in {"block", "to"}}
+    if run := automation.action.get("run"):
+        action["run"] = {name: value for name, value in run.items() if name in {"deployment", "tags"}}
     return {"name": automation.name, "enabled": automation.enabled, "trigger": automation.trigger, "action": action}
 
 
 def _check_action(wanted: Wanted, by: Actor) -> None:
-    """The block is there, and mails go to members: an automation is no way to write to the world."""
+    """The block is there, mails go to members, runs are those that one may trigger: it is no way around any rule."""
     action = wanted.action
+    if action.run:
+        triggering.check(action.run, by)
     if action.block:
         type, _, name = action.block.partition("/")
         own = Block.objects.filter(workspace_id=by.workspace_id, type=type, name=name)
@@ -121,7 +134,7 @@ def delete(automation: Automation, *, by: Actor) -> None:
 
 
 def send_test(automation: Automation, *, by: Actor) -> Notification:
-    """Have a message sent that says it is a test.
+    """Have a message sent that says it is a test; of a run, see whether it could be triggered, and trigger none.
 
     Raises:
         RateLimited: There were several within the last minute.

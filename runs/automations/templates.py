@@ -1,6 +1,6 @@
-"""Subjects and texts of notifications: Jinja2 in a sandbox of its own, with bounds on what it may cost.
+"""Texts of notifications, parameters of runs: Jinja2 in a sandbox of its own, with bounds on what it may cost.
 
-A template knows the values of one notification and a few filters. What could grow or run for long is not there at all:
+A template knows the values of what happened and a few filters. What could grow or run for long is not there at all:
 calls, assignments, macros, multiplication; every value that a filter or an addition makes is bounded, and so is the
 whole text. The sandbox of Jinja2 alone leaves a worker to `{{ "x" * 10**9 }}`.
 """
@@ -33,6 +33,11 @@ VALUES = (
     "headline", "event", "at", "count", "more", "what", "automation", "automation_url", "workspace", "run", "flow",
     "deployment", "state", "message", "attempt", "agent", "pool", "url", "resource", "payload",
 )  # fmt: skip
+RUN_VALUES = (
+    "event", "event_id", "at", "resource", "payload", "run", "run_id", "flow", "deployment", "state", "message",
+    "attempt", "agent", "pool", "url", "headline", "automation",
+)  # fmt: skip
+"""Of an automation that triggers a run, which is about one event."""
 FILTERS = (
     "abs", "capitalize", "default", "d", "e", "escape", "first", "float", "int", "last", "length", "count", "list",
     "lower", "round", "sort", "string", "title", "tojson", "trim", "truncate", "unique", "upper", "urlencode",

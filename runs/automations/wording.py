@@ -122,6 +122,11 @@ def _link(firing: Firing) -> str:
 
 def example(automation: Automation, portal: str) -> dict[str, Any]:
     """What a test tells: the first event that the automation waits for, of things that are not there."""
+    return of_firing(example_firing(automation), portal) | {"url": f"{portal}/"}
+
+
+def example_firing(automation: Automation) -> Firing:
+    """What could fire an automation, of things that are not there."""
     event = automation.trigger["events"][0]
     cause: dict[str, Any] = {"flow": (automation.trigger.get("flows") or ["example"])[0]}
     if event.startswith("flow-run."):
@@ -133,5 +138,4 @@ def example(automation: Automation, portal: str) -> dict[str, Any]:
     else:
         event = event.replace("*", "test")
         cause = {"resource": "test", "payload": {}}
-    firing = Firing(event=event, at=now(), cause=cause)
-    return of_firing(firing, portal) | {"url": f"{portal}/"}
+    return Firing(event=event, at=now(), cause=cause)

@@ -1,4 +1,4 @@
-"""Automations: when something happens, tell somebody. And what became of it."""
+"""Automations: when something happens, tell somebody, or run something. And what became of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from tenants.owned import same_tenant
 
 
 class Automation(InWorkspace):
-    """A trigger and an action. `events` and `…_like` are made of the trigger, for the query that matches."""
+    """A trigger and an action. `events` and `…_like` are made of the trigger, for the query that matches.
+
+    It runs things as whoever changed it last, with the rights that they have then; it tells as itself.
+    """
 
     name = models.CharField(max_length=200)
     enabled = models.BooleanField(default=True)
     trigger = models.JSONField()  # as `automations/definitions.py` checks it
     action = models.JSONField()
-    most_per_minute = models.PositiveSmallIntegerField(default=5)  # What is over that is told in one summary.
+    most_per_minute = models.PositiveSmallIntegerField(default=5)  # What is over that is told in one summary, or waits.
     events = ArrayField(models.CharField(max_length=100))
     events_like = ArrayField(models.CharField(max_length=400), default=list)  # Patterns, as LIKE has them.
     resources_like = ArrayField(models.CharField(max_length=1_100), default=list)
@@ -25,6 +28,8 @@ class Automation(InWorkspace):
     created_at = models.DateTimeField(default=now)
     updated_at = models.DateTimeField(default=now)
     updated_by = models.CharField(max_length=254, blank=True)
+    user_id = models.UUIDField(null=True)
+    key_id = models.UUIDField(null=True)
 
     class Meta:
         db_table = "automation"
@@ -40,7 +45,7 @@ class Automation(InWorkspace):
 
 
 class Notification(InWorkspace):
-    """One message of an automation, about one firing or many; or a test, about none."""
+    """What an automation did once: a message about one firing or many, or the run of one; or a test, about none."""
 
     automation = same_tenant("runs.Automation", related_name="notifications")
     firings = models.PositiveIntegerField(default=0)
@@ -49,6 +54,7 @@ class Notification(InWorkspace):
     tries = models.JSONField(default=list)  # [[µs UTC, what went wrong or ""], …]
     sent_at = models.DateTimeField(null=True)
     failed = models.BooleanField(default=False)
+    run_id = models.UUIDField(null=True)  # That was triggered.
 
     class Meta:
         db_table = "automation_notification"
@@ -56,7 +62,7 @@ class Notification(InWorkspace):
 
 
 class Firing(InWorkspace):
-    """An event met an automation: written in the event's transaction, once. `notification` says how it was told."""
+    """An event met an automation: written in the event's transaction, once. `notification` says what was done."""
 
     automation = same_tenant("runs.Automation", related_name="fired")
     notification = same_tenant("runs.Notification", null=True, related_name="told")

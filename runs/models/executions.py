@@ -63,6 +63,7 @@ class FlowRun(InWorkspace):
         BACKGROUND = "background"  # Called by `.delay`, somewhere.
         BACKFILL = "backfill"
         WEBHOOK = "webhook"
+        AUTOMATION = "automation"
 
     objects = FlowRunManager()
 
@@ -90,6 +91,7 @@ class FlowRun(InWorkspace):
     result = models.JSONField(null=True)  # Where its value is: {"url", "key", "serializer", "size", "expires"}.
 
     root_id = models.UUIDField()
+    caused_by = models.JSONField(null=True)  # The automation and the event that it began with: `runs/chains.py`.
     backfill_id = models.UUIDField(null=True)  # Which has made it, or the run that it retries.
     parent_id = models.UUIDField(null=True)
     parent_task_id = models.UUIDField(null=True)

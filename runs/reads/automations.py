@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,27 +12,29 @@ from django.db.models import OuterRef, Subquery
 from blocks.models import Block
 from runs.automations import wording
 from runs.automations.definitions import BLOCK_TYPES
-from runs.automations.edit import MAX_AUTOMATIONS
+from runs.automations.edit import MAX_AUTOMATIONS, in_workspace
+from runs.deployments import in_workspace as deployments_of
 from runs.events import KNOWN_EVENTS
-from runs.models import Automation, Firing, Notification
+from runs.hidden import hidden_deployments
+from runs.models import Automation, Firing, FlowRun, Notification
 from tenants.cursors import newest
 from tenants.permissions import Actor
 
 PAGE = 50
 TESTS = 3  # shown above the log
-MAX_BLOCKS = 500
+MAX_BLOCKS = MAX_DEPLOYMENTS = 500
 _NARROWED = (
     ("flows", "flow"), ("deployments", "deployment"), ("pools", "pool"), ("states", "state"), ("tags", "tag"),
     ("resources", "of"),
 )  # fmt: skip
 
 
-def rows(workspace_id: UUID) -> list[Automation]:
-    """The workspace's automations by name, each with when it fired last."""
+def rows(by: Actor) -> list[Automation]:
+    """The workspace's automations that the actor may see, by name, each with when it fired last."""
     last = Firing.objects.filter(automation=OuterRef("pk"), organization=OuterRef("organization")).order_by(
         "-at", "-id"
     )
-    own = Automation.objects.filter(workspace_id=workspace_id).order_by("name")
+    own = in_workspace(by).order_by("name")
     return list(own.annotate(last_fired=Subquery(last.values("at")[:1]))[:MAX_AUTOMATIONS])
 
 
@@ -74,7 +77,11 @@ def then(action: dict[str, Any]) -> str:
 
     >>> then({"to": ["ada@example.com"]}), then({"block": "slack-webhook/ops"})
     ('Mail to ada@example.com', 'Tell slack-webhook/ops')
+    >>> then({"run": {"deployment": "etl/nightly"}})
+    'Run etl/nightly'
     """
+    if action.get("run"):
+        return f"Run {action['run']['deployment']}"
     if action.get("block"):
         return f"Tell {action['block']}"
     to = action.get("to", [])
@@ -90,7 +97,7 @@ class Log:
     tests: list[Notification]
 
 
-def log(automation: Automation, *, cursor: str) -> Log:
+def log(automation: Automation, *, cursor: str, by: Actor) -> Log:
     """What an automation did.
 
     Raises:
@@ -98,10 +105,26 @@ def log(automation: Automation, *, cursor: str) -> Log:
     """
     fired = Firing.objects.filter(automation=automation).select_related("notification")
     found, following = newest(fired, by="at", cursor=cursor, limit=PAGE)
+    runs = _runs([firing.notification.run_id for firing in found if firing.notification], by)
     for firing in found:
         firing.headline = wording.headline(firing.event, firing.cause)
+        firing.triggered = runs.get(firing.notification.run_id) if firing.notification else None
     tests = Notification.objects.filter(automation=automation, is_test=True).order_by("-created_at", "-id")
     return Log(found, following, [] if cursor else list(tests[:TESTS]))
+
+
+def _runs(ids: Iterable[UUID | None], by: Actor) -> dict[UUID | None, FlowRun]:
+    """Those that were triggered, as far as they are there and the actor may see them."""
+    if not (wanted := {id for id in ids if id}):
+        return {}
+    rows = FlowRun.objects.filter(workspace_id=by.workspace_id, id__in=wanted).without(hidden_deployments(by))
+    return {run.id: run for run in rows.only("name", "state_type", "state_name")}
+
+
+def runnable(by: Actor) -> list[str]:
+    """The deployments that the actor may run, as flow/name."""
+    own = deployments_of(by).allowing(by, "runs.trigger").order_by("flow__name", "name")
+    return [f"{flow}/{name}" for flow, name in own.values_list("flow__name", "name")[:MAX_DEPLOYMENTS]]
 
 
 def telling_blocks(by: Actor) -> list[str]:

@@ -169,6 +169,12 @@ def find(by: Actor, id: UUID) -> EventRow:
     return found
 
 
+def payload(workspace_id: UUID, id: UUID) -> Any:
+    """The whole payload of an event, whoever asks; None where it has none, or is gone."""
+    rows = EventRow.objects.filter(workspace_id=workspace_id, id=id)
+    return rows.values_list("payload", flat=True).first()
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What an event happened to, and the page of it where there is one."""

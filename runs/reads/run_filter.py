@@ -31,6 +31,8 @@ ORIGINS = {
     FlowRun.Origin.FORM.value: "By form",
     FlowRun.Origin.API.value: "By API",
     FlowRun.Origin.BACKFILL.value: "By backfill",
+    FlowRun.Origin.WEBHOOK.value: "By webhook",
+    FlowRun.Origin.AUTOMATION.value: "By automation",
     FlowRun.Origin.RETRY.value: "Retries",
     FlowRun.Origin.LOCAL.value: "Called by hand",
 }

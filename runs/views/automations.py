@@ -13,13 +13,14 @@ from django.template.response import TemplateResponse
 
 from runs.automations import edit as operations
 from runs.automations import templates
-from runs.automations.definitions import MAX_NAME, MOST_PER_MINUTE, Action, Trigger, Wanted
+from runs.automations.definitions import MAX_NAME, MOST_RUNS_PER_MINUTE, Action, RunDeployment, Trigger, Wanted
 from runs.automations.wording import word
 from runs.events import KNOWN_EVENTS
 from runs.models import Automation
 from runs.reads import automations as reads
 from tenants.access import workspace_page
 from tenants.errors import Invalid, RateLimited
+from tenants.permissions import can
 
 # What most people want to be told: (key, title, text, events).
 STARTS = (
@@ -44,7 +45,7 @@ def rows(request: HttpRequest) -> HttpResponse:
 
 
 def _list(request: Any) -> dict[str, Any]:
-    found = [(row, reads.when(row.trigger), reads.then(row.action)) for row in reads.rows(request.workspace.id)]
+    found = [(row, reads.when(row.trigger), reads.then(row.action)) for row in reads.rows(request.actor)]
     return {"section": "automations", "rows": found, "starts": STARTS}
 
 
@@ -68,7 +69,7 @@ def _automation(request: Any, id: UUID) -> dict[str, Any]:
         "automation": automation,
         "when": reads.when(automation.trigger),
         "then": reads.then(automation.action),
-        "log": reads.log(automation, cursor=cursor),
+        "log": reads.log(automation, cursor=cursor, by=request.actor),
         "cursor": cursor,
     }
 
@@ -89,7 +90,9 @@ def _save(request: Any, automation: Automation | None) -> HttpResponse:
         saved, new = operations.save(_wanted(typed, automation), by=request.actor, automation=automation)
     except Invalid as problem:
         shown = {name: typed.get(name, "") for name in typed} | {"events": typed.getlist("events")}
-        context = _form(request, automation, shown) | {"errors": problem.fields or {"": problem.message}}
+        told = problem.fields or {"": problem.message}
+        errors = {name.replace("run.", "run_"): text for name, text in told.items()}
+        context = _form(request, automation, shown) | {"errors": errors}
         return TemplateResponse(request, "runs/automations/form.html", context, status=400)
     messages.success(request, f"{saved.name} {'is on' if new else 'was changed'}.")
     return _to(request, saved)
@@ -97,7 +100,6 @@ def _save(request: Any, automation: Automation | None) -> HttpResponse:
 
 def _wanted(typed: Any, automation: Automation | None) -> Wanted:
     lists = {name: _words(typed.get(name, "")) for name in _LISTS}
-    by_block = typed.get("tell") == "block"
     number = typed.get("most_per_minute", "")[:9]
     return Wanted(
         name=typed.get("name", ""),
@@ -105,13 +107,41 @@ def _wanted(typed: Any, automation: Automation | None) -> Wanted:
             events=[*typed.getlist("events")[:100], *_words(typed.get("other_events", ""))],
             run_name=typed.get("run_name", ""), match_tags=typed.get("match_tags", "any"), **lists,
         ),
-        action=Action(
-            block=typed.get("block", "") if by_block else "", to=[] if by_block else _words(typed.get("to", "")),
-            subject=typed.get("subject", "").strip(), body=typed.get("body", "").replace("\r\n", "\n").strip(),
-        ),
+        action=_run(typed) if typed.get("tell") == "run" else _message(typed),
         enabled=automation.enabled if automation else True,
         most_per_minute=int(number) if number.isascii() and number.isdecimal() else 0,
     )  # fmt: skip
+
+
+def _message(typed: Any) -> Action:
+    by_block = typed.get("tell") == "block"
+    return Action(
+        block=typed.get("block", "") if by_block else "", to=[] if by_block else _words(typed.get("to", "")),
+        subject=typed.get("subject", "").strip(), body=_lines(typed.get("body", "")),
+    )  # fmt: skip
+
+
+def _run(typed: Any) -> Action:
+    seconds = typed.get("run_debounce", "").strip()[:20]
+    return Action(
+        run=RunDeployment(
+            deployment=typed.get("run_deployment", ""), parameters=_lines(typed.get("run_parameters", "")),
+            tags=_words(typed.get("run_tags", "")), debounce=_number(seconds) if seconds else None,
+            debounce_key=typed.get("run_debounce_key", "").strip(),
+        )
+    )  # fmt: skip
+
+
+def _number(text: str) -> float:
+    """A number; what is none is none that can be taken."""
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
 
 
 def _words(text: str) -> list[str]:
@@ -119,15 +149,18 @@ def _words(text: str) -> list[str]:
 
 
 def _typed_of(automation: Automation) -> dict[str, Any]:
-    trigger, action = automation.trigger, automation.action
+    trigger, action, run = automation.trigger, automation.action, automation.action.get("run", {})
     lists = {name: ", ".join(trigger.get(name, [])) for name in _LISTS}
     others = [event for event in trigger.get("events", []) if event not in KNOWN_EVENTS]
     return lists | {
         "other_events": ", ".join(others),
         "name": automation.name, "events": trigger.get("events", []), "match_tags": trigger.get("match_tags", "any"),
-        "run_name": trigger.get("run_name", ""), "tell": "block" if action.get("block") else "mail",
+        "run_name": trigger.get("run_name", ""), "tell": "run" if run else "block" if action.get("block") else "mail",
         "block": action.get("block", ""), "to": ", ".join(action.get("to", [])), "subject": action.get("subject", ""),
         "body": action.get("body", ""), "most_per_minute": automation.most_per_minute,
+        "run_deployment": run.get("deployment", ""), "run_parameters": run.get("parameters", ""),
+        "run_tags": ", ".join(run.get("tags", [])), "run_debounce": f"{run['debounce']:g}" if "debounce" in run else "",
+        "run_debounce_key": run.get("debounce_key", ""),
     }  # fmt: skip
 
 
@@ -146,22 +179,25 @@ def _form(request: Any, automation: Automation | None, typed: dict[str, Any]) ->
         "typed": typed,
         "events": events,
         "blocks": reads.telling_blocks(request.actor),
+        "deployments": reads.runnable(request.actor) if can(request.actor, "runs.trigger") else [],
+        "run_values": templates.RUN_VALUES,
         "values": templates.VALUES,
         "default_subject": templates.DEFAULT_SUBJECT,
         "default_body": templates.DEFAULT_BODY,
         "max_name": MAX_NAME,
-        "max_per_minute": MOST_PER_MINUTE,
+        "max_per_minute": MOST_RUNS_PER_MINUTE,
         "mail_configured": settings.MAIL_CONFIGURED,
     }
 
 
 @workspace_page({"POST": "automations.edit"})
 def test(request: HttpRequest, id: UUID) -> HttpResponse:
-    """Send a message that says it is a test; the log shows what became of it."""
+    """Send a message that says it is a test, or try a run; the log shows what became of it."""
     automation = operations.find(request.actor, id=id)
     try:
         operations.send_test(automation, by=request.actor)
-        messages.success(request, "A test is on its way. The log below shows what becomes of it.")
+        told = "It is tried, and triggers nothing." if "run" in automation.action else "A test is on its way."
+        messages.success(request, f"{told} The log below shows what becomes of it.")
     except RateLimited as problem:
         messages.error(request, problem.message)
     return _to(request, automation)

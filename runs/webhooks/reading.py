@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator.debouncing import Debounce, debounce_of
 from orchestrator.storable import json_value
-from runs.automations import templates
+from runs.automations import making
 from runs.models import Webhook
 from tenants.errors import Invalid
 
@@ -89,14 +89,7 @@ def _parameters(webhook: Webhook, body: Any, values: dict[str, Any]) -> dict[str
         if isinstance(body, dict):
             return body
         raise Invalid("The body is no object of parameters. Give the webhook a template, or one parameter for it.")
-    text = _render("parameters", webhook.parameters, values)
-    try:
-        made = json_value(msgspec.json.decode(text))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _wrong("parameters", f"The template made no JSON: {error}.") from error
-    if not isinstance(made, dict):
-        raise _wrong("parameters", "The template made no object of parameters.")
-    return made
+    return making.parameters("parameters", webhook.parameters, values, NAMES)
 
 
 def _key(webhook: Webhook, values: dict[str, Any]) -> str | None:
@@ -114,14 +107,7 @@ def _debounce(webhook: Webhook, values: dict[str, Any]) -> Debounce | None:
 
 
 def _render(name: str, source: str, values: dict[str, Any]) -> str:
-    try:
-        return templates.render(source, values, NAMES).strip()
-    except templates.BadTemplate as error:
-        raise _wrong(name, f"The template can't be rendered: {error}") from error
-
-
-def _wrong(name: str, text: str) -> Invalid:
-    return Invalid(text, fields={name: text})
+    return making.text(name, source, values, NAMES)
 
 
 def kept(body: bytes) -> str:

@@ -48,6 +48,8 @@ UNTIED = {
     "usage_day": {"workspace_id", "deployment_id"},  # what was used is owed, whatever became of them
     "tag_day": {"workspace_id"},
     "meter_day": {"workspace_id"},
+    "automation": {"user_id", "key_id"},  # whom it runs deployments as; looked up each time
+    "automation_notification": {"run_id"},  # it outlives the run that was triggered
     "automation_firing": {"event_id", "run_id"},  # it outlives both
     "webhook": {"user_id", "key_id"},  # whom it acts as; looked up at each delivery
     "webhook_delivery": {"run_id"},  # it outlives the run

@@ -12,7 +12,7 @@ from orchestrator.testing.memory.store import Store
 
 LAST_WINS = (
     "parameters", "secrets", "tags", "version", "deployment_version", "queue",
-    "priority", "key", "created_by", "retries", "retry_delay", "crash_retries",
+    "priority", "key", "created_by", "retries", "retry_delay", "crash_retries", "origin",
 )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def show_run(run: Run) -> dict[str, Any]:
         "deployment_version": run.deployment_version,
         "commit": run.commit,
         "backfill": run.backfill,
+        "caused_by": None,
         "state": {**state, "timestamp": time_of(run.state_at)},
         "parameters": run.parameters,
         "tags": run.tags,
