@@ -43,12 +43,13 @@ OPTIONS = (*(name for name in LABELS if name != "file"), "scheduled_at~zone")
 
 
 def context(by: Actor, new_block: str = "") -> Context:
-    """The workspace's blocks, to be chosen from, and where a new one is made, if this person may."""
+    """The workspace's blocks that this person may use, to be chosen from, and where a new one is made, if they may."""
 
     def blocks(type: str) -> list[str]:
         if not can(by, "blocks.view"):
             return []
-        rows = in_workspace(by).filter(type=type) if type else in_workspace(by)
+        rows = in_workspace(by).allowing(by, "blocks.use")
+        rows = rows.filter(type=type) if type else rows
         return [f"{kind}/{name}" for kind, name in rows.values_list("type", "name")[:MAX_BLOCKS]]
 
     return Context(

@@ -311,16 +311,17 @@ def _made_from(
 
 
 def _check_blocks(secrets: Mapping[str, str], by: Actor) -> None:
-    """Who names the block of a secret sees it. Whether the run may read it, is asked when it does."""
+    """Who names the block of a secret may use it. Whether the run may read it, is asked when it does."""
     names = {path.partition("/")[2] for path in secrets.values()}
-    known = set(in_workspace(by).filter(type="secret", name__in=names).values_list("name", flat=True)) if names else ()
+    usable = in_workspace(by).allowing(by, "blocks.use").filter(type="secret", name__in=names)
+    known = set(usable.values_list("name", flat=True)) if names else ()
     fields = {
-        ".".join(["parameters", *place.split("/")[1:]]): f"There is no block {path} here."
+        ".".join(["parameters", *place.split("/")[1:]]): f"There is no block {path} here that you may use."
         for place, path in secrets.items()
         if path.partition("/")[2] not in known
     }
     if fields:
-        raise Invalid("A parameter names a block that is not here.", fields=fields)
+        raise Invalid("A parameter names a block that is not here, or not for you.", fields=fields)
 
 
 def _concurrency_key(request: RunRequest, deployment: Deployment, parameters: Mapping[str, Any]) -> str:

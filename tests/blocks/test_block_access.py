@@ -13,6 +13,7 @@ from django.db import transaction
 from blocks import blocks, values
 from blocks.models import Block
 from orchestrator.ids import uuid7
+from runs.trigger import RunRequest, create_run
 from tenants import audit, key_ring, people
 from tenants.access import organization_actor
 from tenants.errors import Forbidden, Invalid, NotFound
@@ -134,6 +135,35 @@ def test_a_run_may_use_what_is_open_to_its_deployment(acme: Company, vault: Bloc
     assert mine.get("/blocks/secret/vault").status_code == 200
     restrict(acme, runs=True)
     assert [each.post("/blocks/secret/vault/value").status_code for each in (mine, others)] == [200, 200]
+
+
+def test_2_7_who_may_not_use_a_block_gives_it_to_no_run(acme: Company, vault: Block, bob: Any, browse: Any) -> None:
+    """Not even to one of a deployment that may read it: the run would use it for them."""
+    secret = {"type": "string", "format": "password", "writeOnly": True}
+    nightly = deploy(acme, "nightly", parameter_schema={"type": "object", "properties": {"password": secret}})
+    give(acme, bob, "developer")
+    of_deployment = ("deployment", nightly.id, Level.USE)
+    for rules, told in (
+        ([], "no block secret/vault here"),
+        ([("user", bob.id, Level.VIEW)], "no block secret/vault here"),
+        ([("user", bob.id, Level.USE)], ""),
+    ):
+        restrict(acme, of_deployment, *rules)
+        request = RunRequest(deployment=nightly, parameters={"password": {"$block": "secret/vault"}})
+        with acme.scope():
+            assert offered(browse(bob), nightly) == (not told)
+            try:
+                create_run(request, by=here(bob))
+                refused = ""
+            except Invalid as problem:
+                refused = str(problem.fields)
+        assert told in refused
+        assert bool(told) == bool(refused)
+
+
+def offered(browser: Any, deployment: Any) -> bool:
+    """Whether the run form lets one choose the block."""
+    return "secret/vault" in browser.get(f"/o/acme/main/deployments/{deployment.id}/run").content.decode()
 
 
 def test_a_block_within_a_block_is_asked_for_itself(acme: Company, api: Api, vault: Block) -> None:
