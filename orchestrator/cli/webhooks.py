@@ -56,7 +56,7 @@ def _row(told: dict[str, Any]) -> tuple[Any, ...]:
 def create(name: str, deployment: str, condition: str, output: str, **options: Any) -> None:
     """Make the webhook NAME of DEPLOYMENT, or change it. The address of a new one is shown this once."""
     if options["signature"] and not options["secret"]:
-        options["secret"] = click.prompt("Secret", hide_input=True, default="", show_default=False) or None
+        options["secret"] = click.prompt("Secret", hide_input=True, default="", show_default=False, err=True) or None
     options["signature"] = options["signature"] or ""
     told = connect().put(_path(name), {"deployment": deployment, "filter": condition, **options})
     _print(told, output)
