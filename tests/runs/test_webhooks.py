@@ -253,6 +253,41 @@ def test_2_7_webhooks_that_can_not_be(api: Api, more: dict[str, Any], field: str
     assert (told.status_code, field in told.json()["error"]["fields"]) == (400, True)
 
 
+PASSWORD = {"type": "string", "format": "password", "writeOnly": True}
+
+
+@pytest.mark.parametrize("template", ["", '{"password": {{ body.password|tojson }}}', '{"password": {{ body.text }}}'])
+def test_2_7_senders_choose_no_secrets(acme: Company, api: Api, template: str) -> None:
+    """Whoever knows the address would use every secret that the webhook's maker may."""
+    deploy(acme, "login", parameter_schema={"type": "object", "properties": {"password": PASSWORD}})
+    assert api.put("/blocks/secret/vault", {"data": {"value": "open sesame"}}).status_code == 201
+    path = hook(api, deployment="etl/login", parameters=template)
+    named = {"$block": "secret/vault"}
+    refused = send(path, {"password": named} | ({"text": json.dumps(named)} if "text" in template else {}))
+    assert (refused.status_code, list(refused.json()["error"]["fields"])) == (400, ["parameters.password"])
+    with acme.scope():
+        assert not FlowRun.objects.exists()
+
+
+def test_2_7_who_makes_a_webhook_chooses_a_secret_that_they_may_use(acme: Company, bob: Any, api: Api) -> None:
+    from blocks.models import Block
+    from tenants.restrictions.models import Level
+    from tests.restricted import here, restrict
+    from tests.tenants.test_key_ring import give
+
+    deploy(acme, "login", parameter_schema={"type": "object", "properties": {"password": PASSWORD}})
+    assert api.put("/blocks/secret/vault", {"data": {"value": "open sesame"}}).status_code == 201
+    give(acme, bob, "developer")
+    with acme.scope():
+        wanted = edit.Wanted("push", "etl/login", parameters='{"password": {"$block": "secret/vault"}}')
+        _, token = edit.save(wanted, by=here(bob))
+        vault = Block.objects.get()
+    assert run_of(acme, send(f"/hooks/{token}", {})).secrets == {"/password": "secret/vault"}
+    for level, status in ((Level.VIEW, 400), (Level.USE, 202)):
+        restrict(acme, vault, ("user", bob.id, level))
+        assert send(f"/hooks/{token}", {}).status_code == status
+
+
 def test_2_7_the_secret_is_sealed_again_by_a_new_data_key(acme: Company, api: Api) -> None:
     from runs.webhooks import rotation
     from tenants import encryption
