@@ -47,7 +47,7 @@ TRUST_SECONDS = 30.0
 SLUG = re.compile(r"[-a-zA-Z0-9_]{1,60}")
 LISTS = {
     *("runs", "deployments", "agents", "artifacts", "events", "assets", "limits", "inputs", "cache", "automations"),
-    *("backfills", "bulk"),
+    *("backfills", "bulk", "webhooks"),
 }
 PARTS = {"run": {"", "tasks", "log", "artifacts"}, "agent": {""}}
 

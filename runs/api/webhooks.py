@@ -7,15 +7,14 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from runs.api import paging
 from runs.models import Webhook, WebhookDelivery
-from runs.webhooks import edit
-from runs.webhooks.reading import read
+from runs.webhooks import edit, trying
 from runs.webhooks.receiving import deliveries
+from runs.webhooks.sending import address_of
 from tenants.api import TenantView
 from tenants.declared import Page, PageQuery, operation
 from tenants.errors import Conflict, Forbidden, NotFound
@@ -124,7 +123,7 @@ class WebhookView(TenantView):
 
     def found(self) -> Webhook:
         """The webhook of the address."""
-        return edit.find(self.actor, self.kwargs["name"])
+        return edit.find(self.actor, name=self.kwargs["name"])
 
 
 class OneWebhook(WebhookView):
@@ -186,14 +185,14 @@ class Resume(WebhookView):
 
 
 class Try(WebhookView):
-    """POST: what a body would trigger. Nothing is, and no signature is asked for."""
+    """POST: what a body would trigger, or why it would be refused. Nothing is made, and no signature is asked for."""
 
     verbs = {"POST": "deployments.view"}
 
     @operation(Tried)
     def post(self, request: Request, name: str, told: TryInput) -> HttpResponse:
         headers = {name.lower(): text for name, text in told.headers.items()}
-        asked = read(self.found(), told.body.encode(), headers)
+        asked = trying.with_saved(self.found(), told.body.encode(), headers)
         key = asked.debounce.key if asked.debounce else None
         return answer(Tried(asked.wanted, asked.parameters, asked.idempotency_key, key))
 
@@ -207,11 +206,6 @@ class Deliveries(WebhookView):
     def get(self, request: Request, name: str, asked: PageQuery) -> HttpResponse:
         items, cursor = paging.page(asked, deliveries(self.found()), "at")
         return answer(Page([_delivery(each) for each in items], cursor))
-
-
-def address_of(token: str) -> str:
-    """Where deliveries go to."""
-    return f"{settings.PUBLIC_URL}/hooks/{token}"
 
 
 def describe(webhook: Webhook) -> WebhookShown:

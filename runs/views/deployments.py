@@ -23,6 +23,7 @@ from runs.models import Deployment, FlowRun, Schedule
 from runs.reads import deployment_list, run_limits
 from runs.reads import schedules as reads
 from runs.reads import versions as version_reads
+from runs.reads import webhooks as webhook_reads
 from tenants.access import workspace_page
 from tenants.errors import Invalid
 from tenants.permissions import can
@@ -75,6 +76,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "upcoming": _upcoming(row.schedules) if tab != "schedules" else [],
         "form": forms.form(row.deployment, {}, form_context(request)),
         "served": deployment_list.served(row.deployment),
+        "webhooks": webhook_reads.of_deployment(row.deployment).count(),
         "versions_kept": version_reads.count(row.deployment),
         "limits": run_limits.of_deployment(row.deployment),
         "may_limit": can(request.actor, "deployments.edit", row.deployment),
@@ -118,7 +120,18 @@ def _versions(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any
     return {"rows": found, "next": following, "before": before, "may_edit": may}
 
 
-TABS = {"runs": _runs, "schedules": _schedules, "versions": _versions}
+def _webhooks(request: Any, row: deployment_list.DeploymentRow) -> dict[str, Any]:
+    """Its newest webhooks; the list of all shows more of them."""
+    found, following = webhook_reads.page(webhook_reads.of_deployment(row.deployment), cursor="")
+    verbs = ("deployments.edit", "runs.trigger")
+    return {
+        "rows": found,
+        "next": following,
+        "may_edit": all(can(request.actor, verb, row.deployment) for verb in verbs),
+    }
+
+
+TABS = {"runs": _runs, "schedules": _schedules, "webhooks": _webhooks, "versions": _versions}
 
 
 def _upcoming(own: list[Schedule]) -> list[tuple[datetime, Schedule]]:

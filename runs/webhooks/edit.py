@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.timezone import now
 
 from orchestrator.debouncing import Debounce
+from runs import live
 from runs.automations import templates
 from runs.deployments import find_deployment
 from runs.hidden import hidden_deployments
@@ -19,7 +23,7 @@ from runs.webhooks.reading import NAMES
 from tenants.audit import record
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.keys import digest, new_secret
-from tenants.permissions import Actor
+from tenants.permissions import Actor, require
 from tenants.restrictions.rules import check_allowed
 
 PREFIX = "orh_"
@@ -28,7 +32,10 @@ MAX_NAME = 100
 MAX_SECRET = 1_000  # characters
 OVERLAP = 3_600.0  # seconds for which the former token is good
 LONGEST_OVERLAP = 7 * 86_400.0
+HEADER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 TEMPLATES = ("parameters", "filter", "idempotency", "debounce_key")
+TOLD = (*TEMPLATES, "parameter", "signature", "signature_header", "debounce")
+TRIED = (*TEMPLATES, "parameter", "debounce")  # what a delivery is read by
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +61,23 @@ def in_workspace(by: Actor) -> QuerySet[Webhook]:
     return rows.exclude(deployment_id__in=hidden_deployments(by))
 
 
-def find(by: Actor, name: str) -> Webhook:
-    """The webhook of this name.
+def find(by: Actor, *, id: UUID | None = None, name: str = "") -> Webhook:
+    """The webhook of this id or name.
 
     Raises:
         NotFound: There is none here.
     """
-    found = in_workspace(by).filter(name=name).first()
+    own = in_workspace(by)
+    found = (own.filter(id=id) if id else own.filter(name=name)).first()
     if found is None:
         raise NotFound("There is no such webhook here.")
     return found
 
 
-def save(wanted: Wanted, *, by: Actor) -> tuple[Webhook, str]:
+def save(wanted: Wanted, *, by: Actor, only_new: bool = False) -> tuple[Webhook, str]:
     """Make the webhook of this name, or change it; answer it, and the token of a new one, which is shown this once.
 
-    Who changes it is whom it acts as from now on: its templates are theirs.
+    Who changes it is whom it acts as from now on: its templates are theirs. `only_new`: one that is there stays.
 
     Raises:
         Invalid: `fields` says what can't be taken.
@@ -85,43 +93,75 @@ def save(wanted: Wanted, *, by: Actor) -> tuple[Webhook, str]:
             raise Conflict(f"A workspace has {MAX_WEBHOOKS} webhooks at most. Delete one first.")
         webhook, token = Webhook(organization_id=by.organization_id, workspace_id=by.workspace_id), new_secret(PREFIX)
         webhook.token_hash, webhook.prefix = digest(token), token[:12]
+    elif only_new:
+        raise Invalid("A webhook of this name exists.", fields={"name": "Choose another name."})
     else:
         check_allowed(webhook.deployment, by, "deployments.edit")
-    _check(wanted, has_secret=webhook.sealed is not None)
+    _check(_wrong(wanted, has_secret=webhook.sealed is not None))
+    before = {name: getattr(webhook, name) for name in TOLD}
     changed = _take(webhook, wanted, deployment, by)
     try:
         with transaction.atomic():
             webhook.save(force_insert=True) if new else webhook.save(update_fields=changed)
     except IntegrityError as error:
         raise Invalid("A webhook of this name exists.", fields={"name": "Choose another name."}) from error
-    record(by, "webhook.created" if new else "webhook.updated", webhook, details={"deployment": str(deployment)})
+    details = {"deployment": str(deployment)} | ({} if new else {"changed": _changed(before, wanted)})
+    record(by, "webhook.created" if new else "webhook.updated", webhook, details=details)
+    _tell(webhook)
     return webhook, token
+
+
+def unsaved(wanted: Wanted, *, by: Actor) -> Webhook:
+    """The webhook that is wanted, as far as a delivery can be tried with it. Neither name nor secret is asked for.
+
+    Raises:
+        Invalid: `fields` says what can't be taken.
+        Forbidden: The actor may not make it.
+    """
+    deployment = find_deployment(by, wanted.deployment)
+    _check_actor(deployment, by)
+    _check({name: told for name, told in _wrong(wanted, has_secret=True).items() if name in TRIED})
+    webhook = Webhook(organization_id=by.organization_id, workspace_id=by.workspace_id)
+    _take(webhook, replace(wanted, secret=None), deployment, by)
+    return webhook
 
 
 def _take(webhook: Webhook, wanted: Wanted, deployment: Deployment, by: Actor) -> list[str]:
     """Set what is wanted; answer the fields. What somebody rotates, pauses or seals anew meanwhile is none of them."""
     webhook.deployment, webhook.name = deployment, wanted.name
     webhook.created_by, webhook.user_id, webhook.key_id = by.label[:254], by.user_id, by.key_id
-    told = [*TEMPLATES, "parameter", "signature", "signature_header", "debounce"]
-    for name in told:
+    for name in TOLD:
         setattr(webhook, name, getattr(wanted, name))
-    told += ["deployment", "name", "created_by", "user_id", "key_id"]
+    told = [*TOLD, "deployment", "name", "created_by", "user_id", "key_id"]
     if wanted.signature and not wanted.secret:
         return told
     webhook.sealed = signatures.seal(webhook, wanted.secret) if wanted.signature and wanted.secret else None
     return [*told, "sealed"]
 
 
+def _changed(before: dict[str, Any], wanted: Wanted) -> list[str]:
+    """What the trail tells of a change: names alone, since templates may be long."""
+    changed = [name for name in TOLD if before[name] != getattr(wanted, name)]
+    return [*changed, "secret"] if wanted.signature and wanted.secret else changed
+
+
 def _check_actor(deployment: Deployment, by: Actor) -> None:
     if by.key_id is None and by.user_id is None:
         raise Forbidden("A webhook acts as a person or a key, so one of them makes it.")
+    require(by, "runs.trigger")
     for about in (deployment, deployment.pool):
         check_allowed(about, by, "runs.trigger")
     check_allowed(deployment, by, "deployments.edit")
 
 
-def _check(wanted: Wanted, *, has_secret: bool) -> None:
-    fields = {}
+def _check(fields: dict[str, str]) -> None:
+    if fields:
+        raise Invalid("The webhook can't be taken; see fields.", fields=fields)
+
+
+def _wrong(wanted: Wanted, *, has_secret: bool) -> dict[str, str]:
+    """What of it can't be taken, by field."""
+    fields: dict[str, str] = {}
     if not 0 < len(wanted.name) <= MAX_NAME or "/" in wanted.name or not wanted.name.isprintable():
         fields["name"] = f"1 to {MAX_NAME} printable characters without a slash."
     if wanted.signature not in Webhook.Signature.values:
@@ -130,10 +170,10 @@ def _check(wanted: Wanted, *, has_secret: bool) -> None:
         fields["secret"] = "Give the secret that the sender signs with."
     if len(wanted.secret or "") > MAX_SECRET:
         fields["secret"] = f"{MAX_SECRET:,} characters at most."
-    if wanted.signature == Webhook.Signature.HEADER and not wanted.signature_header.strip():
+    if wanted.signature == Webhook.Signature.HEADER and not wanted.signature_header:
         fields["signature_header"] = "Name the header that holds the secret."
-    if len(wanted.signature_header) > 100:
-        fields["signature_header"] = "100 characters at most."
+    if wanted.signature_header and not HEADER.fullmatch(wanted.signature_header):
+        fields["signature_header"] = "The name of a header: 1 to 100 letters, digits and -."
     if wanted.parameter and wanted.parameters:
         fields["parameter"] = "Either a template of the parameters, or one parameter for the whole body."
     if len(wanted.parameter) > 200:
@@ -145,8 +185,7 @@ def _check(wanted: Wanted, *, has_secret: bool) -> None:
     for name in TEMPLATES:
         if problem := templates.unreadable(getattr(wanted, name), NAMES):
             fields[name] = problem
-    if fields:
-        raise Invalid("The webhook can't be taken; see fields.", fields=fields)
+    return fields
 
 
 def rotate(webhook: Webhook, *, by: Actor, overlap: float = OVERLAP) -> str:
@@ -167,6 +206,7 @@ def rotate(webhook: Webhook, *, by: Actor, overlap: float = OVERLAP) -> str:
     webhook.token_hash, webhook.prefix = digest(token), token[:12]
     webhook.save(update_fields=["former_hash", "former_until", "token_hash", "prefix"])
     record(by, "webhook.rotated", webhook, details={"overlap": overlap})
+    _tell(webhook)
     return token
 
 
@@ -184,10 +224,16 @@ def set_paused(webhook: Webhook, *, paused: bool, by: Actor) -> None:
     if Webhook.objects.filter(id=webhook.id).exclude(paused=paused).update(paused=paused):
         webhook.paused = paused
         record(by, "webhook.paused" if paused else "webhook.resumed", webhook)
+        _tell(webhook)
 
 
 def delete(webhook: Webhook, *, by: Actor) -> None:
     """Delete a webhook and what is kept of its deliveries."""
     check_allowed(webhook.deployment, by, "deployments.edit")
     record(by, "webhook.deleted", webhook)
+    _tell(webhook)
     webhook.delete()
+
+
+def _tell(webhook: Webhook) -> None:
+    live.changed(workspace_id=webhook.workspace_id, what="webhooks")

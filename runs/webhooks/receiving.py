@@ -9,16 +9,17 @@ from uuid import UUID
 
 from django.core.cache import cache
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.timezone import now
 
-from runs import trigger
+from runs import live, trigger
 from runs.models import FlowRun, Webhook, WebhookDelivery
 from runs.webhooks import signatures
-from runs.webhooks.reading import kept, read
+from runs.webhooks.reading import Read, kept, read
 from tenants.acting import actor_now
 from tenants.errors import Conflict, Forbidden, NotFound, Problem, RateLimited
 from tenants.keys import digest
-from tenants.permissions import can
+from tenants.permissions import Actor, can
 from tenants.scope import tenant_scope
 
 MOST_A_MINUTE = 600
@@ -87,18 +88,32 @@ def _take(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Received
         raise Conflict("This webhook is paused.")
     if not signatures.is_signed(webhook, body, headers):
         raise Forbidden("The signature does not fit the body and the secret of this webhook.")
-    by = actor_now(webhook.workspace_id, user_id=webhook.user_id, key_id=webhook.key_id)
-    if by is None or not can(by, "runs.trigger", webhook.deployment):
-        raise Forbidden("Whom this webhook acts as may not trigger its deployment any more. Save it anew.")
+    by = acting(webhook)
     asked = read(webhook, body, headers)
     if not asked.wanted:
         return Received(None, created=False)
-    request = trigger.RunRequest(
+    run, new = trigger.create_run(request_of(webhook, asked), by=by, origin=FlowRun.Origin.WEBHOOK)
+    return Received(run.id, created=new)
+
+
+def acting(webhook: Webhook) -> Actor:
+    """Whom a webhook acts as, with the rights that they have at this moment.
+
+    Raises:
+        Forbidden: They have left, or may not trigger its deployment any more.
+    """
+    by = actor_now(webhook.workspace_id, user_id=webhook.user_id, key_id=webhook.key_id)
+    if by is None or not can(by, "runs.trigger", webhook.deployment):
+        raise Forbidden("Whom this webhook acts as may not trigger its deployment any more. Save it anew.")
+    return by
+
+
+def request_of(webhook: Webhook, asked: Read) -> trigger.RunRequest:
+    """The run that a delivery asks for."""
+    return trigger.RunRequest(
         deployment=webhook.deployment, parameters=asked.parameters, idempotency_key=asked.idempotency_key,
         debounce=asked.debounce,
     )  # fmt: skip
-    run, new = trigger.create_run(request, by=by, origin=FlowRun.Origin.WEBHOOK)
-    return Received(run.id, created=new)
 
 
 def _shown(problem: Problem, body: bytes) -> str:
@@ -116,8 +131,9 @@ def _keep(
     beyond = deliveries(webhook)[KEPT:].values_list("id", flat=True)
     if older := list(beyond[:KEPT]):
         WebhookDelivery.objects.filter(id__in=older).delete()
+    live.changed(workspace_id=webhook.workspace_id, what="webhooks")
 
 
-def deliveries(webhook: Webhook):
+def deliveries(webhook: Webhook) -> QuerySet[WebhookDelivery]:
     """What came to a webhook, newest first."""
     return WebhookDelivery.objects.filter(webhook=webhook).order_by("-at", "-id")

@@ -16,6 +16,7 @@ import "./drafts.js";
 import "./run_form.js";
 import "./schedule_form.js";
 import "./backfill_form.js";
+import "./webhook_form.js";
 import "./schema_form/items.js";
 import "./schema_form/selects.js";
 import "./schema_form/unions.js";

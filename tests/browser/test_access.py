@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,9 @@ from orchestrator.agent_messages import AgentLine, Load
 from runs import schedules
 from runs.agents import note
 from runs.models import Deployment, InputRequest, Schedule
+from runs.webhooks.receiving import receive
 from tenants import audit
+from tenants.errors import Problem
 from tenants.models import Organization
 from tenants.sso.domains import claim_domain
 from tests.browser.conftest import Portal
@@ -55,6 +59,8 @@ EMPTY_PAGES = [
     "waiting",
     "limits",
     "limits/new",
+    "webhooks",
+    "webhooks/new",
     "../limit",
     "../audit",
     "../audit?actor=nobody",
@@ -191,6 +197,18 @@ def paths_of_versions(company: Company, deployment: str) -> list[str]:
     return [f"{deployment}?tab=versions", f"{deployment}/versions/3", f"{deployment}/versions/1/rollback"]
 
 
+def paths_of_webhooks(acme: Company, api: Api, deployment: str) -> list[str]:
+    """One that is signed and has templates, to which something came of each kind."""
+    told = {"deployment": deployment.rpartition("/")[2], "filter": "{{ not body.skip }}", "debounce": 60}
+    made = api.put("/webhooks/push", {**told, "parameters": '{"city": {{ body.city|tojson }}}'}).json()
+    for body in ({"city": "Oslo"}, {"skip": True}, {"city": 7}):
+        with suppress(Problem):
+            receive(made["address"].rpartition("/")[2], json.dumps(body).encode(), {})
+    api.put("/webhooks/signed", {**told, "signature": "github", "secret": "s3cret"})
+    hook = f"webhooks/{made['id']}"
+    return ["webhooks", "webhooks?q=none", hook, f"{hook}/edit", f"{deployment}?tab=webhooks"]
+
+
 def paths_of_schedules(acme: Company, deployment: str) -> list[str]:
     """Schedules of each kind, one of which is paused and one makes no runs; and the form of one."""
     own = [
@@ -238,6 +256,7 @@ def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
         *("assets", f"assets/{asset_of(served_api, 's3://lake/flights.parquet')}"),
         *("cache", f"cache/{entry_of(served_api, 'flights')['id']}"),
         *("limits", f"limits/{limit_of(acme, served_api)}"),
+        *paths_of_webhooks(acme, served_api, deployment),
         *("deployments", deployment, f"{deployment}/run", f"{deployment}/access", f"{deployment}/limits"),
         *(*paths_of_schedules(acme, deployment), *paths_of_versions(acme, deployment)),
         *paths_of_pools(acme, by, queue),

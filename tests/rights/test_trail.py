@@ -37,6 +37,7 @@ WITHOUT_ENTRY = {
     "api-deployment-estimate": "a question",
     "api-schedule-preview": "a question",
     "api-webhook-try": "a question",
+    "webhook-try": "a question",
     "schedule-preview": "a question",
     "deployment-backfill-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
@@ -91,6 +92,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "pool-new": {"name": "told"},
     "pool-queue-new": {"name": "told", "priority": "5"},
     "queue": {"priority": "7"},
+    "webhook-edit": {"deployment": "acme-etl/acme-nightly", "how": "parameter", "parameter": "told"},
+    "webhook-new": {"deployment": "acme-etl/acme-nightly", "name": "told", "how": "body"},
     "workspace-delete": {"typed": "main"},
     "workspace-people": {"email": "bob@acme.example", "role": "viewer"},
     "workspace-settings": {"name": "Renamed", "slug": "main"},
@@ -143,6 +146,7 @@ BEFORE = {
     "deployment-schedule-resume": "deployment-schedule-pause",
     "pool-resume": "pool-pause",
     "queue-resume": "queue-pause",
+    "webhook-resume": "webhook-pause",
 }
 
 

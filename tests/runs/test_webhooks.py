@@ -230,10 +230,12 @@ def test_2_7_a_body_is_tried_without_triggering(acme: Company, api: Api) -> None
     hook(api, parameters='{"n": {{ body.count }}}', signature="github", secret=SECRET)
     told = api.post("/webhooks/push/try", {"body": '{"count": 3}'}).json()
     assert told == {"wanted": True, "parameters": {"n": 3}, "idempotency_key": None, "debounce_key": None}
-    wrong = api.post("/webhooks/push/try", {"body": "{}"})
-    assert (wrong.status_code, list(wrong.json()["error"]["fields"])) == (400, ["parameters"])
+    for body, field in (("{}", "parameters"), ('{"count": 1.5}', "parameters.n")):
+        wrong = api.post("/webhooks/push/try", {"body": body})
+        assert (wrong.status_code, list(wrong.json()["error"]["fields"])) == (400, [field])
     with acme.scope():
         assert not FlowRun.objects.exists()
+        assert not WebhookDelivery.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -241,6 +243,7 @@ def test_2_7_a_body_is_tried_without_triggering(acme: Company, api: Api) -> None
     [
         ({"signature": "github"}, "secret"),
         ({"signature": "header", "secret": SECRET}, "signature_header"),
+        ({"signature": "github", "secret": SECRET, "signature_header": "X: $(id)"}, "signature_header"),
         ({"filter": "{{ run }}"}, "filter"),
         ({"parameters": "{{ body.x() }}"}, "parameters"),
         ({"parameters": "{}", "parameter": "x"}, "parameter"),

@@ -30,7 +30,7 @@ SECRETS = [
     "acme-crm", "open sesame", "acme-alarm", "acme-pool", "acme-queue", "what acme pools", "acme-team", "acme-deployer",
     "acme-report", "acme.paid", "acme-order", "acme-lake",
     "acme-limit", "acme-holder",
-    "acme-cached",
+    "acme-cached", "acme-hook",
 ]  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 

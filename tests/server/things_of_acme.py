@@ -126,14 +126,14 @@ def settings(company: Company, api: Api) -> Table:
     assert api.put("/block-types/acme-crm", {"name": "Acme's CRM", "schema": {}}).status_code == 201
     limit = limit_of(company, api)
     alarm = automate(company, "acme-alarm")
-    address = api.put("/webhooks/acme-hook", {"deployment": "acme-etl/acme-nightly"}).json()["address"]
-    hook = address.rpartition("/")[2]
+    webhook = api.put("/webhooks/acme-hook", {"deployment": "acme-etl/acme-nightly"}).json()
+    hook = webhook["address"].rpartition("/")[2]
     block = {"type": Thing("secret", "secret"), "name": Thing("acme-vault", "no-vault")}
     return {
         "(api-)?variable(-.*)?": {"name": Thing("secret-plan", "no-plan")},
         "(api-)?block(-.*)?": {**block, "slug": Thing("acme-crm", "no-crm")},
         "(api-)?limit(-.*)?": {"id": Thing(limit, uuid7()), "name": Thing("acme-limit", "no-limit")},
-        "api-webhook(-.*)?": {"name": Thing("acme-hook", "no-hook")},
+        "(api-)?webhook(-.*)?": {"id": Thing(webhook["id"], uuid7()), "name": Thing("acme-hook", "no-hook")},
         "hook": {"token": Thing(hook, "orh_nobody")},
         "(api-)?automation(-.*)?": {"id": Thing(alarm.id, uuid7()), "name": Thing("acme-alarm", "no-alarm")},
     }

@@ -135,6 +135,7 @@ _MENU = [
     ("deployments", "Deployments", "Deploy", "deploy", "g p", "deployments_view"),
     ("pools", "Pools and agents", "Agents", "pool", "g a", "pools_view"),
     ("schedules", "Schedules", "Schedules", "clock", "g h", "deployments_view"),
+    ("webhooks", "Webhooks", "Webhooks", "webhook", "g k", "deployments_view"),
     ("inputs", "Waiting for people", "Waiting", "users", "g w", "runs_view"),
     ("artifacts", "Artifacts", "Artifacts", "doc", "g f", "runs_view"),
     ("assets", "Assets", "Assets", "database", "g s", "runs_view"),
