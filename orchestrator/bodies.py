@@ -13,13 +13,14 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from orchestrator import job_variables
 from orchestrator.agent_messages import PROCESSES, AgentLine, LeaseRef, Load
 from orchestrator.cleaned import MAX_RESULT_KEY
 from orchestrator.concurrency_keys import wrong_in_template
+from orchestrator.debouncing import Debounce
 from orchestrator.wire import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
 
 MAX_BODY = 4 << 20  # bytes
-MAX_JOB_VARIABLES = 64 << 10  # bytes of JSON
 MAX_LIMIT = 1_000_000  # runs at once
 MAX_QUEUE_PRIORITY = 32_767
 ON_LIMIT = ("ENQUEUE", "CANCEL_NEW", "CANCEL_OLD")
@@ -116,6 +117,7 @@ class DeploymentInput(msgspec.Struct):
     python: str | None = None
     process: str = "warm"
     job_variables: dict[str, Any] = {}
+    debounce: float | None = None
     canary: int | None = None
     message: str = ""
     git: dict[str, Any] | None = None
@@ -138,7 +140,9 @@ class RunInput(msgspec.Struct):
     """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone; `work_queue` is one of the
     deployment's pool. Without a `concurrency_key` it has that of the deployment's template. With `debounce`, triggers
     of one deployment and `debounce_key` become one run, with the parameters of the last one. It starts when none has
-    come for so many seconds, and `debounce_max` seconds after the first one at the latest.
+    come for so many seconds, and `debounce_max` seconds after the first one at the latest. Without it the deployment's
+    own counts, unless there is a `scheduled_at`; 0: none. `job_variables` change those of the deployment for this run,
+    as a merge patch: null takes one away. They ask for the right to edit the deployment.
     """
 
     deployment: str
@@ -153,6 +157,7 @@ class RunInput(msgspec.Struct):
     debounce: float | None = None
     debounce_key: str | None = None
     debounce_max: float | None = None
+    job_variables: dict[str, Any] = {}
     parent: UUID | None = None
     parent_task: UUID | None = None
 
@@ -165,6 +170,7 @@ class EstimateInput(msgspec.Struct, forbid_unknown_fields=True):
     priority: int = 0
     concurrency_key: str | None = None
     work_queue: str | None = None
+    job_variables: dict[str, Any] = {}
 
 
 class LimitsChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -454,6 +460,7 @@ class Deployable(Protocol):
     parameter_schema: dict[str, Any]
     process: str
     job_variables: dict[str, Any]
+    debounce: float | None
 
 
 def wrong_fields(request: Deployable) -> dict[str, str]:
@@ -477,7 +484,9 @@ def wrong_fields(request: Deployable) -> dict[str, str]:
         fields["concurrency_key"] = wrong
     if request.process not in PROCESSES:
         fields["process"] = f"One of {', '.join(PROCESSES)}."
-    return fields | _wrong_job_variables(request.job_variables)
+    if request.debounce is not None:
+        fields |= Debounce(request.debounce).wrong()
+    return fields | job_variables.wrong(request.job_variables)
 
 
 def wrong_limits(told: Deployable | LimitsChange) -> dict[str, str]:
@@ -490,21 +499,3 @@ def wrong_limits(told: Deployable | LimitsChange) -> dict[str, str]:
     if told.on_limit is not UNSET and told.on_limit not in ON_LIMIT:
         fields["on_limit"] = f"One of {', '.join(ON_LIMIT)}."
     return fields
-
-
-def _wrong_job_variables(variables: dict[str, Any]) -> dict[str, str]:
-    """What is wrong with them. Those that only some launchers know are for these to judge."""
-    wrong: dict[str, str] = {}
-    if len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
-        wrong["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
-    env = variables.get("env", {})
-    if not isinstance(env, dict) or not all(_is_environment(name, text) for name, text in env.items()):
-        wrong["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
-    memory = variables.get("memory_mib")
-    if memory is not None and (type(memory) not in (int, float) or not 16 <= memory <= 1 << 24):
-        wrong["job_variables.memory_mib"] = "MiB, 16 or more."
-    return wrong
-
-
-def _is_environment(name: str, text: Any) -> bool:
-    return bool(name) and not set(name) & {"=", "\0"} and isinstance(text, str) and "\0" not in text

@@ -55,12 +55,21 @@ class Debounce:
         return found
 
 
-def debounce_of(seconds: float | None, key: str | None, longest: float | None) -> Debounce | None:
+def debounce_of(
+    seconds: float | None, key: str | None, longest: float | None, default: float | None = None
+) -> Debounce | None:
     """What the fields of a trigger ask for; None: nothing is gathered. A key without a window is refused by `wrong`.
+
+    Args:
+        seconds: 0 for no window, whatever the deployment says.
+        default: The deployment's own window, for triggers that say nothing of one.
 
     >>> debounce_of(None, None, None), debounce_of(5, None, None)
     (None, Debounce(seconds=5, key='', longest=None))
+    >>> debounce_of(None, "a", None, default=30), debounce_of(0, None, None, default=30)
+    (Debounce(seconds=30, key='a', longest=None), None)
     """
-    if seconds is None and not key and longest is None:
+    seconds = default if seconds is None else seconds
+    if not seconds and not key and longest is None:
         return None
     return Debounce(seconds if seconds is not None else 0.0, (key or "").strip(), longest)

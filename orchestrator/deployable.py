@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
     from uuid import UUID
 
@@ -42,6 +43,7 @@ class Deployable:
         source: str | Path | CodeSource | None = None,
         process: str = "warm",
         job_variables: dict[str, Any] | None = None,
+        debounce: float | timedelta | None = None,
         canary: int | None = None,
         message: str = "",
     ) -> Deployment:
@@ -69,6 +71,7 @@ class Deployable:
             source=source,
             process=process,
             job_variables=job_variables,
+            debounce=debounce,
             canary=canary,
             message=message,
         )
@@ -95,6 +98,7 @@ class Deployable:
         source: str | Path | CodeSource | None = None,
         process: str = "warm",
         job_variables: dict[str, Any] | None = None,
+        debounce: float | timedelta | None = None,
         canary: int | None = None,
         message: str = "",
     ) -> UUID:
@@ -128,6 +132,8 @@ class Deployable:
                 `fresh` starts an interpreter, `reuse` has one process take run after run.
             job_variables: In what surroundings it runs: `env`, variables for its environment, and `memory_mib`, how
                 much memory its processes may use before they are killed.
+            debounce: Seconds. Triggers that follow each other more closely become one run with the parameters of the
+                last, unless they say otherwise. Schedules and backfills make each of their runs.
             canary: Which share of new runs, in percent, is made from this, while the rest is from what is deployed.
             message: What this version is about, for its history.
 
@@ -162,6 +168,7 @@ class Deployable:
             source=source,
             process=process,
             job_variables=job_variables,
+            debounce=debounce,
             canary=canary,
             message=message,
         )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.tasks import Task
 
 FLUSH_SECONDS = 5.0
-MIN_MEMORY = 16  # MiB; no Python gets by with less
 
 __all__ = ["Deployment", "RemoteRun", "arun_deployment", "deploy", "run_deployment"]
 
@@ -66,6 +65,7 @@ def describe(
     source: str | Path | CodeSource | None,
     process: str = "warm",
     job_variables: dict[str, Any] | None = None,
+    debounce: float | timedelta | None = None,
     canary: int | None = None,
     message: str = "",
 ) -> Deployment:
@@ -103,6 +103,7 @@ def describe(
         "key_slots": key_slots,
         "process": _process(process),
         "job_variables": _job_variables(job_variables or {}),
+        "debounce": _debounce(debounce),
         **({"canary": canary} if canary is not None else {}),
         **({"message": message} if message else {}),
     }
@@ -128,21 +129,26 @@ def _process(process: str) -> str:
     return process
 
 
+def _debounce(given: float | timedelta | None) -> float | None:
+    from orchestrator.debouncing import Debounce
+
+    seconds = _seconds(given)
+    if seconds is not None and (wrong := Debounce(seconds).wrong()):
+        raise ValueError(f"debounce is a time of {wrong['debounce'].rstrip('.')}, not {given!r}.")
+    return seconds
+
+
 def _job_variables(given: dict[str, Any]) -> dict[str, Any]:
     """Check those that are known. Others are for the agent that executes the run."""
+    from orchestrator.job_variables import MIN_MEMORY, is_variable
+
     variables: object = given.get("env", {})
-    if not isinstance(variables, dict) or not all(map(_is_variable, variables.items())):
+    if not isinstance(variables, dict) or not all(is_variable(*item) for item in variables.items()):
         raise ValueError(f"job_variables['env'] maps names to texts, like {{'LEVEL': 'debug'}}; not {variables!r}.")
     memory = given.get("memory_mib")
     if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float) or memory < MIN_MEMORY):
         raise ValueError(f"job_variables['memory_mib'] is a number of MiB, {MIN_MEMORY} or more; not {memory!r}.")
     return given
-
-
-def _is_variable(item: tuple[Any, Any]) -> bool:
-    name, text = item
-    texts = isinstance(name, str) and isinstance(text, str) and "\0" not in name + text
-    return texts and bool(name) and "=" not in name
 
 
 def _checked(flow: Flow[..., Any] | Task[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -301,6 +307,7 @@ def run_deployment(
     debounce: float | timedelta | None = None,
     debounce_key: str | None = None,
     debounce_max: float | timedelta | None = None,
+    job_variables: dict[str, Any] | None = None,
 ) -> Any:
     """Trigger a deployment and wait for its end. In a coroutine: `await run_deployment(…)`.
 
@@ -316,8 +323,11 @@ def run_deployment(
         concurrency_key: Whose run it is, if not as the deployment's template says: keys share its slots fairly.
         as_subflow: Called from a run, be its child; it has a lease and a page of its own all the same.
         debounce: Seconds; triggers that follow each other more closely become one run, with the parameters of the last.
+            As the deployment says by default; 0: none.
         debounce_key: Only triggers with the same key do so.
         debounce_max: Seconds after the first trigger at which it starts all the same; ten times `debounce` by default.
+        job_variables: What changes in those of the deployment, for this run: `{"env": {"LEVEL": "debug"}}`; None takes
+            one away. Asks for the right to edit the deployment, which a run that calls this has not by its own token.
 
     Returns:
         A RemoteRun. Its `state` may not be final, if the timeout passed.
@@ -327,6 +337,9 @@ def run_deployment(
         NotFound: There is no such deployment.
         ApiError: The API refused, or could not be reached.
     """
+    from orchestrator.storable import json_value
+
+    gathered = {"debounce": _seconds(debounce), "debounce_key": debounce_key, "debounce_max": _seconds(debounce_max)}
     return in_context(
         _run_deployment,
         name,
@@ -340,7 +353,7 @@ def run_deployment(
         priority,
         concurrency_key,
         as_subflow,
-        {"debounce": _seconds(debounce), "debounce_key": debounce_key, "debounce_max": _seconds(debounce_max)},
+        {**gathered, "job_variables": json_value(job_variables) if job_variables else None},
     )
 
 
@@ -361,7 +374,7 @@ def _run_deployment(
     priority: int,
     concurrency_key: str | None,
     as_subflow: bool,
-    gathered: dict[str, Any],
+    more: dict[str, Any],
 ) -> RemoteRun:
     import os
 
@@ -377,7 +390,7 @@ def _run_deployment(
         **({"priority": priority} if priority else {}),
         **({"concurrency_key": concurrency_key} if concurrency_key is not None else {}),
         **({"scheduled_at": _utc(scheduled_time).isoformat()} if scheduled_time is not None else {}),
-        **{field: value for field, value in gathered.items() if value is not None},
+        **{field: value for field, value in more.items() if value is not None},
         **(_parent() if as_subflow else {}),
     }
     with Client() as client:

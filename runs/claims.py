@@ -19,6 +19,7 @@ from django.utils.timezone import now
 
 from orchestrator.agent_messages import ClaimedRun, LeaseRef
 from orchestrator.ids import uuid7
+from orchestrator.job_variables import patched
 from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import Signal
 from runs import overflow, room, versions, waiting
@@ -144,7 +145,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     told = []
     for row in rows:
         deployment = executed[row.id]
-        parameters, secrets, call, tags, scheduled_at, replay_root, again, _ = facts[row.id]
+        parameters, secrets, call, tags, scheduled_at, replay_root, again, variables, _ = facts[row.id]
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
@@ -152,7 +153,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters,
                 secrets=list(secrets or ()), call=call, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
-                job_variables=deployment.job_variables,
+                job_variables=patched(deployment.job_variables, variables),
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at), suspensions=row.suspensions,
                 replay_root=replay_root,
                 again={name: [UUID(id) for id in runs] for name, runs in (again or {}).items()},
@@ -161,7 +162,10 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
     return told
 
 
-_FACTS = ("id", "parameters", "secrets", "call", "tags", "scheduled_at", "replay_root", "again", "deployment_version")
+_FACTS = (
+    "id", "parameters", "secrets", "call", "tags", "scheduled_at", "replay_root", "again", "job_variables",
+    "deployment_version",
+)  # fmt: skip
 
 
 def _facts(ids: list[UUID]) -> dict[UUID, tuple[Any, ...]]:

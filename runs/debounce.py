@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.utils.timezone import now
 
-from orchestrator.debouncing import Debounce
+from orchestrator.debouncing import Debounce, debounce_of
 from orchestrator.states import StateType
 from runs.models import Deployment, FlowRun, FoldedTrigger
 from tenants.errors import Invalid
@@ -18,10 +18,22 @@ from tenants.permissions import Actor
 from tenants.turns import take_turn
 
 LAST_WINS = (
-    "parameters", "secrets", "tags", "version", "deployment_version", "queue_id",
+    "parameters", "secrets", "job_variables", "tags", "version", "deployment_version", "queue_id",
     "priority", "concurrency_key", "created_by", "retries", "retry_delay", "crash_retries",
     "origin", "caused_by",
 )  # fmt: skip
+
+
+def asked_of(
+    deployment: Deployment,
+    seconds: float | None,
+    key: str | None,
+    longest: float | None = None,
+    *,
+    scheduled_at: datetime | None = None,
+) -> Debounce | None:
+    """How a trigger is gathered: as it says, or as its deployment does where it names no window and no time."""
+    return debounce_of(seconds, key, longest, deployment.debounce if scheduled_at is None else None)
 
 
 def check(debounce: Debounce, scheduled_at: datetime | None) -> None:

@@ -65,6 +65,7 @@ class DeploymentRequest:
     python: str = ""
     process: str = "warm"
     job_variables: dict[str, Any] = field(default_factory=dict)
+    debounce: float | None = None
     canary: int | None = None
     message: str = ""
     git: dict[str, Any] | None = None
@@ -253,6 +254,7 @@ def _values(request: DeploymentRequest) -> dict[str, Any]:
         "crash_retries": request.crash_retries,
         "process": request.process,
         "job_variables": json_value(request.job_variables),
+        "debounce": request.debounce,
         "on_limit": request.on_limit,
         "concurrency_key": clean_text(request.concurrency_key),
     }

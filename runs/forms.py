@@ -17,10 +17,11 @@ import msgspec
 
 from blocks.blocks import in_workspace
 from blocks.forms import Context, SchemaForm, moments
-from orchestrator.debouncing import debounce_of
 from orchestrator.storable import json_value
 from orchestrator.wire import MAX_PARAMETERS
 from runs import trigger
+from runs.debounce import asked_of
+from runs.job_variables_form import Variables
 from runs.models import Deployment, FlowRun, WorkQueue
 from runs.schema import check_parameters
 from tenants.errors import Invalid
@@ -154,7 +155,11 @@ def options(data: Mapping[str, str]) -> dict[str, str]:
 
 
 def request(
-    deployment: Deployment, form: SchemaForm, typed: Mapping[str, str], former: Former | None = None
+    deployment: Deployment,
+    form: SchemaForm,
+    typed: Mapping[str, str],
+    former: Former | None = None,
+    variables: Variables | None = None,
 ) -> trigger.RunRequest:
     """What the form asks for; `former` is the run that it was filled from.
 
@@ -168,6 +173,7 @@ def request(
             found[name] = read(typed)
         except ValueError as error:
             wrong[name] = str(error)
+    wrong |= variables.form.problems if variables else {}
     if form.problems or wrong:
         told = refusals(deployment, form.value)
         raise Invalid("Some fields can't be taken.", fields={**told, **form.problems, **wrong})
@@ -181,7 +187,14 @@ def request(
         priority=found["priority"],
         concurrency_key=typed["concurrency_key"].strip() or None,
         work_queue=typed["work_queue"] or None,
-        debounce=debounce_of(found["debounce"], typed["debounce_key"], found["debounce_max"]),
+        debounce=asked_of(
+            deployment,
+            found["debounce"],
+            typed["debounce_key"],
+            found["debounce_max"],
+            scheduled_at=found["scheduled_at"],
+        ),
+        job_variables=variables.asked if variables else {},
         retry_of=_retried(deployment, former),
     )
 

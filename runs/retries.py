@@ -84,7 +84,7 @@ def retry(
         concurrency_key=_concurrency_key(run), caused_by=run.caused_by,
         idempotency_key=idempotency_key, call=run.call, retries=run.retries if run.call else None,
         replays_from=run.id if from_failure else None,
-        replay_root=(run.replay_root or run.id) if from_failure else None,
+        replay_root=(run.replay_root or run.id) if from_failure else None, job_variables=run.job_variables or {},
         again=_again(run, again) if from_failure else {}, **_of_backfill(run),
     )  # fmt: skip
     made, is_new = trigger.create_run(asked, by=by, origin=FlowRun.Origin.RETRY)

@@ -18,11 +18,12 @@ from blocks.blocks import in_workspace
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
+from orchestrator.job_variables import flat
 from orchestrator.names import run_name
 from orchestrator.states import StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.wire import MAX_NAME, MAX_PARAMETERS, MAX_TAG, MAX_TAGS, encode
-from runs import chains, debounce, live, overflow, versions, waiting
+from runs import chains, debounce, job_variables, live, overflow, versions, waiting
 from runs.admission import admit
 from runs.hidden import hidden_deployments
 from runs.models import Deployment, Flow, FlowRun, WorkQueue
@@ -52,6 +53,7 @@ class RunRequest:
         concurrency_key: Whose run it is, if not as the deployment's template says; keys share slots fairly.
         work_queue: Another queue of the deployment's pool than its own.
         debounce: How it is gathered with others into one run. Only `create_run` does.
+        job_variables: What changes in those of its deployment, as a merge patch.
         call: Of a background task: its arguments fit, since they were bound to its signature.
         retries: Of the call, where they are not the deployment's.
         backfill_id: Of a backfill its time is past and says what it is about; it waits from now on.
@@ -71,6 +73,7 @@ class RunRequest:
     concurrency_key: str | None = None
     work_queue: str | None = None
     debounce: Debounce | None = None
+    job_variables: Mapping[str, Any] = field(default_factory=dict)
     parent_id: UUID | None = None
     parent_task_id: UUID | None = None
     schedule_id: UUID | None = None
@@ -124,7 +127,7 @@ def create_runs(
         LimitReached: The organization may start no new runs.
         Conflict: The workspace is an archive.
         NotFound: A deployment, or the queue it names, went in this moment.
-        Forbidden: A deployment is restricted, and not for this actor.
+        Forbidden: A deployment is restricted, and not for this actor, or who may not edit it changes job variables.
     """
     if len(requests) > MAX_RUNS:
         raise Invalid(f"At most {MAX_RUNS:,} runs at once, not {len(requests):,}.")
@@ -153,6 +156,7 @@ def create_runs(
 def _rows(requests: Sequence[RunRequest], by: Actor, origin: str, at: datetime) -> list[FlowRun]:
     """What is to be inserted, once all of it is checked."""
     _check_access(requests, by)
+    job_variables.check(requests, by, kept=origin == FlowRun.Origin.RETRY)
     retention, bucket = fix_partition(by.organization_id, at)
     queues = _queues(requests)
     trials = versions.canaries({each.id: each for each in (request.deployment for request in requests)}.values())
@@ -179,6 +183,7 @@ def check_request(request: RunRequest, by: Actor | None = None) -> None:
     parameters = _parameters(request, request.deployment)
     if by is not None:
         _check_access([request], by)
+        job_variables.check([request], by)
         _check_blocks(secrets_by_block(request.deployment.parameter_schema, parameters), by)
     queue_of(request)
     _tags([*request.deployment.tags, *request.tags])
@@ -234,6 +239,7 @@ def _row(
         created_by=by.label[:254],
         parameters=parameters,
         secrets=secrets or None,
+        job_variables=json_value(dict(request.job_variables)) or None,
         call=request.call,
         tags=_tags([*deployment.tags, *request.tags]),
         version=deployment.version,
@@ -391,6 +397,8 @@ def _record(rows: list[FlowRun], by: Actor, origin: str) -> None:
         told = {"origin": origin, "deployment": str(rows[0].deployment_id), "count": len(rows)}
         if origin == FlowRun.Origin.AUTOMATION:
             told["caused_by"] = rows[0].caused_by
+        if rows[0].job_variables:
+            told["job_variables"] = [name for name, _ in flat(rows[0].job_variables)][:100]  # Not their values.
         audit.record(by, "run.triggered", rows[0], name=rows[0].name, details=told)
 
 

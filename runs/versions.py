@@ -31,7 +31,7 @@ CODE_SEEN_BY = "deployments.edit"
 """The verb that shows source code: whoever may deploy it."""
 COLUMNS = (
     "entrypoint", "source", "python", "parameter_schema", "parameters", "version", "description", "tags", "retries",
-    "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key",
+    "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key", "debounce",
 )  # fmt: skip
 FIXED = ("work_pool", "work_queue", "python")
 """What a canary has in common with the version in force: agents that can run the one can run the other."""

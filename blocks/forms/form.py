@@ -27,6 +27,7 @@ class SchemaForm:
     Args:
         prefix: What the controls' names begin with.
         root: What the paths of errors begin with.
+        label: What it is called where all of it is one field of JSON.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class SchemaForm:
         errors: Mapping[str, str] | None = None,
         prefix: str = "p",
         root: str = "parameters",
+        label: str = "Parameters",
         context: Context | None = None,
     ) -> None:
         self._schema = {**schema, "type": "object", "properties": schema.get("properties") or {}}
         self._shapes = Shapes(self._schema)
-        self._texts, self._prefix, self._path = texts, prefix, root
+        self._texts, self._prefix, self._path, self._label = texts, prefix, root, label
         self._context = context or Context()
         self.rearranged = False
         self._build()
@@ -79,7 +81,7 @@ class SchemaForm:
     def with_errors(self, errors: Mapping[str, str]) -> SchemaForm:
         """The same form with errors beside its fields."""
         typed = {each.path: TYPE_AGAIN for each in self.root.walk() if each.kind == "secret" and self._typed(each)}
-        more = {"prefix": self._prefix, "root": self._path, "context": self._context}
+        more = {"prefix": self._prefix, "root": self._path, "label": self._label, "context": self._context}
         return type(self)(self._schema, self._texts, errors={**typed, **errors}, **more)
 
     def _typed(self, secret: Field) -> bool:
@@ -87,7 +89,7 @@ class SchemaForm:
 
     def _build(self) -> None:
         building = Building(self._shapes, self._texts, self._context, self._path)
-        self.root: Field = building.field(self._schema, self._prefix, self._path, label="Parameters", chosen=True)
+        self.root: Field = building.field(self._schema, self._prefix, self._path, label=self._label, chosen=True)
 
     @property
     def fields(self) -> list[Field]:

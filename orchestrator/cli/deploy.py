@@ -12,10 +12,10 @@ from click.core import ParameterSource
 from orchestrator.agent_messages import PROCESSES
 from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.output import output_option, print_json
-from orchestrator.cli.parameters import read_parameters
+from orchestrator.cli.parameters import read_job_variables, read_parameters
 from orchestrator.cli.project import deploy_all, deploy_project, print_changes
 from orchestrator.delayable import BACKGROUND
-from orchestrator.deployments import MIN_MEMORY
+from orchestrator.job_variables import MIN_MEMORY
 from orchestrator.project.file import NAME
 from orchestrator.schedules import Cron, Interval, RRule
 
@@ -59,6 +59,7 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--process", type=click.Choice(PROCESSES), default="warm", show_default=True, help="Of each run.")
 @click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of the runs' environment.")
 @click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
+@click.option("--debounce", type=float, metavar="SECONDS", help="Triggers that are closer than this become one run.")
 @output_option
 def deploy(
     entrypoint: str | None,
@@ -84,6 +85,7 @@ def deploy(
     process: str,
     env: tuple[str, ...],
     memory: float | None,
+    debounce: float | None,
     output: str,
 ) -> None:
     """Make deployments known to the server: those of an orchestrator.yaml, or the flow or task ENTRYPOINT.
@@ -114,7 +116,8 @@ def deploy(
         key_slots=key_slots,
         source=directory if from_path else None,
         process=process,
-        job_variables=_job_variables(env, memory),
+        job_variables=read_job_variables((), env, memory),
+        debounce=debounce,
         canary=canary,
         message=message,
     )
@@ -143,14 +146,6 @@ def _refuse_options_of_entrypoint() -> None:
     ]
     if given:
         raise click.UsageError(f"{given[0]} goes with an ENTRYPOINT; of a project, write it into {NAME}.")
-
-
-def _job_variables(env: tuple[str, ...], memory: float | None) -> dict[str, Any]:
-    pairs = [pair.partition("=") for pair in env]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise click.UsageError("--env is NAME=TEXT; it may be given several times.")
-    variables = {"env": {name: text for name, _, text in pairs}} if pairs else {}
-    return variables if memory is None else {**variables, "memory_mib": memory}
 
 
 def _load(entrypoint: str) -> tuple[Path, Any]:

@@ -20,12 +20,13 @@ from orchestrator.cli.output import (
     print_json,
     short_time,
 )
-from orchestrator.cli.parameters import read_parameters, read_secrets
+from orchestrator.cli.parameters import read_job_variables, read_parameters, read_secrets
 from orchestrator.cli.schedules import schedule, when
 from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
+from orchestrator.job_variables import MIN_MEMORY
 
-ESTIMATED = ("parameters", "tags", "priority", "concurrency_key", "work_queue")
+ESTIMATED = ("parameters", "tags", "priority", "concurrency_key", "work_queue", "job_variables")
 
 
 @click.group()
@@ -77,9 +78,17 @@ def inspect(name: str, output: str) -> None:
 @click.option("--concurrency-key", help="Whose run it is, if not as the deployment says.")
 @click.option("--at", help="When, in ISO 8601 with a zone; now by default.")
 @click.option("--idempotency-key", help="The same key triggers once.")
-@click.option("--debounce", type=float, metavar="SECONDS", help="Start when no other trigger came for so long.")
+@click.option(
+    "--debounce", type=float, metavar="SECONDS", help="Start when no other trigger came for so long; 0: at once."
+)
 @click.option("--debounce-key", help="Gather only triggers of this key.")
 @click.option("--debounce-max", type=float, metavar="SECONDS", help="Postpone it no longer; ten times as long.")
+@click.option(
+    "--job-variable", "job_variables", multiple=True, metavar="K=V",
+    help="In place of the deployment's, for this run; V is JSON, or else a text, and null takes it away.",
+)  # fmt: skip
+@click.option("--env", multiple=True, metavar="K=V", help="A variable of this run's environment.")
+@click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends this run.")
 @click.option("--dry-run", is_flag=True, help="Trigger nothing: check it, and say when it would begin and end.")
 @click.option("--watch", is_flag=True, help="Follow it to its end: its log, its states.")
 @output_option
@@ -97,6 +106,9 @@ def run(
     debounce: float | None,
     debounce_key: str | None,
     debounce_max: float | None,
+    job_variables: tuple[str, ...],
+    env: tuple[str, ...],
+    memory: float | None,
     dry_run: bool,
     watch: bool,
     output: str,
@@ -115,6 +127,8 @@ def run(
     body.update({"scheduled_at": at} if at else {})
     gathered = {"debounce": debounce, "debounce_key": debounce_key, "debounce_max": debounce_max}
     body.update({field: value for field, value in gathered.items() if value is not None})
+    variables = read_job_variables(job_variables, env, memory)
+    body.update({"job_variables": variables} if variables else {})
     client = connect()
     if dry_run:
         asked = {field: value for field, value in body.items() if field in ESTIMATED}

@@ -87,6 +87,7 @@ class DeploymentText(msgspec.Struct, forbid_unknown_fields=True):
     crash_retries: int | None = None
     process: Literal["warm", "fresh", "reuse"] = "warm"
     job_variables: dict[str, Any] = {}
+    debounce: float | None = None
     source: Any = None
 
 

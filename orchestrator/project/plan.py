@@ -97,6 +97,7 @@ def described(project: Project, wanted: Wanted, *, message: str = "", canary: in
             source=_source(wanted.source),
             process=text.process,
             job_variables=text.job_variables,
+            debounce=text.debounce,
             canary=canary,
             message=message,
         )

@@ -51,6 +51,7 @@ class DeploymentShown(msgspec.Struct):
     work_queue: str
     process: str
     job_variables: Any
+    debounce: float | None
     concurrency_limit: int | None
     key_slots: int | None
     on_limit: str
@@ -221,6 +222,7 @@ def describe(deployment: Deployment, portal: str, slots: dict[str, int | None]) 
         work_queue=deployment.queue.name,
         process=deployment.process,
         job_variables=deployment.job_variables,
+        debounce=deployment.debounce,
         concurrency_limit=slots["concurrency_limit"],
         key_slots=slots["key_slots"],
         on_limit=deployment.on_limit,

@@ -11,8 +11,7 @@ from msgspec.structs import asdict
 from rest_framework.request import Request
 
 from orchestrator.bodies import RunInput
-from orchestrator.debouncing import debounce_of
-from runs import deleting, trigger
+from runs import debounce, deleting, trigger
 from runs.api.deployments import portal_url
 from runs.api.shown_runs import (
     FlowRunShown,
@@ -89,7 +88,10 @@ class FlowRuns(TenantView):
                 priority=told.priority,
                 concurrency_key=told.concurrency_key,
                 work_queue=told.work_queue,
-                debounce=debounce_of(told.debounce, told.debounce_key, told.debounce_max),
+                debounce=debounce.asked_of(
+                    deployment, told.debounce, told.debounce_key, told.debounce_max, scheduled_at=told.scheduled_at
+                ),
+                job_variables=told.job_variables,
                 parent_id=self._own_run(told.parent),
                 parent_task_id=told.parent_task,
             ),

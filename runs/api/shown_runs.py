@@ -32,7 +32,9 @@ class CausedByShown(msgspec.Struct):
 
 
 class FlowRunShown(msgspec.Struct):
-    """A run. `deployment` is `flow/name`; `due_at` is when its next execution may start; `url` leads to its page."""
+    """A run. `deployment` is `flow/name`; `due_at` is when its next execution may start; `url` leads to its page.
+    `job_variables` are those that it was triggered with, over the deployment's.
+    """
 
     id: UUID
     name: str
@@ -62,6 +64,7 @@ class FlowRunShown(msgspec.Struct):
     replay_root: UUID | None
     deployment_version: int | None
     commit: str
+    job_variables: Any
     debounce: GatheredShown | None
     backfill: UUID | None
     caused_by: CausedByShown | None
@@ -158,6 +161,7 @@ def describe(run: FlowRun, portal: str) -> FlowRunShown:
         replay_root=run.replay_root,
         deployment_version=run.deployment_version,
         commit=run.commit,
+        job_variables=run.job_variables or {},
         debounce=_gathered(run),
         backfill=run.backfill_id,
         caused_by=CausedByShown(**run.caused_by) if run.caused_by else None,

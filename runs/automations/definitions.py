@@ -177,7 +177,7 @@ def _wrong_in_run(action: Action) -> dict[str, str]:
         wrong["run.deployment"] = "Choose one, as flow/deployment."
     if len(run.tags) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in run.tags):
         wrong["run.tags"] = f"{MAX_TAGS} tags of {MAX_TAG} characters at most."
-    if run.debounce is not None:
+    if run.debounce:
         wrong |= {f"run.{name}": text for name, text in Debounce(run.debounce).wrong().items()}
     elif run.debounce_key:
         wrong["run.debounce"] = "A key gathers nothing without a window. Give seconds."

@@ -14,12 +14,13 @@ from uuid import UUID
 import msgspec
 from django.conf import settings
 
-from orchestrator.debouncing import Debounce, debounce_of
+from orchestrator.debouncing import Debounce
 from runs import trigger
 from runs.automations import making, outcomes, templates, wording
 from runs.automations.definitions import Action, RunDeployment
 from runs.automations.grouping import RUN_KIND
 from runs.chains import MAX_DEPTH
+from runs.debounce import asked_of
 from runs.deployments import find_deployment
 from runs.models import Automation, Deployment, Firing, FlowRun, Notification
 from runs.reads import events
@@ -133,7 +134,7 @@ def _request(
     values = _values(automation, firing) if wanted.parameters or wanted.debounce_key else {}
     made = making.parameters("run.parameters", wanted.parameters, values, NAMES) if wanted.parameters else {}
     return trigger.RunRequest(
-        deployment=deployment, parameters=made, tags=wanted.tags, debounce=_debounce(wanted, values),
+        deployment=deployment, parameters=made, tags=wanted.tags, debounce=_debounce(wanted, deployment, values),
         idempotency_key=f"automation {automation.id} {firing.event_id}", caused_by=_cause(automation, firing),
     )  # fmt: skip
 
@@ -146,11 +147,10 @@ def _cause(automation: Automation, firing: Firing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _debounce(wanted: RunDeployment, values: dict[str, Any]) -> Debounce | None:
-    if wanted.debounce is None:
-        return None
-    source = wanted.debounce_key
-    return debounce_of(wanted.debounce, making.text("run.debounce_key", source, values, NAMES) if source else "", None)
+def _debounce(wanted: RunDeployment, deployment: Deployment, values: dict[str, Any]) -> Debounce | None:
+    source = wanted.debounce_key if wanted.debounce else ""
+    key = making.text("run.debounce_key", source, values, NAMES) if source else ""
+    return asked_of(deployment, wanted.debounce, key)
 
 
 def _values(automation: Automation, firing: Firing) -> dict[str, Any]:

@@ -211,6 +211,7 @@ class Deployment(Restrictable, InWorkspace):
     crash_retries = models.PositiveIntegerField(null=True)  # None: the flow's own budget alone
     process = models.CharField(max_length=10, default="warm")  # one of `agent_messages.PROCESSES`
     job_variables = models.JSONField(default=dict)
+    debounce = models.FloatField(null=True)  # seconds, of triggers that say nothing of it
     on_limit = models.CharField(max_length=12, choices=OnLimit.choices, default=OnLimit.ENQUEUE)
     concurrency_key = models.CharField(max_length=500, blank=True)  # Of its runs: a template over their parameters.
     paused = models.BooleanField(default=False)

@@ -75,6 +75,7 @@ class FlowRun(InWorkspace):
     created_by = models.CharField(max_length=254, blank=True)
     parameters = models.JSONField(default=dict)
     secrets = models.JSONField(null=True)  # {place: block}, where parameters name the block of a secret.
+    job_variables = models.JSONField(null=True)  # Its own, over those of its deployment: a merge patch.
     call = models.JSONField(null=True)  # What `.delay` says besides: options, and which arguments were stored where.
     tags = ArrayField(models.CharField(max_length=200), default=list)
     version = models.CharField(max_length=200, blank=True)

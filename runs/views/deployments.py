@@ -13,8 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from blocks.forms import Context, SchemaForm
+from orchestrator.job_variables import flat
 from orchestrator.wire import MAX_PARAMETERS
-from runs import deployments, forms, schedules, trigger
+from runs import deployments, forms, job_variables, job_variables_form, schedules, trigger
 from runs.bulk import wording
 from runs.estimates import estimate
 from runs.explain import first_causes
@@ -78,6 +79,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "served": deployment_list.served(row.deployment),
         "webhooks": webhook_reads.of_deployment(row.deployment).count(),
         "versions_kept": version_reads.count(row.deployment),
+        "job_variables": list(flat(row.deployment.job_variables)),
         "limits": run_limits.of_deployment(row.deployment),
         "may_limit": can(request.actor, "deployments.edit", row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)
@@ -161,7 +163,8 @@ def run(request: HttpRequest, id: UUID) -> HttpResponse:
     if former:
         typed["tags"] = typed["tags"] or ", ".join(tag for tag in former.run.tags if tag not in row.deployment.tags)
         form = form.with_errors(former.unfit)
-    return _form(request, row, form, typed, former=former)
+    variables = job_variables_form.of_deployment(row.deployment, former.run if former else None)
+    return _form(request, row, form, typed, variables, former=former)
 
 
 def form_context(request: Any) -> Context:
@@ -182,24 +185,30 @@ def _former(request: Any, deployment: Deployment, told: Any) -> forms.Former | N
 def _trigger(request: Any, row: deployment_list.DeploymentRow) -> HttpResponse:
     form = forms.posted(row.deployment, request.POST, form_context(request))
     typed = {**forms.options(request.POST), "from": request.POST.get("from", "")}
+    variables = job_variables_form.posted(row.deployment, request.POST)
     if request.POST.get("_do") == "file":
-        return _read_file(request, row, form, typed)
+        return _read_file(request, row, form, typed, variables)
     if form.rearranged:
-        return _form(request, row, form, typed)
+        return _form(request, row, form, typed, variables)
     former = _former(request, row.deployment, request.POST)
     try:
-        asked = forms.request(row.deployment, form, typed, former=former)
+        asked = forms.request(row.deployment, form, typed, former=former, variables=variables)
         new, is_new = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.FORM)
     except Invalid as problem:
         told = problem.fields or {"": problem.message}
-        return _form(request, row, form.with_errors(told), typed, status=400)
+        rest = {path: text for path, text in told.items() if not job_variables_form.is_about(path)}
+        return _form(request, row, form.with_errors(rest), typed, variables.with_errors(told), status=400)
     if not is_new:
         messages.info(request, _was_there(new, asked))
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)
 
 
 def _read_file(
-    request: Any, row: deployment_list.DeploymentRow, form: SchemaForm, typed: dict[str, str]
+    request: Any,
+    row: deployment_list.DeploymentRow,
+    form: SchemaForm,
+    typed: dict[str, str],
+    variables: job_variables_form.Variables,
 ) -> HttpResponse:
     """The form again, with the parameters of a JSON file; with what was typed, if there are none."""
     file = request.FILES.get("file")
@@ -208,8 +217,8 @@ def _read_file(
             raise Invalid("Choose a file first.")
         read = forms.from_file(row.deployment, file.read(MAX_PARAMETERS + 1), form_context(request))
     except Invalid as problem:
-        return _form(request, row, form.with_errors({"file": problem.message}), typed, status=400)
-    return _form(request, row, read, typed)
+        return _form(request, row, form.with_errors({"file": problem.message}), typed, variables, status=400)
+    return _form(request, row, read, typed, variables)
 
 
 def _estimate(request: Any, deployment: Deployment) -> dict[str, Any]:
@@ -229,6 +238,7 @@ def _form(
     row: Any,
     form: SchemaForm,
     typed: dict[str, str],
+    variables: job_variables_form.Variables,
     *,
     former: forms.Former | None = None,
     status: int = 200,
@@ -239,8 +249,12 @@ def _form(
         "deployment": row.deployment,
         "form": form,
         "errors": form.unplaced,
-        "listed": [(place, forms.LABELS.get(place, ""), told) for place, told in form.unplaced.items()],
+        "listed": [
+            *((place, forms.LABELS.get(place, ""), told) for place, told in form.unplaced.items()),
+            *variables.listed,
+        ],
         "typed": typed,
+        "variables": variables if can(request.actor, job_variables.VERB, row.deployment) else None,
         "former": former,
         "queues": forms.queues(row.deployment),
         "suggested": forms.suggested_tags(row.deployment),

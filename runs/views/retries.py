@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 
 from blocks.forms import SchemaForm
 from orchestrator.ids import as_id
+from orchestrator.job_variables import flat
 from runs import forms, retries
 from runs.hidden import check_run, find_run
 from runs.models import FlowRun
@@ -78,6 +79,7 @@ def _page(
         "chosen": chosen,
         "added": [name for name in again if name not in chosen],
         "chain": chain(run, request.actor),
+        "job_variables": list(flat(run.job_variables or {})),
         "form": form,
         "errors": form.unplaced if form else {},
         "listed": [(place, forms.LABELS.get(place, ""), told) for place, told in form.unplaced.items()] if form else [],

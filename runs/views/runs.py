@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from orchestrator.ids import as_id
+from orchestrator.job_variables import flat
 from orchestrator.states import StateType
 from runs import deleting, trigger
 from runs.bulk import wording
@@ -101,6 +102,7 @@ def _run(request: Any, id: UUID) -> dict[str, Any]:
         "version": version,
         "commit": commit,
         "run": run,
+        "job_variables": list(flat(run.job_variables or {})),
         "story": run_page.story(run),
         "attempts": run_page.attempts(run),
         "subflows": run_page.subflows(run),
@@ -191,7 +193,7 @@ def again(request: HttpRequest, id: UUID) -> HttpResponse:
         return _with_changes(request, run)
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None,
-        call=run.call, retries=run.retries if run.call else None,
+        call=run.call, retries=run.retries if run.call else None, job_variables=run.job_variables or {},
     )  # fmt: skip
     new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.RETRY)
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)

@@ -178,7 +178,7 @@ def _wrong(wanted: Wanted, *, has_secret: bool) -> dict[str, str]:
         fields["parameter"] = "Either a template of the parameters, or one parameter for the whole body."
     if len(wanted.parameter) > 200:
         fields["parameter"] = "200 characters at most."
-    if wanted.debounce is not None:
+    if wanted.debounce:
         fields |= Debounce(wanted.debounce).wrong()
     elif wanted.debounce_key:
         fields["debounce"] = "A key gathers nothing without a window. Give seconds."

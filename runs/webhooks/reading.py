@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from orchestrator.block_data import blocks_in
-from orchestrator.debouncing import Debounce, debounce_of
+from orchestrator.debouncing import Debounce
 from orchestrator.storable import json_value
 from runs.automations import making
+from runs.debounce import asked_of
 from runs.models import Webhook
 from tenants.errors import Invalid
 
@@ -119,10 +120,9 @@ def _key(webhook: Webhook, values: dict[str, Any]) -> str | None:
 
 
 def _debounce(webhook: Webhook, values: dict[str, Any]) -> Debounce | None:
-    if webhook.debounce is None:
-        return None
-    key = _render("debounce_key", webhook.debounce_key, values) if webhook.debounce_key else ""
-    return debounce_of(webhook.debounce, key, None)
+    source = webhook.debounce_key if webhook.debounce else ""
+    key = _render("debounce_key", source, values) if source else ""
+    return asked_of(webhook.deployment, webhook.debounce, key)
 
 
 def _render(name: str, source: str, values: dict[str, Any]) -> str:

@@ -69,6 +69,20 @@ def test_defaults_are_sent_as_they_are(form: Any, acme: Company) -> None:
     }  # fmt: skip
 
 
+def test_2_7_job_variables_are_changed_for_one_run_and_survive_a_reload(form: Any, acme: Company) -> None:
+    """Both parts of the form are swapped at once, and what is not as deployed is never folded away."""
+    form.locator("summary", has_text="Job variables").click()
+    form.locator("[value='add:v.env']").click()
+    name = form.locator("[name='v.env.0~key']")
+    expect(name).to_be_focused()
+    name.fill("LEVEL")
+    form.fill("[name='v.env.0']", "debug")
+    form.reload()
+    expect(form.locator("[name='v.env.0']")).to_have_value("debug")
+    expect(name).to_be_visible()
+    assert run_now(form, acme).job_variables == {"env": {"LEVEL": "debug"}}
+
+
 def test_items_are_added_moved_and_removed(form: Any, acme: Company) -> None:
     form.locator("[value='add:p.sources']").click()
     name = form.locator("[name='p.sources.1.name']")

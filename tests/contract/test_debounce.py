@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.test_explain import explained
-from tests.contract.worlds import World
+from tests.contract.worlds import SOURCE, World
 
 
 def push(world: World, **more: Any) -> dict[str, Any]:
@@ -103,7 +103,8 @@ def test_2_7_explain_says_until_when_it_is_debounced(world: World) -> None:
 @pytest.mark.parametrize(
     ("more", "field"),
     [
-        ({"debounce": 0}, "debounce"),
+        ({"debounce": 0.05}, "debounce"),
+        ({"debounce": 0, "debounce_key": "a"}, "debounce"),
         ({"debounce": 86_401}, "debounce"),
         ({"debounce_max": 59}, "debounce_max"),
         ({"debounce_key": "k" * 201}, "debounce_key"),
@@ -123,3 +124,45 @@ def test_2_7_what_is_refused_moves_nothing(world: World) -> None:
     told = world.api.post("/flow-runs", {"deployment": "etl/nightly", "debounce": 60, "parameters": {"n": "x"}})
     assert told.status_code == 400
     assert world.run(first["id"])["debounce"]["triggers"] == 1
+
+
+def test_2_7_a_deployment_has_a_window_for_triggers_that_name_none(world: World) -> None:
+    deployment = world.deploy(debounce=60)
+    agent = world.agent()
+    first, second = push(world, debounce=None), push(world, debounce=None, parameters={"n": 2})
+    assert (deployment["debounce"], second["id"], second["created"]) == (60, first["id"], False)
+    assert seconds_between(second["created_at"], second["due_at"]) == pytest.approx(60, abs=2)
+    apart = push(world, debounce=None, debounce_key="a")
+    assert (apart["created"], apart["debounce"]["key"]) == (True, "a")
+    assert agent.claim() == []
+    world.pass_time(61)
+    assert {each["run"] for each in agent.claim()} == {first["id"], apart["id"]}
+
+
+def test_2_7_what_a_trigger_says_goes_before_the_deployments_window(world: World) -> None:
+    world.deploy(debounce=60)
+    at_once, later = push(world, debounce=0), push(world, debounce=None, scheduled_at="2030-01-01T00:00:00Z")
+    assert (at_once["debounce"], later["debounce"], later["scheduled_at"][:10]) == (None, None, "2030-01-01")
+    assert [each["run"] for each in world.agent().claim()] == [at_once["id"]]
+    longer = push(world, debounce=600)
+    assert seconds_between(longer["created_at"], longer["due_at"]) == pytest.approx(600, abs=2)
+
+
+def test_2_7_schedules_make_each_run_of_a_deployment_with_a_window(world: World) -> None:
+    world.deploy(debounce=600, schedule={"interval": 60})
+    for _ in range(3):
+        world.pass_time(61)
+    runs = world.api.get("/flow-runs").json()["items"]
+    assert len(runs) >= 2
+    assert all(run["debounce"] is None for run in runs)
+
+
+def test_2_7_a_deployments_window_is_part_of_its_versions(world: World) -> None:
+    deployment = world.deploy()
+    world.deploy(debounce=30)
+    told = world.api.get(f"/deployments/{deployment['id']}/versions/2/diff").json()
+    assert told["settings"] == [{"name": "debounce", "before": None, "after": "30.0"}]
+    back = world.api.post(f"/deployments/{deployment['id']}/rollback", {"version": 1}).json()
+    assert back["debounce"] is None
+    wrong = {"flow": "etl", "name": "nightly", "entrypoint": "flows.py:etl", "source": SOURCE, "debounce": 0}
+    assert list(world.api.post("/deployments", wrong).json()["error"]["fields"]) == ["debounce"]

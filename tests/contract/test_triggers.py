@@ -64,17 +64,17 @@ def test_both_show_the_same_fields(world: World) -> None:
     (task,) = world.tasks(journal.root)
 
     assert sorted(deployment) == [
-        "canary", "concurrency_key", "concurrency_limit", "created_at", "description", "entrypoint", "flow", "id",
-        "job_variables", "key_slots", "name", "number", "on_limit", "parameter_schema", "parameters", "process",
-        "python", "schedules", "source", "tags", "updated_at", "url", "version", "work_pool", "work_queue",
+        "canary", "concurrency_key", "concurrency_limit", "created_at", "debounce", "description", "entrypoint",
+        "flow", "id", "job_variables", "key_slots", "name", "number", "on_limit", "parameter_schema", "parameters",
+        "process", "python", "schedules", "source", "tags", "updated_at", "url", "version", "work_pool", "work_queue",
     ]  # fmt: skip
     assert sorted(deployment["schedules"][0]) == [
         "active", "catch_up", "catch_up_max", "cron", "day_or", "deployed", "id", "next", "parameters", "paused_at",
         "paused_by", "refusal", "skip_if_late", "slug", "timezone",
     ]  # fmt: skip
     assert sorted(run) == [
-        "attempt", "backfill", "commit", "concurrency_key", "created_at", "created_by", "debounce", "deployment",
-        "deployment_version", "due_at", "duration", "ended_at", "error", "flow", "id",
+        "attempt", "backfill", "caused_by", "commit", "concurrency_key", "created_at", "created_by", "debounce",
+        "deployment", "deployment_version", "due_at", "duration", "ended_at", "error", "flow", "id", "job_variables",
         "name", "origin", "parameters", "parent", "priority", "replay_root", "replays_from", "result", "retry_of",
         "root", "run_count", "scheduled_at", "started_at", "state", "tags", "tasks", "url",
     ]  # fmt: skip

@@ -29,8 +29,9 @@ def test_a_version_is_what_a_deploy_changed(world: World) -> None:
     assert (oldest["number"], oldest["role"], oldest["git"], oldest["message"]) == (1, "", GIT, "begun")
     one = world.api.get(f"/deployments/{first['id']}/versions/2").json()
     assert one.pop("definition") == {
-        "concurrency_key": "", "crash_retries": None, "description": "", "entrypoint": "flows.py:etl",
-        "job_variables": {}, "parameter_schema": {"type": "object", "properties": {}}, "parameters": {"n": 1},
+        "concurrency_key": "", "crash_retries": None, "debounce": None, "description": "",
+        "entrypoint": "flows.py:etl", "job_variables": {}, "parameters": {"n": 1},
+        "parameter_schema": {"type": "object", "properties": {}},
         "process": "warm", "python": "", "retries": 0, "retry_delay": 0, "source": {"type": "path", "path": "/flows"},
         "tags": [], "version": "", "work_pool": "default", "work_queue": "default",
     }  # fmt: skip

@@ -155,6 +155,18 @@ def test_2_7_events_are_gathered_into_one_run(acme: Company, orders: Any, alice:
     assert [run.debounced for run in made(acme)] == [3, 1]
 
 
+@pytest.mark.parametrize(("own", "gathered"), [({}, [2]), ({"debounce": 0}, [0, 0])])
+def test_2_7_events_are_gathered_as_the_deployment_says(
+    acme: Company, alice: Any, own: dict[str, float], gathered: list[int]
+) -> None:
+    deploy(acme, parameter_schema=SCHEMA, debounce=60)
+    with acme.scope():
+        runs_on(alice, **own)
+        happens(acme, 2)
+    tell(acme)
+    assert [run.debounced for run in made(acme)] == gathered
+
+
 # ── what is refused, and where people see it ─────────────────────────────────────────────────────
 
 
@@ -391,7 +403,7 @@ def a_minute_later(company: Company) -> None:
         ({"run": {"deployment": "etl/nightly"}, "subject": "no"}, "subject"),
         ({"run": {"deployment": "etl/nightly", "parameters": "{{ body }}"}}, "run.parameters"),
         ({"run": {"deployment": "etl/nightly", "tags": ["x" * 201]}}, "run.tags"),
-        ({"run": {"deployment": "etl/nightly", "debounce": 0}}, "run.debounce"),
+        ({"run": {"deployment": "etl/nightly", "debounce": 0.05}}, "run.debounce"),
         ({"run": {"deployment": "etl/nightly", "debounce_key": "{{ event }}"}}, "run.debounce"),
     ],
 )

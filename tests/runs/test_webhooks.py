@@ -107,6 +107,13 @@ def test_2_7_deliveries_are_debounced(acme: Company, api: Api) -> None:
     assert run_row(acme, told[2]["run"]).parameters == {"branch": "a", "n": 2}
 
 
+def test_2_7_deliveries_are_gathered_as_their_deployment_says(acme: Company, api: Api) -> None:
+    deploy(acme, parameter_schema=SCHEMA, debounce=60)
+    silent, at_once = hook(api), hook(api, "at-once", debounce=0)
+    told = [send(path, {"n": 1}).json()["created"] for path in (silent, silent, at_once, at_once)]
+    assert told == [True, False, True, True]
+
+
 def _mac(body: bytes) -> str:
     return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
 

@@ -230,6 +230,7 @@ def test_deploy_sends_the_code_once_and_all_settings(platform):
         "key_slots": None,
         "process": "reuse",
         "job_variables": surroundings,
+        "debounce": None,
         "entrypoint": first["entrypoint"],
         "source": None,
         "python": None,

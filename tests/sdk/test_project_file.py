@@ -51,6 +51,7 @@ def test_everything_that_it_may_say(project):
             crash_retries: 2
             process: fresh
             job_variables: {env: {LEVEL: debug}}
+            debounce: 30
             schedules:
               - {cron: "0 6 * * *", timezone: Europe/Berlin, day_or: false, slug: morning, catch_up: latest}
               - {interval: 900, anchor: 2026-01-01T00:00:00Z, skip_if_late: 60}
@@ -69,6 +70,7 @@ def test_everything_that_it_may_say(project):
     assert [type(each) for each in nightly.schedules] == [Cron, Interval, RRule]
     assert [each.slug for each in nightly.schedules] == ["morning", None, None]
     assert nightly.schedules[2].active is False
+    assert nightly.text.debounce == 30
     assert here.source == {"type": "path", "path": str(found.directory / "flows")}
     assert packed.source is None
 

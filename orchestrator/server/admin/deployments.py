@@ -63,12 +63,17 @@ class DeploymentForm(InWorkspaceForm):
     concurrency_limit = _count(help_text="Runs at once; empty: any number.")
     process = forms.ChoiceField(choices=[(name, name) for name in PROCESSES], widget=UnfoldAdminSelectWidget())
     job_variables = JsonField(required=False, rows=3, initial={})
+    debounce = forms.FloatField(
+        required=False, min_value=0, widget=UnfoldAdminDecimalFieldWidget(),
+        help_text="Seconds: triggers that are closer than this become one run. Empty: none.",
+    )  # fmt: skip
 
     class Meta:
         model = Deployment
         fields = (
             "workspace", "name", "description", "version", "tags", "entrypoint", "source", "parameters",
             "parameter_schema", "retries", "retry_delay", "crash_retries", "process", "job_variables",
+            "debounce",
         )  # fmt: skip
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -127,7 +132,10 @@ class Deployments(OfWorkspaces):
     fieldsets = (
         (None, {"fields": ("workspace", "flow_name", "name", "description", "version", "tags")}),
         ("Code", {"fields": ("entrypoint", "source", "process")}),
-        ("Where and when", {"fields": ("work_pool", "work_queue", "schedule", "active", "concurrency_limit")}),
+        (
+            "Where and when",
+            {"fields": ("work_pool", "work_queue", "schedule", "active", "concurrency_limit", "debounce")},
+        ),
         ("Parameters", {"fields": ("parameters", "parameter_schema")}),
         ("Retries", {"fields": ("retries", "retry_delay", "crash_retries")}),
         ("For the launcher", {"fields": ("job_variables",)}),
@@ -166,6 +174,7 @@ class Deployments(OfWorkspaces):
                 python=obj.python,
                 process=told["process"],
                 job_variables=told["job_variables"] or {},
+                debounce=told["debounce"] or None,
             ),
             by=by,
         )

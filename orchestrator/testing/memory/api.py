@@ -110,6 +110,10 @@ def _explain(store: Store, asked: Asked) -> dict[str, Any]:
     return explaining.explain(store, asked, ROLES[asked.by.role])
 
 
+def _trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+    return runs.trigger(store, asked, ROLES[asked.by.role])
+
+
 def _estimate(store: Store, asked: Asked) -> dict[str, Any]:
     return estimates.estimate(store, asked, ROLES[asked.by.role])
 
@@ -163,7 +167,7 @@ _ROUTES: dict[str, dict[str, tuple[str, Handler]]] = {
         "HEAD": ("results.read", results.get),
         "DELETE": ("results.write", results.remove),
     },
-    "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", runs.trigger)},
+    "/flow-runs": {"GET": ("runs.view", runs.page), "POST": ("runs.trigger", _trigger)},
     "/flow-runs/cancel": {"POST": ("runs.cancel", bulk.cancel_many)},
     "/flow-runs/retry": {"POST": ("runs.trigger", bulk.retry_many)},
     "/flow-runs/delete": {"POST": ("runs.delete", bulk.delete_many)},

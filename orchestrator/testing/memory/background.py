@@ -83,7 +83,7 @@ def _made(store: Store, flow: str, name: str, task: BackgroundTask, asked: Asked
     at = clock.now()
     facts = {
         "description": task.description or "", "version": task.version or "", "tags": task.tags, "python": "",
-        "entrypoint": task.entrypoint, "parameters": {}, "process": "warm", "job_variables": {},
+        "entrypoint": task.entrypoint, "parameters": {}, "process": "warm", "job_variables": {}, "debounce": None,
         "schedule": None, "schedules": None,
         "parameter_schema": task.parameter_schema or {"type": "object", "properties": {}}, "retries": task.retries,
         "retry_delay": task.retry_delay, "crash_retries": None, "concurrency_limit": None,

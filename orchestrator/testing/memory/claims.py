@@ -21,6 +21,7 @@ from orchestrator.agent_messages import (
 )
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
+from orchestrator.job_variables import patched
 from orchestrator.states import TERMINAL, WISHES, By, StateType
 from orchestrator.storable import clean_text
 from orchestrator.testing.memory import pools, room, slots
@@ -133,7 +134,8 @@ def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],
         source=facts["source"], parameters=run.parameters, secrets=list(run.secrets), call=run.call, tags=run.tags,
         lease_seconds=store.lease_seconds,
-        flow_version=facts["version"], process=facts["process"], job_variables=facts["job_variables"],
+        flow_version=facts["version"], process=facts["process"],
+        job_variables=patched(facts["job_variables"], run.job_variables),
         scheduled_at=run.scheduled_at, suspensions=run.suspensions, replay_root=run.replay_root, again=run.again,
     )  # fmt: skip
 

@@ -11,14 +11,15 @@ from orchestrator.testing.memory.rows import Run
 from orchestrator.testing.memory.store import Store
 
 LAST_WINS = (
-    "parameters", "secrets", "tags", "version", "deployment_version", "queue",
+    "parameters", "secrets", "job_variables", "tags", "version", "deployment_version", "queue",
     "priority", "key", "created_by", "retries", "retry_delay", "crash_retries", "origin",
 )  # fmt: skip
 
 
-def asked(told: RunInput) -> Debounce | None:
-    """The window that a trigger asks for."""
-    debounce = debounce_of(told.debounce, told.debounce_key, told.debounce_max)
+def asked(told: RunInput, default: float | None) -> Debounce | None:
+    """The window that a trigger asks for, or its deployment where it names none and no time."""
+    default = default if told.scheduled_at is None else None
+    debounce = debounce_of(told.debounce, told.debounce_key, told.debounce_max, default)
     wrong = debounce.wrong() if debounce else {}
     if debounce and told.scheduled_at is not None:
         wrong["scheduled_at"] = "A debounced run starts when its triggers have gone quiet. Leave the time out."

@@ -102,7 +102,7 @@ def retry(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     again |= {name: [] for name in _named(store, run, told.again)}
     new, is_new = runs.create(
         store, run.deployment, parameters={**run.parameters, **told.parameters}, tags=run.tags, by=asked.by.label,
-        key=told.idempotency_key, origin="retry", call=run.call,
+        key=told.idempotency_key, origin="retry", call=run.call, job_variables=run.job_variables,
     )  # fmt: skip
     if is_new:
         new.retry_of = run.id

@@ -224,6 +224,7 @@ class Run:
     state_at: int
     parameters: Any = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
+    job_variables: dict[str, Any] = field(default_factory=dict)
     call: dict[str, Any] | None = None
     tags: list[str] = field(default_factory=list)
     version: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from orchestrator.bodies import RunInput
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
+from orchestrator.job_variables import wrong
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
@@ -31,7 +32,7 @@ LATE_AFTER = 15_000_000  # µs
 FURTHEST = 3660 * 86_400_000_000  # µs
 
 
-def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
+def trigger(store: Store, asked: Asked, verbs: Collection[str]) -> tuple[dict[str, Any], int]:
     """Make a run; asked again with the same key, answer the same one."""
     told = asked.read(RunInput)
     if told.scheduled_at is not None and told.scheduled_at.tzinfo is None:
@@ -40,12 +41,13 @@ def trigger(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     check_place(store, deployment, told.work_queue, told.priority)
     if told.parent is not None and told.parent not in store.runs:
         raise Refusal("not_found", "The parent run is not known here.")
-    gathered = debouncing.asked(told)
+    check_job_variables(told.job_variables, verbs)
+    gathered = debouncing.asked(told, deployment.facts["debounce"])
     run, new = create(
         store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
         key=told.idempotency_key, at=None if told.scheduled_at is None else _micros(told.scheduled_at),
         priority=told.priority, concurrency_key=told.concurrency_key, queue=told.work_queue, parent=told.parent,
-        parent_task=told.parent_task, debounce=gathered,
+        parent_task=told.parent_task, debounce=gathered, job_variables=told.job_variables,
     )  # fmt: skip
     return {**show_run(run), "created": new}, 201 if new else 200
 
@@ -57,6 +59,15 @@ def check_place(store: Store, deployment: Deployment, queue: str | None, priorit
     if queue and (deployment.pool, queue) not in store.queues:
         message = f"The deployment's pool has no queue {queue!r:.210}."
         raise invalid(message, "work_queue", message)
+
+
+def check_job_variables(told: dict[str, Any], verbs: Collection[str]) -> None:
+    """Refuse job variables of who may not edit deployments, and those that can't be taken."""
+    if told and "deployments.edit" not in verbs:
+        message = "Job variables can change which code runs, so they ask for the right to edit the deployment"
+        raise Refusal("forbidden", f"{message} (deployments.edit). Leave them out, or ask an owner of the workspace.")
+    if fields := wrong(told, of_run=True):
+        raise Refusal("invalid", "The job variables can't be taken; see fields.", fields)
 
 
 def _micros(moment: datetime) -> int:
@@ -82,6 +93,7 @@ def create(
     schedule: Schedule | None = None,
     call: dict[str, Any] | None = None,
     retries: int | None = None,
+    job_variables: dict[str, Any] | None = None,
     debounce: Debounce | None = None,
 ) -> tuple[Run, bool]:
     """The one door for runs of deployments; the run, and whether it is new."""
@@ -89,7 +101,7 @@ def create(
     run = draft(
         deployment, by=by, parameters=parameters, name=name, tags=tags, key=key, at=at, priority=priority,
         concurrency_key=concurrency_key, queue=queue, parent=parent, parent_task=parent_task, origin=origin,
-        schedule=schedule, call=call, retries=retries,
+        schedule=schedule, call=call, retries=retries, job_variables=job_variables,
     )  # fmt: skip
     check_blocks(store, run)
     same = (each for each in store.runs.values() if key is not None and each.idempotency_key == run.idempotency_key)
@@ -122,6 +134,7 @@ def draft(
     schedule: Schedule | None = None,
     call: dict[str, Any] | None = None,
     retries: int | None = None,
+    job_variables: dict[str, Any] | None = None,
 ) -> Run:
     """A run that is checked, and not there yet."""
     now, id = clock.now(), uuid7()
@@ -135,7 +148,7 @@ def draft(
         id=id, root_id=id, flow=deployment.flow, name=clean_text(name.strip(), MAX_NAME) or run_name(), origin=origin,
         created_by=by, created_at=now, state_type="SCHEDULED", state_name="Scheduled", state_at=now,
         parameters=given, secrets={} if call is not None else _secrets(facts, given),
-        call=call, key=_concurrency_key(facts, concurrency_key, given),
+        job_variables=json_value(job_variables or {}), call=call, key=_concurrency_key(facts, concurrency_key, given),
         tags=_tags([*facts["tags"], *tags]),
         version=facts["version"], deployment=deployment, deployment_version=version,
         schedule=schedule, idempotency_key=_key(key),

@@ -18,7 +18,8 @@ from orchestrator.testing.memory.store import Store
 KEPT = 200
 COLUMNS = (
     "entrypoint", "source", "python", "parameter_schema", "parameters", "version", "description", "tags", "retries",
-    "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key", "work_pool", "work_queue",
+    "retry_delay", "crash_retries", "process", "job_variables", "concurrency_key", "debounce", "work_pool",
+    "work_queue",
 )  # fmt: skip
 FIXED = ("work_pool", "work_queue", "python")
 

@@ -1,6 +1,6 @@
 // Buttons within a form from a schema (data-rearrange) ask the server for the fields anew: with an item more, or as
-// JSON. Only the fields are swapped; the focus, what is folded, and typed secrets stay. Without script they send the
-// form and get the whole page.
+// JSON. Only the fields are swapped, in all parts of the form; the focus, what is folded, and typed secrets stay. Without
+// script they send the form and get the whole page.
 import { on } from "../found.js";
 import { toast } from "../toast.js";
 
@@ -9,23 +9,29 @@ const FIELDS = "[data-schema-form]";
 /** The fields of `form` as the server shows them after `action`; true when they are there. */
 export async function rearrange(form, action, entries = new FormData(form)) {
   entries.set("_do", action);
-  const fields = form.querySelector(FIELDS);
-  fields.setAttribute("aria-busy", "true");
+  const parts = [...form.querySelectorAll(FIELDS)];
+  for (const fields of parts) fields.setAttribute("aria-busy", "true");
   const fresh = await asked(form, entries);
-  fields.removeAttribute("aria-busy");
-  const found = fresh?.querySelector(`#${CSS.escape(fields.id)}`);
-  if (!found) {
+  for (const fields of parts) fields.removeAttribute("aria-busy");
+  const found = parts.map((fields) => fresh?.querySelector(`#${CSS.escape(fields.id)}`));
+  if (!found.every(Boolean)) {
     toast("The form could not be changed. Look at the connection and try again.");
     return false;
   }
-  const secrets = typedSecrets(fields);
   const focus = document.activeElement?.id;
-  fields.replaceWith(document.adoptNode(found));
-  for (const [name, value] of secrets) fill(form, name, value);
-  document.dispatchEvent(new CustomEvent("fragment:swapped", { detail: found }));
+  parts.forEach((fields, number) => swap(form, fields, found[number]));
   if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
   form.dispatchEvent(new Event("input", { bubbles: true }));
   return true;
+}
+
+/** Puts the server's fields in the place of these; a fold that the server shows open, since something is in it, opens. */
+function swap(form, fields, found) {
+  const secrets = typedSecrets(fields);
+  if (found.closest("details")?.open) fields.closest("details")?.setAttribute("open", "");
+  fields.replaceWith(document.adoptNode(found));
+  for (const [name, value] of secrets) fill(form, name, value);
+  document.dispatchEvent(new CustomEvent("fragment:swapped", { detail: found }));
 }
 
 async function asked(form, entries) {
