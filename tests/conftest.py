@@ -14,8 +14,8 @@ from tests import stack
 from tests.web_server import WebServer
 
 SETTINGS = "orchestrator.server.settings"
-OF_A_MODULE = ("chaos", "browser")
-LONGEST_FIRST = (*OF_A_MODULE, "rights", "model", "test_planted_secrets.py", "test_up.py", "test_eve.py")
+OF_A_MODULE = ("chaos", "browser", "test_up.py")
+LONGEST_FIRST = (*OF_A_MODULE, "rights", "model", "test_planted_secrets.py", "test_eve.py")
 STACK_KEY = pytest.StashKey[stack.SessionStack]()
 
 
@@ -69,7 +69,7 @@ def _rank(item: pytest.Item) -> int:
 
 
 def _together(item: pytest.Item) -> object:
-    """The installation whose parts are killed is started once, browsers once for a module: by one worker."""
+    """An installation is made once, browsers are started once for a module: by one worker."""
     if "platform" in getattr(item, "fixturenames", ()) and "chaos" in item.path.parts:
         return "platform"
     return item.path if _rank(item) < len(OF_A_MODULE) else item.nodeid

@@ -13,6 +13,10 @@ from tests.browser.conftest import Portal
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (1440, 390)
 THEMES = ("light", "dark")
+Themes = tuple[Sequence[str], Sequence[str]]
+"""Those of a page when it is wide, and when it is narrow."""
+ALL: Themes = (THEMES, THEMES)
+TURNS: tuple[Themes, Themes] = ((["light"], ["dark"]), (["dark"], ["light"]))
 EVERYTHING = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
 # All that another theme of the portal can change: it is made of `light-dark()`, which knows colours only.
 COLOURS = ["color-contrast", "link-in-text-block"]
@@ -50,28 +54,32 @@ def _axe() -> str:
 
 
 def visit(portal: Portal, paths: list[str]) -> list[str]:
-    """Look at each of them: wide in both themes, narrow in one of them."""
-    return [f"{path} {each}" for path, narrow in by_turns(paths) for each in seen(portal, path, narrow=narrow)]
+    """Look at each of them, wide in one theme and narrow in the other."""
+    return [f"{path} {each}" for path, themes in by_turns(paths) for each in seen(portal, path, COLOURS, themes)]
 
 
-def by_turns(pages: list[str]) -> list[tuple[str, list[str]]]:
-    """Each with the theme in which it is looked at when it is narrow.
+def by_turns(pages: list[str]) -> list[tuple[str, Themes]]:
+    """Each with the themes in which it is looked at.
 
-    Only a bar and a menu, which many pages share, are shown when it is narrow and not when it is wide.
+    All of them are made of the same parts, whose colours are names that each theme gives a meaning: what is hard to
+    read in one of the four is so on many pages, and half of them are looked at in each.
     """
-    return [(page, [theme]) for page, theme in zip(pages, itertools.cycle(THEMES), strict=False)]
+    return list(zip(pages, itertools.cycle(TURNS), strict=False))
 
 
 def seen(
-    portal: Portal, path: str | None = None, changed: list[str] = COLOURS, narrow: Sequence[str] = THEMES
+    portal: Portal,
+    path: str | None = None,
+    changed: list[str] = COLOURS,
+    themes: Themes = ALL,
 ) -> list[str]:
-    """What there is to complain of on a page, or on the one that is open, in both widths, and the themes asked for."""
+    """What there is to complain of on a page, or on the one that is open: wide, then narrow, in the themes of each."""
     page = portal.page if path is None else portal.open(path)
     portal.settle()
     found = []
-    for width, themes in zip(WIDTHS, (THEMES, narrow), strict=True):
+    for width, these in zip(WIDTHS, themes, strict=True):
         page.set_viewport_size({"width": width, "height": 900})
-        found += [f"{width} {each}" for each in in_themes(page, themes, changed)]
+        found += [f"{width} {each}" for each in in_themes(page, these, changed)]
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     return found
 

@@ -5,14 +5,13 @@ The list is made from the routes, so that a new one is looked at without being w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
 from tests.browser.conftest import Portal
-from tests.browser.looking import COLOURS, EVERYTHING, THEMES, by_turns, seen
+from tests.browser.looking import ALL, COLOURS, EVERYTHING, Themes, by_turns, seen
 from tests.cast import Company
 from tests.server.routes import is_api, names, parameters_of
 
@@ -26,17 +25,17 @@ ELSEWHERE = {
 OWN = [name for name in names() if not is_api(name) and not parameters_of(name) and name not in ELSEWHERE]
 
 
-def look(portal: Portal, path: str, changed: list[str] = COLOURS, narrow: Sequence[str] = THEMES) -> list[str]:
+def look(portal: Portal, path: str, changed: list[str] = COLOURS, themes: Themes = ALL) -> list[str]:
     """What there is to complain of. Refusals are on the console too, as they should be."""
     portal.page.goto(portal.root.partition("/o/")[0] + path)
-    found = [f"{path} {each}" for each in seen(portal, None, changed, narrow)]
+    found = [f"{path} {each}" for each in seen(portal, None, changed, themes)]
     portal.complaints[:] = [each for each in portal.complaints if "Failed to load resource" not in each]
     return found
 
 
 def test_pages_without_a_tenant_signed_in(portal: Portal) -> None:
     assert len(OWN) > 20
-    assert [each for name, narrow in by_turns(OWN) for each in look(portal, reverse(name), narrow=narrow)] == []
+    assert [each for name, themes in by_turns(OWN) for each in look(portal, reverse(name), COLOURS, themes)] == []
 
 
 @pytest.mark.parametrize("path", ["/o/acme/main/runs/none", "/o/globex/main/", "/o/acme/main/runs?cursor=junk"])

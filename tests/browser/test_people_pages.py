@@ -19,7 +19,8 @@ from tests.browser.looking import visit
 from tests.cast import Company
 from tests.server.things_of_acme import export_of
 
-ORGANIZATION = ["people", "people/invite", "teams", "roles", "roles/new", "keys", "keys/new", "settings", "new"]
+LISTS = ["people", "teams", "roles", "keys", "settings"]
+FORMS = ["people/invite", "roles/new", "keys/new", "new"]
 DOORS = ["login/", "signup/", "password/reset/", "password/reset/done/", "confirm-email/", "invitations/none"]
 
 
@@ -41,12 +42,12 @@ def full(acme: Company, bob: Any) -> Company:
 
 
 def test_pages_when_there_is_nothing(portal: Portal) -> None:
-    paths = [f"../{path}" for path in ORGANIZATION] + ["settings", "welcome", "../../../organizations/new"]
+    paths = [f"../{path}" for path in LISTS] + ["settings", "welcome", "../../../organizations/new"]
     assert visit(portal, paths) == []
 
 
 def test_pages_when_there_is_much(portal: Portal, full: Company, bob: Any) -> None:
-    paths = [f"../{path}" for path in ORGANIZATION] + [f"../people/{bob.id}", "../people?q=nobody", "settings"]
+    paths = [f"../{path}" for path in LISTS + FORMS] + [f"../people/{bob.id}", "../people?q=nobody", "settings"]
     paths += [f"../settings/workspaces/{full.workspace.id}/move"]
     found(name="Second company", owner=full.owner)  # Where a workspace could move to.
     export_of(full)

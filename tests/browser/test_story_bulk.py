@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from runs.bulk import working
 from runs.models import BulkOperation, FlowRun
 from tests.browser.conftest import Portal
-from tests.browser.looking import seen, visit
+from tests.browser.looking import TURNS, seen, visit
 from tests.cast import Company
 from tests.runs.work import deploy, trigger
 
@@ -23,14 +23,14 @@ def test_many_runs_are_cancelled(portal: Portal, acme: Company) -> None:
     page.locator("td.check input").nth(2).click(modifiers=["Shift"])
     expect(page.get_by_text("3 chosen")).to_be_visible()
     expect(boxes.and_(page.locator(":checked"))).to_have_count(3)
-    assert seen(portal, narrow=["dark"]) == []
+    assert seen(portal, themes=TURNS[0]) == []
     cancel.click()
     expect(page.get_by_role("heading", name="Cancel 3 runs")).to_be_visible()
-    assert seen(portal, narrow=["dark"]) == []
+    assert seen(portal, themes=TURNS[0]) == []
     page.get_by_label("Time to undo it").select_option("1 hour")
     page.get_by_role("button", name="Cancel 3 runs").click()
     expect(page.get_by_text("It begins in")).to_be_visible()
-    assert seen(portal, narrow=["dark"]) == []
+    assert seen(portal, themes=TURNS[0]) == []
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Undone")).to_be_visible()
     portal.open("runs").get_by_role("link", name="All 5 that fit").click()

@@ -20,7 +20,6 @@ from examples import (
     delay_report,
     disk_usage,
     freshness,
-    grid_search,
     incremental_load,
     long_backup,
     nightly,
@@ -99,6 +98,8 @@ def test_a_circle_of_models_is_told(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore")  # scikit-learn warns of settings that it then refuses.
 def test_the_best_settings_are_found_though_some_are_refused():
     """1.3: a map over a grid."""
+    from examples import grid_search  # Here, because scikit-learn takes seconds to import.
+
     with recorded() as told:
         best = grid_search.best_settings({"C": [0.1, 1.0], "l1_ratio": [0.0, 1.0], "solver": ["liblinear", "lbfgs"]})
     assert best["accuracy"] > 0.96
