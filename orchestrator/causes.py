@@ -50,6 +50,12 @@ class Code(StrEnum):
 PARTED = frozenset({Code.NOT_SERVED, Code.QUEUE_NOT_SERVED, Code.OTHER_PYTHON, Code.NO_AGENT, Code.AGENTS_LOST})
 """Nobody who is there takes the run: whether a slot is free somewhere says nothing."""
 
+LEASED = frozenset({
+    Code.POOL_LIMIT, Code.QUEUE_LIMIT, Code.DEPLOYMENT_LIMIT, Code.KEY_LIMIT, Code.ORGANIZATION_LIMIT, Code.STARTING,
+    Code.CANCELLING,
+})  # fmt: skip
+"""Of these `until` is the end of a lease, which whoever holds it moves on for as long as they are heard of."""
+
 STUCK = PARTED | {Code.POOL_PAUSED, Code.QUEUE_PAUSED}
 """With one of these nothing moves until somebody does something."""
 
@@ -151,7 +157,7 @@ class Action(Struct, frozen=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """One reason why a run waits: since when, until when at the latest, what it names, what can be done."""
+    """One reason why a run waits: since when, until when (see `LEASED`), what it names, what can be done."""
 
     code: Code
     text: str
@@ -160,6 +166,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     things: Sequence[Thing] = ()
     action: Action | None = None
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether `until` moves on while its holder is heard of."""
+        return self.code in LEASED
 
 
 def cause(

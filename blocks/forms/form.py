@@ -132,5 +132,5 @@ class SchemaForm:
             if found is None or (found is self.root and found.kind != "json"):
                 rest[path] = message
             else:
-                found.error = f"{found.error} {message}".strip()
+                found.error = f"{found.error}\n{message}".strip()
         return rest

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.causes import MOST
+from orchestrator.causes import LEASED, MOST
 from orchestrator.cli.output import print_json, short_time, state_of
 
 
@@ -43,7 +43,8 @@ def _print_causes(told: dict[str, Any]) -> None:
 
 def _print_cause(place: int, cause: dict[str, Any]) -> None:
     click.echo(f"{place}. {cause['text']}")
-    times = [f"{word} {short_time(cause[word])}" for word in ("since", "until") if cause[word]]
+    until = "leased until" if cause["code"] in LEASED else "until"
+    times = [f"{word} {short_time(cause[key])}" for key, word in (("since", "since"), ("until", until)) if cause[key]]
     names = [
         f"{thing['kind']} {thing['name']}" + (f" ({thing['id']})" if thing["id"] else "") for thing in cause["things"]
     ]

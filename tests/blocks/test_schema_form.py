@@ -170,6 +170,8 @@ def test_errors_stand_beside_the_innermost_field() -> None:
     assert [each.full_label for each in form.wrong] == ["Sources, 2, Url"]
     elsewhere = SchemaForm.of_values(schema, values).with_errors({"parameters.sources.1.gone": "No.", "name": "Odd."})
     assert [each.error for each in elsewhere.wrong] == ["gone: No."]
+    both = SchemaForm.of_values(schema, values).with_errors({f"parameters.sources.1.{name}": "No." for name in "ab"})
+    assert [each.error for each in both.wrong] == ["a: No.\nb: No."], "each on a line of its own"
     assert elsewhere.unplaced == {"name": "Odd."}
 
 

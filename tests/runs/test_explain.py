@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.causes import WORDS, Code, Explanation
-from runs import lanes
+from runs import claims, lanes
 from runs.explain import explain, first_causes
 from runs.models import Agent, Deployment, FlowRun, WorkPool, WorkQueue
 from runs.queues import set_paused
@@ -97,6 +97,47 @@ def test_every_condition_of_the_claim_is_one_that_is_explained() -> None:
     ]
     assert [each for each in found if each not in CONDITIONS] == []
     assert set(CONDITIONS) == set(found)
+
+
+# What else the statements of a claim compare: which rows belong together, whose turn it is, how many are looked at.
+# What decides whether a run may go on belongs into one of the four above, and is explained.
+NO_REASONS = {
+    "p.organization_id = %(organization)s", "p.id = %(pool)s", "q.organization_id = %(organization)s",
+    "q.id = place.queue_id", "d.organization_id = %(organization)s", "d.id = place.deployment_id",
+    "o.deployment_id = place.deployment_id", "u.organization_id = %(organization)s",
+    "u.deployment_id = lane.deployment_id", "u.concurrency_key = lane.key",
+    "u.state_type IN ('PENDING', 'RUNNING', 'PAUSED', 'CANCELLING')",
+    "r.queue_id IS NOT NULL",  # A queue goes when no run waits in it.
+    "(r.deployment_id, r.queue_id, r.priority) > (place.deployment_id, place.queue_id, place.priority)",
+    "r.deployment_id = free.deployment_id", "r.queue_id = free.queue_id", "r.priority = free.priority",
+    "r.concurrency_key > one.key", "r.deployment_id = few.deployment_id", "r.queue_id = few.queue_id",
+    "r.priority = few.priority", "r.concurrency_key = few.key", "nth <= %(most)s",
+    "in_place <= coalesce(number + cardinality(%(seen)s::uuid[]), in_place)",
+    "NOT id = ANY(%(seen)s::uuid[])", "r.id = ANY(%(runs)s)", "r.state_type = 'SCHEDULED'",
+    "due_at <= %(now)s", "r.due_at <= %(now)s",  # NOT_DUE and its like
+}  # fmt: skip
+
+
+def clauses(statement: str) -> list[str]:
+    """What stands behind each WHERE and each ON, up to its end."""
+    found = []
+    for begin in re.finditer(r"\b(?:WHERE|ON)\b", statement):
+        clause, depth = "", 0
+        for word in re.split(r"(\(|\)|\b(?:ORDER|LIMIT|FOR|UNION|WHERE|LEFT|JOIN|CROSS)\b)", statement[begin.end() :]):
+            depth += (word == "(") - (word == ")")
+            if depth < 0 or (not depth and word.isalpha() and word.isupper()):
+                break
+            clause += word
+        found.append(clause)
+    return found
+
+
+def test_the_statements_of_the_claim_have_no_reason_besides() -> None:
+    """2.12: a condition that somebody writes elsewhere in them is none that is explained."""
+    rest = " ".join(f"{lanes._NEXT} {claims._TAKE}".split())
+    for each in (lanes.MINE, lanes.MAY_GO_ON, lanes.IN_TIME, lanes.HAS_A_SLOT):
+        rest = rest.replace(" ".join(each.split()), "explained")
+    assert {each for clause in clauses(rest) for each in conditions(clause)} - {"explained"} == NO_REASONS
 
 
 def test_every_code_has_its_words() -> None:
@@ -298,6 +339,7 @@ def test_a_limit_names_the_runs_that_hold_it(acme: Company, code: Code) -> None:
     assert cause.since is not None
     assert cause.until is not None
     assert cause.until > moment() > cause.since
+    assert cause.is_leased, "its holder moves that time on"
 
 
 def test_a_lost_agent_is_named_with_its_last_word(acme: Company) -> None:
