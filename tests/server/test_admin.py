@@ -12,6 +12,8 @@ from django.test import Client
 
 from blocks.models import Block, Variable
 from orchestrator.ids import uuid7
+from runs.deployments import limits_of
+from runs.limits import set_limit
 from runs.models import Deployment, FlowRun, Schedule
 from tenants.models import AuditEntry, Membership
 from tests.cast import Api, Company, person
@@ -279,9 +281,11 @@ def posted(form: Any, **changes: Any) -> dict[str, Any]:
 
 def test_a_deployment_is_changed_and_keeps_what_was_left_alone(acme: Company, admin: Client, things: dict) -> None:
     page = f"{HOME}runs/deployment/{things['runs/deployment']}/change/"
-    form = admin.get(page).context["adminform"].form
     with acme.scope():
         before = Deployment.objects.get()
+        Deployment.objects.update(concurrency_key="vip", on_limit="CANCEL_NEW", debounce=90)
+        set_limit(before, 2, of_keys=True)
+    form = admin.get(page).context["adminform"].form
     answer = admin.post(page, posted(form, retries="3", concurrency_limit="2", active=False))
     assert answer.status_code == 302, answer.context["adminform"].form.errors
     with acme.scope():
@@ -289,6 +293,9 @@ def test_a_deployment_is_changed_and_keeps_what_was_left_alone(acme: Company, ad
     same = ("name", "flow_id", "entrypoint", "source", "tags", "parameters", "pool_id", "queue_id", "process")
     assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
     assert (after.retries, schedule.active, schedule.cron, schedule.timezone) == (3, False, "0 6 * * *", "Europe/Oslo")
+    kept = (after.concurrency_key, after.on_limit, after.debounce)
+    with acme.scope():
+        assert (*kept, limits_of(after)["key_slots"]) == ("vip", "CANCEL_NEW", 90, 2)
     assert [action for action, *_ in audited(acme)] == ["deployment.updated", "deployment.paused"]
     assert admin.get(page).context["adminform"].form["concurrency_limit"].value() == 2
 

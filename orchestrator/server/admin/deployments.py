@@ -153,6 +153,7 @@ class Deployments(OfWorkspaces):
 
     def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
         by, told = actor_in(request, obj.workspace_id), form.cleaned_data
+        limits = deployments.limits_of(obj)  # What the form does not show stays.
         saved, _ = deployments.deploy(
             deployments.DeploymentRequest(
                 flow=obj.flow.name if change else told["flow_name"],
@@ -171,6 +172,9 @@ class Deployments(OfWorkspaces):
                 retry_delay=told["retry_delay"] or 0,
                 crash_retries=told["crash_retries"],
                 concurrency_limit=told["concurrency_limit"],
+                key_slots=limits["key_slots"],
+                on_limit=limits["on_limit"],
+                concurrency_key=obj.concurrency_key,
                 python=obj.python,
                 process=told["process"],
                 job_variables=told["job_variables"] or {},
