@@ -69,6 +69,9 @@ def test_2_7_what_is_wrong_is_said_beside_the_fields_and_on_top(acme: Company, a
     assert (wrong.status_code, len(wrong.context["listed"])) == (400, 2)
     page = wrong.content.decode()
     assert page.count("MiB, 16 or more.") == 2
+    assert "These fields need a change" in page
+    one = browse(alice).post(url, {**sent, "v.env.0~key": ["A"]}).content.decode()
+    assert "One field needs a change" in one
     assert '<details open>\n          <summary class="row">' in page
 
 
