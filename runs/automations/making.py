@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.block_data import blocks_in
 from orchestrator.storable import json_value
 from runs.automations import templates
+from runs.models import Deployment
 from tenants.errors import Invalid
 
 
@@ -37,6 +39,23 @@ def parameters(field: str, source: str, values: dict[str, Any], names: tuple[str
     if not isinstance(told, dict):
         raise _wrong(field, "The template made no object of parameters.")
     return told
+
+
+def check_blocks(made: dict[str, Any], source: str, deployment: Deployment) -> None:
+    """Let who sends a delivery, or tells of an event, name no blocks: they would choose among all that the maker of the
+    template may use, and send them where they like.
+
+    Those that stand in the template, or in the deployment at the same place, were named by who may.
+
+    Raises:
+        Invalid: There are others.
+    """
+    own = blocks_in(deployment.parameters)
+    named = blocks_in(made)
+    strange = [place for place, path in named.items() if own.get(place) != path and f'"{path}"' not in source]
+    if strange:
+        told = "What comes from outside names no blocks. Name it in the template, or in the deployment."
+        raise Invalid(told, fields={f"parameters{place.replace('/', '.')}": told for place in strange})
 
 
 def _wrong(field: str, told: str) -> Invalid:

@@ -133,6 +133,7 @@ def _request(
 ) -> trigger.RunRequest:
     values = _values(automation, firing) if wanted.parameters or wanted.debounce_key else {}
     made = making.parameters("run.parameters", wanted.parameters, values, NAMES) if wanted.parameters else {}
+    making.check_blocks(made, wanted.parameters, deployment)
     return trigger.RunRequest(
         deployment=deployment, parameters=made, tags=wanted.tags, debounce=_debounce(wanted, deployment, values),
         idempotency_key=f"automation {automation.id} {firing.event_id}", caused_by=_cause(automation, firing),

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from orchestrator.block_data import blocks_in
 from orchestrator.debouncing import Debounce
 from orchestrator.storable import json_value
 from runs.automations import making
@@ -57,7 +56,7 @@ def read(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> Read:
     if webhook.filter and _render("filter", webhook.filter, values).lower() not in TRUE:
         return Read(wanted=False)
     parameters = _parameters(webhook, told, values)
-    _check_blocks(webhook, parameters)
+    making.check_blocks(parameters, webhook.parameters, webhook.deployment)
     return Read(
         wanted=True,
         parameters=parameters,
@@ -94,22 +93,6 @@ def _parameters(webhook: Webhook, body: Any, values: dict[str, Any]) -> dict[str
             return body
         raise Invalid("The body is no object of parameters. Give the webhook a template, or one parameter for it.")
     return making.parameters("parameters", webhook.parameters, values, NAMES)
-
-
-def _check_blocks(webhook: Webhook, parameters: dict[str, Any]) -> None:
-    """Let senders name no blocks: they would choose among all that the maker may use, and send them where they like.
-
-    Those that stand in the template, or in the deployment at the same place, were named by who may.
-    """
-    own = blocks_in(webhook.deployment.parameters)
-    strange = [
-        place
-        for place, path in blocks_in(parameters).items()
-        if own.get(place) != path and f'"{path}"' not in webhook.parameters
-    ]
-    if strange:
-        told = "A delivery names no blocks. Name it in the template of the webhook, or in the deployment."
-        raise Invalid(told, fields={f"parameters{place.replace('/', '.')}": told for place in strange})
 
 
 def _key(webhook: Webhook, values: dict[str, Any]) -> str | None:

@@ -195,6 +195,21 @@ def test_2_7_a_refusal_is_told_on_the_page_and_is_the_end(acme: Company, orders:
     assert made(acme) == []
 
 
+def test_2_7_who_tells_of_an_event_chooses_no_secret(acme: Company, orders: Any, alice: Any) -> None:
+    """They would use every one that the automation's maker may; whoever writes the template names one."""
+    vault = {"$block": "secret/vault"}
+    with acme.scope():
+        automation = runs_on(alice, parameters='{"what": {{ payload.what|tojson }}}')
+        happens(acme, what=vault)
+    tell(acme)
+    assert "names no blocks" in why_not(acme)
+    with acme.scope():
+        runs_on_again(automation, alice, parameters='{"what": {"$block": "secret/vault"}}')
+        happens(acme, what=vault)
+    tell(acme)
+    assert [run.parameters for run in made(acme)] == [{"what": vault}]
+
+
 def runs_on_again(automation: Any, user: Any, **run: Any) -> None:
     wanted = RunDeployment(**{"deployment": "etl/nightly", **run})
     edit.save(

@@ -116,6 +116,19 @@ def test_a_restricted_deployment_hides_its_webhooks(
     assert browse(vera).get(f"{acme.path}webhooks/{only(acme).id}").status_code == 404
 
 
+def test_runs_of_a_restricted_deployment_are_not_named(
+    acme: Company, nightly: Any, api: Api, vera: Any, browse: Any
+) -> None:
+    """It triggers another deployment by now; what it triggered before is not for everybody."""
+    run = send(hook(api), {}).json()["run"]
+    deploy(acme, "other", flow="load")
+    api.put("/webhooks/push", {"deployment": "load/other"})
+    restrict(acme, nightly)
+    told = page(acme, browse(vera), f"webhooks/{only(acme).id}")
+    assert "Triggered" in told
+    assert run not in told
+
+
 # ── the form ─────────────────────────────────────────────────────────────────────────────────────
 
 
