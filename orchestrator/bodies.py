@@ -123,20 +123,20 @@ class DeploymentInput(msgspec.Struct):
     git: dict[str, Any] | None = None
 
 
-class DeploymentRollbackInput(msgspec.Struct):
+class DeploymentRollbackInput(msgspec.Struct, forbid_unknown_fields=True):
     """The version of a deployment that is to be in force again."""
 
     version: int
     message: str = ""
 
 
-class CanaryInput(msgspec.Struct):
+class CanaryInput(msgspec.Struct, forbid_unknown_fields=True):
     """Which share of new runs, in percent, is made from the canary; 0 withdraws it."""
 
     share: int
 
 
-class RunInput(msgspec.Struct):
+class RunInput(msgspec.Struct, forbid_unknown_fields=True):
     """What to run. `deployment` is an id or `flow/name`; `scheduled_at` has a zone; `work_queue` is one of the
     deployment's pool. Without a `concurrency_key` it has that of the deployment's template. With `debounce`, triggers
     of one deployment and `debounce_key` become one run, with the parameters of the last one. It starts when none has

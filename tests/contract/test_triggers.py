@@ -285,3 +285,11 @@ def test_a_queue_is_one_of_the_deployments_pool(world: World) -> None:
     world.trigger(work_queue="default", priority=3)
     told = error(world.api.post("/flow-runs", {"deployment": "etl/nightly", "work_queue": "none"}), 400)
     assert told["fields"] == {"work_queue": "The deployment's pool has no queue 'none'."}
+
+
+def test_what_is_not_known_is_refused_rather_than_left_out(world: World) -> None:
+    """2.7: a run that is told its queue by another name must not run in the default one."""
+    world.deploy()
+    told = error(world.api.post("/flow-runs", {"deployment": "etl/nightly", "queue": "night"}), 400)
+    assert "queue" in told["message"]
+    assert world.api.get("/flow-runs").json()["items"] == []
