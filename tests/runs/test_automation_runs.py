@@ -150,6 +150,7 @@ def test_2_7_events_are_gathered_into_one_run(acme: Company, orders: Any, alice:
     assert [(run.debounce_key, run.debounced, run.parameters["order"]) for run in made(acme)] == [
         ("eu", 3, 2), ("us", 1, 0),
     ]  # fmt: skip
+    assert [run.caused_by["event"] for run in made(acme)] == [str(firing.event_id) for firing in firings(acme)[2:]]
     due_again(acme)
     tell(acme)
     assert [run.debounced for run in made(acme)] == [3, 1]
@@ -399,6 +400,7 @@ def test_2_7_a_pause_ends_what_waits(acme: Company, orders: Any, alice: Any) -> 
     tell(acme)
     assert len(made(acme)) == 1
     assert why_not(acme) == "The automation was paused."
+    assert [row.firings for row in notifications(acme)] == [1, 2]
 
 
 def a_minute_later(company: Company) -> None:
