@@ -115,6 +115,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "api-deployments": {"flow": "f", "name": "n", "entrypoint": "a:b", "source": {"type": "path", "path": "/x"}},
     "api-deployment-schedule": {"interval": 60},
     "api-deployment-schedules": {"rrule": "FREQ=DAILY", "slug": "told"},
+    "api-flow-runs": {"deployment": "acme-etl/acme-nightly"},
     "api-flow-runs-cancel": {"filter": {}},
     "api-flow-runs-retry": {"filter": {}},
     "api-flow-runs-delete": {"filter": {}},
