@@ -1,12 +1,13 @@
-"""Job variables: in what surroundings a run's process is started. A deployment has some; a run may change them.
+"""Job variables: in what surroundings a run is started. A work pool gives some, a deployment others, a run its own.
 
-What a run changes is a merge patch (RFC 7396): objects are changed name by name, null takes away, all else is put in
-place. Pure, and shared by every server, so that they agree on what can be taken and on what an agent is told.
+What goes over another is a merge patch (RFC 7396): objects are changed name by name, null takes away, all else is put
+in place. Pure, and shared by every server, so that they agree on what can be taken and on what an agent is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -16,47 +17,22 @@ MIN_MEMORY = 16  # MiB; no Python gets by with less
 MAX_MEMORY = 1 << 24  # MiB
 MAX_DEPTH = 20
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "env": {
-            "type": "object",
-            "title": "Environment",
-            "description": "Variables of the process, by name.",
-            "additionalProperties": {"type": "string"},
-            "position": 0,
-        },
-        "memory_mib": {
-            "type": "number",
-            "title": "Memory",
-            "description": "MiB that its processes may use before they are ended; no bound when empty.",
-            "minimum": MIN_MEMORY,
-            "maximum": MAX_MEMORY,
-            "position": 1,
-        },
-    },
-    "required": ["env"],
-}
-"""The fields of a form. Whether variables can be taken is for `wrong` to say."""
 
+def wrong(variables: Mapping[str, Any]) -> dict[str, str]:
+    """What of them no work pool takes, by field; null takes away what they go over.
 
-def wrong(variables: Mapping[str, Any], *, of_run: bool = False) -> dict[str, str]:
-    """What of them can't be taken, by field. Those that only some launchers know are for these to judge.
+    `env` and `memory_mib` mean the same everywhere; what else a pool takes its template says (`job_template_checks`).
 
-    Args:
-        of_run: They go over a deployment's: null takes away what that one sets.
-
-    >>> wrong({"env": {"LEVEL": None}}), wrong({"env": {"LEVEL": None}}, of_run=True)
-    ({'job_variables.env': 'Names of variables and their texts, like {"LEVEL": "debug"}.'}, {})
+    >>> wrong({"env": {"LEVEL": None}}), wrong({"env": {"LEVEL": 1}})
+    ({}, {'job_variables.env': 'Names of variables and their texts, like {"LEVEL": "debug"}.'})
     """
     found: dict[str, str] = {}
     if is_deeper(variables, MAX_DEPTH):
         found["job_variables"] = f"Nested {MAX_DEPTH} levels deep at most."
     elif len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
         found["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
-    env = variables.get("env", {})
-    env = {} if env is None and of_run else env
-    if not isinstance(env, dict) or not all(_is_taken(name, text, of_run) for name, text in env.items()):
+    env = variables.get("env")
+    if env is not None and not (isinstance(env, dict) and all(starmap(_is_taken, env.items()))):
         found["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
     memory = variables.get("memory_mib")
     if memory is not None and (type(memory) not in (int, float) or not MIN_MEMORY <= memory <= MAX_MEMORY):
@@ -70,8 +46,8 @@ def is_deeper(value: Any, levels: int) -> bool:
     return levels < 0 or any(is_deeper(part, levels - 1) for part in parts)
 
 
-def _is_taken(name: str, text: Any, of_run: bool) -> bool:
-    return is_variable(name, text) or (of_run and text is None and is_variable(name, ""))
+def _is_taken(name: str, text: Any) -> bool:
+    return is_variable(name, "" if text is None else text)
 
 
 def is_variable(name: Any, text: Any) -> bool:

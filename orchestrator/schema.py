@@ -63,14 +63,27 @@ def check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None
     Raises:
         SchemaRefusal: `fields` maps `parameters.name.0.inner` to what is wrong there.
     """
-    fields: dict[str, str] = {}
-    for error in violations(schema, parameters):
-        fields |= {".".join(["parameters", *name]): message for name, message in _located(error)}
-        if len(fields) >= MAX_ERRORS:
-            break
-    if fields:
+    if fields := wrong_values(schema, parameters, of="parameters", surplus="The flow has no such parameter."):
         first, message = next(iter(fields.items()))
         raise SchemaRefusal(f"The parameters can't be taken: {first}: {message}", fields=fields)
+
+
+def wrong_values(schema: Mapping[str, Any], values: dict[str, Any], *, of: str, surplus: str) -> dict[str, str]:
+    """What of values the schema does not allow, by the place of each: `of.name.0.inner`; MAX_ERRORS or a few more.
+
+    Args:
+        of: What they are, as the places of errors begin.
+        surplus: What is said of a name that the schema does not know.
+
+    Raises:
+        SchemaRefusal: The schema can't be followed to its end.
+    """
+    fields: dict[str, str] = {}
+    for error in violations(schema, values):
+        fields |= {".".join([of, *name]): message or surplus for name, message in _located(error)}
+        if len(fields) >= MAX_ERRORS:
+            break
+    return fields
 
 
 def violations(schema: Mapping[str, Any], value: Any) -> Iterator[jsonschema.ValidationError]:
@@ -98,14 +111,17 @@ def _validator(schema: bytes) -> Validator:
 
 
 def _located(error: Any, depth: int = 0) -> list[tuple[list[str], str]]:
-    """Where an error belongs: at the missing or the surplus field, not at the object around it."""
+    """Where an error belongs: at the missing or the surplus field, not at the object around it.
+
+    A surplus field of the outermost object has no message here.
+    """
     path = [str(step) for step in error.absolute_path]
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         return [([*path, name], "Required.") for name in missing]
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {})
-        word = "There is no such field." if path else "The flow has no such parameter."
+        word = "There is no such field." if path else ""
         return [([*path, name], word) for name in error.instance if name not in known]
     if error.validator in {"anyOf", "oneOf"} and error.context and depth < 5:
         meant = _meant_branch(error)
