@@ -22,8 +22,9 @@ class ClaimedRun(Struct, kw_only=True):
     `token` authenticates its journal and everything its process may ask for; it dies with the lease.
     `scheduled_at` (µs UTC) is when it was meant to start. `suspensions` of its executions used no retry.
     `source` is {"type": "bundle", "sha256": …} or {"type": "path", "path": …}. `process` is one of PROCESSES;
-    `job_variables` say in what surroundings the process runs: `env` maps names to texts, `memory_mib` bounds its
-    memory; others are the launcher's business. `call` is what `.delay` has to say besides parameters: the options of
+    `job_variables` are the pool's, the deployment's and the run's, `job_configuration` is what the pool's base job
+    template makes of them, and what the launcher obeys: for processes, `env` adds to the environment, `memory_mib`
+    bounds the memory. `call` is what `.delay` has to say besides parameters: the options of
     the call, and which arguments were stored. `secrets` are the places (JSON pointers) of parameters that name the
     block of a secret: the run's process reads it.
 
@@ -50,6 +51,7 @@ class ClaimedRun(Struct, kw_only=True):
     suspensions: int = 0
     process: str = "warm"
     job_variables: dict[str, Any] = {}
+    job_configuration: dict[str, Any] = {}
     replay_root: UUID | None = None
     again: dict[str, list[UUID]] = {}
     call: dict[str, Any] | None = None

@@ -279,19 +279,24 @@ class MessageInput(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PoolInput(msgspec.Struct, forbid_unknown_fields=True):
-    """A new pool. Without a `concurrency_limit` as many of its runs go on at once as its agents have slots."""
+    """A new pool. Without a `concurrency_limit` as many of its runs go on at once as its agents have slots; without a
+    `base_job_template` that of its `type` counts.
+    """
 
     name: str
     description: str = ""
     concurrency_limit: int | None = None
+    type: str = "process"
+    base_job_template: dict[str, Any] | None = None
 
 
 class PoolChange(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a pool changes; what is left out stays as it is."""
+    """What of a pool changes; what is left out stays as it is. A `base_job_template` of null is that of its type."""
 
     description: str | UnsetType = UNSET
     concurrency_limit: int | UnsetType | None = UNSET
     paused: bool | UnsetType = UNSET
+    base_job_template: dict[str, Any] | UnsetType | None = UNSET
 
 
 class QueueInput(msgspec.Struct, forbid_unknown_fields=True):

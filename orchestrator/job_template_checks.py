@@ -1,7 +1,7 @@
 """What a base job template can be, and which job variables a pool's template takes.
 
-Shared by every server; it needs jsonschema, which the SDK alone does not. Templates come from tenants: their size, their
-depth, what filling them in can make, and the steps that checking takes are all bounded.
+Shared by every server; it needs jsonschema, which the SDK alone does not. Templates come from tenants: their size,
+their depth, what filling them in can make, and the steps that checking takes are all bounded.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ _TYPE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SHAPE = 'Like {"variables": {"type": "object", "properties": {…}}, "job_configuration": {…}}.'
 
 
-def wrong_type(type: str) -> str | None:
-    """Why a pool can't be of this type. Which types there are is for the agents to say."""
-    return None if _TYPE.fullmatch(type) else "Small letters, digits and dashes: the name of a type, like `process`."
+def wrong_of_type(type: str, template: Any) -> dict[str, str]:
+    """What of a new pool's type and template can't be taken, by field. Which types there are is for agents to say."""
+    if not _TYPE.fullmatch(type):
+        return {"type": "Small letters, digits and dashes: the name of a type, like `process`."}
+    return wrong_template(template, type)
 
 
 def wrong_template(template: Any, type: str) -> dict[str, str]:
@@ -49,7 +51,9 @@ def wrong_template(template: Any, type: str) -> dict[str, str]:
     if found := _wrong_shape(template):
         return found
     variables, configuration = template["variables"], template["job_configuration"]
-    return _wrong_variables(variables) or _wrong_configuration(variables, configuration, type) or _wrong_defaults(template)
+    return (
+        _wrong_variables(variables) or _wrong_configuration(variables, configuration, type) or _wrong_defaults(template)
+    )
 
 
 def _wrong_shape(template: Any) -> dict[str, str]:
@@ -134,5 +138,5 @@ def _wrong_filled(configuration: dict[str, Any], type: str) -> dict[str, str]:
     if type != PROCESS:
         return {}
     told = {**configuration, "env": environment(configuration)}
-    wrong = job_variables.wrong(told)
-    return {"job_variables": f"The pool's template makes of them: {text}" for text in wrong.values()}
+    wrong = " ".join(job_variables.wrong(told).values())
+    return {"job_variables": f"The pool's template makes of them what no process takes: {wrong}"} if wrong else {}

@@ -90,7 +90,8 @@ def filled(template: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     A text that is one placeholder becomes the value, of whatever type; within a longer text values are written out.
     What has no value is left out, with the name or the place that it stands at. Never fails.
 
-    >>> filled({"job_configuration": {"cpus": "{{ cpus }}", "tag": "v{{ cpus }}-{{ no }}", "no": "{{ no }}"}}, {"cpus": 2})
+    >>> told = {"cpus": "{{ cpus }}", "tag": "v{{ cpus }}-{{ none }}", "none": "{{ none }}"}
+    >>> filled({"job_configuration": told}, {"cpus": 2})
     {'cpus': 2, 'tag': 'v2-'}
     """
     return {

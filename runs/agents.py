@@ -6,6 +6,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,9 @@ from django.utils.timezone import now
 
 from orchestrator.agent_messages import AgentLine, Load
 from orchestrator.bodies import PoolInput, wrong_of_pool
-from orchestrator.storable import clean_text
+from orchestrator.job_template_checks import wrong_of_type
+from orchestrator.job_templates import PROCESS
+from orchestrator.storable import clean_text, json_value
 from runs import events, live
 from runs.limits import set_limit
 from runs.models import Agent, AgentLogLine, WorkPool, WorkQueue
@@ -35,31 +38,43 @@ KEPT_LINES = 2_000
 
 
 def create_pool(
-    *, workspace: Workspace, name: str, description: str = "", limit: int | None = None, by: Actor | None = None
+    *,
+    workspace: Workspace,
+    name: str,
+    description: str = "",
+    limit: int | None = None,
+    type: str = PROCESS,
+    template: dict[str, Any] | None = None,
+    by: Actor | None = None,
 ) -> WorkPool:
     """Make a pool and its default queue.
 
     Args:
         limit: How many of its runs may go on at once, over all of its agents; as many as they have slots by default.
+        type: What its agents start: a type that they have.
+        template: Its base job template; that of its type by default.
         by: Who wants it; nobody where it comes with its workspace, whose own entry in the audit trail tells of both.
 
     Raises:
         Invalid: The name is empty, too long or taken, or something else can't be taken; `fields` says what.
     """
-    if fields := wrong_of_pool(PoolInput(name=name, description=description, concurrency_limit=limit)):
+    told = PoolInput(name, description, limit, type, template)
+    if fields := wrong_of_pool(told) or wrong_of_type(type, template):
         raise Invalid("The pool can't be made; see fields.", fields=fields)
     name = clean_text(name.strip())
     own = {"organization_id": workspace.organization_id, "workspace": workspace}
     try:
         with transaction.atomic():
-            pool = WorkPool.objects.create(**own, name=name, description=clean_text(description))
+            pool = WorkPool.objects.create(
+                **own, name=name, description=clean_text(description), type=type, base_job_template=json_value(template)
+            )
     except IntegrityError as error:
         raise Invalid("A pool of this name exists.", fields={"name": "Choose another name."}) from error
     WorkQueue.objects.create(**own, pool=pool, name=DEFAULT)
     if limit is not None:
         set_limit(pool, limit)
     if by:
-        audit.record(by, "pool.created", pool, name=pool.name)
+        audit.record(by, "pool.created", pool, name=pool.name, details={"type": type})
     return pool
 
 

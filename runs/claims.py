@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
+from orchestrator import job_templates
 from orchestrator.agent_messages import ClaimedRun, LeaseRef
 from orchestrator.ids import uuid7
-from orchestrator.job_variables import patched
 from orchestrator.states import WISHES, By, StateType
 from orchestrator.wire import Signal
 from runs import overflow, room, versions, waiting
@@ -138,14 +138,16 @@ def _write_leases(
 
 def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]:
     """Say of runs what an agent has to know to execute them."""
-    deployments = Deployment.objects.select_related("flow").in_bulk({row.deployment_id for row in rows})
+    deployments = Deployment.objects.select_related("flow", "pool").in_bulk({row.deployment_id for row in rows})
     facts = _facts([row.id for row in rows])
     made_from = {row.id: (row.deployment_id, facts[row.id][-1]) for row in rows}
     executed = versions.executed(deployments, made_from, claimed=bool(tokens))
     told = []
     for row in rows:
         deployment = executed[row.id]
-        parameters, secrets, call, tags, scheduled_at, replay_root, again, variables, _ = facts[row.id]
+        template = deployment.pool.template
+        parameters, secrets, call, tags, scheduled_at, replay_root, again, own, _ = facts[row.id]
+        variables = job_templates.values(template, deployment.job_variables, own)
         told.append(
             ClaimedRun(
                 run=row.id, attempt=row.attempt, run_count=row.run_count, token=tokens.get(row.id, ""), name=row.name,
@@ -153,7 +155,7 @@ def describe(rows: list[RunRow], *, tokens: dict[UUID, str]) -> list[ClaimedRun]
                 entrypoint=deployment.entrypoint, source=deployment.source, parameters=parameters,
                 secrets=list(secrets or ()), call=call, tags=tags,
                 lease_seconds=settings.LEASE_SECONDS, flow_version=deployment.version, process=deployment.process,
-                job_variables=patched(deployment.job_variables, variables),
+                job_variables=variables, job_configuration=job_templates.filled(template, variables),
                 scheduled_at=None if scheduled_at is None else micros(scheduled_at), suspensions=row.suspensions,
                 replay_root=replay_root,
                 again={name: [UUID(id) for id in runs] for name, runs in (again or {}).items()},

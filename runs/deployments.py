@@ -17,7 +17,7 @@ from orchestrator.bodies import LimitsChange, wrong_fields, wrong_limits
 from orchestrator.code_sources import wrong_in_source
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from runs import agents, events, limits, live, overflow, schedules, versions
+from runs import agents, events, job_templates, limits, live, overflow, schedules, versions
 from runs.models import Bundle, Deployment, FlowRun, Schedule, WorkPool
 from runs.schema import check_schema
 from runs.transitions import DELETED, lock_runs, move, save
@@ -84,6 +84,7 @@ def deploy(request: DeploymentRequest, *, by: Actor) -> tuple[Deployment, bool]:
     _check_source(request.source)
     pool = agents.find_pool(by, request.work_pool)
     check_allowed(pool, by, "deployments.edit")
+    job_templates.check_variables(pool, request.job_variables)
     queue = agents.find_queue(pool, request.work_queue)
     flow, name = clean_text(request.flow), clean_text(request.name)
     flow_id = flow_ids(by, {flow})[flow]
@@ -142,6 +143,7 @@ def roll_back(id: UUID, number: int, *, message: str = "", by: Actor) -> Deploym
     _check_source(told["source"])
     pool = agents.find_pool(by, told["work_pool"])
     check_allowed(pool, by, "deployments.edit")
+    job_templates.check_variables(pool, told["job_variables"])
     values = {name: told[name] for name in versions.COLUMNS}
     values |= {"pool": pool, "queue": agents.find_queue(pool, told["work_queue"]), "updated_at": now()}
     for name, value in values.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator.job_variables import wrong
-from tenants.errors import Forbidden, Invalid
+from runs import job_templates
+from tenants.errors import Forbidden
 from tenants.permissions import Actor, can
 
 if TYPE_CHECKING:
@@ -25,12 +25,11 @@ def check(requests: Iterable[RunRequest], by: Actor, *, kept: bool = False) -> N
 
     Raises:
         Forbidden: This actor may not edit the deployment.
-        Invalid: `fields` says what is wrong with them.
+        Invalid: `fields` says what the pool's base job template can't take.
     """
     for request in requests:
         if not request.job_variables:
             continue
         if not kept and not can(by, VERB, request.deployment):
             raise Forbidden(REFUSAL)
-        if fields := wrong(request.job_variables, of_run=True):
-            raise Invalid("The job variables can't be taken; see fields.", fields=fields)
+        job_templates.check_variables(request.deployment.pool, request.deployment.job_variables, request.job_variables)

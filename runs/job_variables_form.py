@@ -10,7 +10,7 @@ import msgspec
 from django.http import QueryDict
 
 from blocks.forms import SchemaForm
-from orchestrator.job_variables import MAX_DEPTH, SCHEMA, changes, is_deeper, patched
+from orchestrator.job_variables import MAX_DEPTH, changes, is_deeper, patched
 from runs.models import Deployment, FlowRun
 
 PREFIX = "v"
@@ -54,7 +54,7 @@ def of_deployment(deployment: Deployment, former: FlowRun | None = None) -> Vari
     """The deployment's variables, with what a former run of it changed in them."""
     own = deployment.job_variables
     asked = (former.job_variables or {}) if former and former.deployment_id == deployment.id else {}
-    form = SchemaForm.of_values(SCHEMA, patched(own, asked), **NAMES)
+    form = SchemaForm.of_values(deployment.pool.template["variables"], patched(own, asked), **NAMES)
     return Variables(form, asked, msgspec.json.encode(own).decode())
 
 
@@ -62,7 +62,7 @@ def posted(deployment: Deployment, data: QueryDict) -> Variables:
     """The fields as they were posted; the deployment's where none were."""
     if f"{PREFIX}~mode" not in data:
         return of_deployment(deployment)
-    form, shown = SchemaForm.of_post(SCHEMA, data, **NAMES), str(data.get(SHOWN, ""))
+    form, shown = SchemaForm.of_post(deployment.pool.template["variables"], data, **NAMES), str(data.get(SHOWN, ""))
     button = str(data.get("_do", "")).partition(":")[2]
     touched = button == PREFIX or button.startswith((f"{PREFIX}.", f"{PREFIX}~"))
     return Variables(form, _asked(form.value, _shown(shown, deployment)), shown, touched)

@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from orchestrator.bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.states import ALIVE
-from orchestrator.storable import clean_text
-from runs import limits, live
+from orchestrator.storable import clean_text, json_value
+from runs import job_templates, limits, live
 from runs.agents import DEFAULT
 from runs.models import Deployment, FlowRun, WorkPool, WorkQueue
 from tenants import audit
@@ -21,7 +21,7 @@ from tenants.restrictions.rules import check_allowed
 
 MOST = 500  # queues of one pool
 MAX_NAMED = 20  # deployments and runs that a refusal names
-SETTINGS = ("priority", "description", "paused")
+SETTINGS = ("priority", "description", "paused", "base_job_template")
 
 
 def create_queue(*, pool: WorkPool, told: QueueInput, by: Actor) -> WorkQueue:
@@ -72,9 +72,12 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
 
     Raises:
         Invalid: `fields` says what can't be taken.
+        Conflict: Deployments of the pool do not fit its new base job template; `fields` says which.
     """
     check(told)
     check_allowed(row.pool if isinstance(row, WorkQueue) else row, by, "pools.edit")
+    if isinstance(told, PoolChange) and told.base_job_template is not UNSET:
+        job_templates.check(row, told.base_job_template)
     kind = limits.KINDS[type(row)].value
     type(row).objects.select_for_update(no_key=True).get(id=row.id)  # Two who change it do so in turn.
     row.refresh_from_db()
@@ -82,9 +85,13 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
     asked = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
     if "description" in asked:
         asked["description"] = clean_text(asked["description"])
+    if "base_job_template" in asked:
+        asked["base_job_template"] = json_value(asked["base_job_template"])
     changed = {name: value for name, value in asked.items() if value != before[name]}
     if not changed:
         return
+    if "base_job_template" in changed:
+        job_templates.check_deployments(row, changed["base_job_template"], by)
     _write(row, changed)
     was = {name: before[name] for name in changed}
     audit.record(by, f"{kind}.{_verb(changed)}", row, details={"from": was, "to": changed})

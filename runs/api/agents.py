@@ -31,11 +31,12 @@ UNKNOWN = "There is no such agent here. Register it again."
 
 
 class RegisteredAgent(msgspec.Struct):
-    """An agent that the server knows now, and the times (seconds) to which it keeps."""
+    """An agent that the server knows now, the type of its pool, and the times (seconds) to which it keeps."""
 
     id: UUID
     name: str
     pool: str
+    pool_type: str
     lease_seconds: float
     heartbeat_seconds: float
     wait_seconds: float
@@ -136,7 +137,9 @@ class Agents(TenantView):
             version=told.version, python=told.python, host=told.host,
         )  # fmt: skip
         lease = settings.LEASE_SECONDS
-        return answer(RegisteredAgent(agent.id, agent.name, told.pool, lease, lease / 4, long_polls.WAIT_SECONDS))
+        return answer(
+            RegisteredAgent(agent.id, agent.name, told.pool, agent.pool.type, lease, lease / 4, long_polls.WAIT_SECONDS)
+        )
 
 
 class OneAgent(TenantView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -32,6 +33,12 @@ class PoolShown(msgspec.Struct):
     concurrency_limit: int | None
 
 
+class OnePoolShown(PoolShown):
+    """A work pool, with the base job template that counts: its own, or that of its type."""
+
+    base_job_template: dict[str, Any]
+
+
 class QueueShown(msgspec.Struct):
     """A work queue, with how many of its runs wait and run, and how many deployments name it."""
 
@@ -58,14 +65,14 @@ class WorkPools(TenantView):
         slots = limits.slots_of(Limit.Kind.POOL, [pool.id for pool in pools])
         return answer(Page([_pool(pool, slots.get(pool.id)) for pool in pools], None))
 
-    @operation(PoolShown, 201, refuses=[Conflict])
+    @operation(OnePoolShown, 201, refuses=[Conflict])
     def post(self, request: Request, told: PoolInput) -> HttpResponse:
         workspace = Workspace.objects.get(id=self.actor.workspace_id)
         pool = agents.create_pool(
             workspace=workspace, name=told.name, description=told.description, limit=told.concurrency_limit,
-            by=self.actor,
+            type=told.type, template=told.base_job_template, by=self.actor,
         )  # fmt: skip
-        return answer(_pool(pool, told.concurrency_limit), status=201)
+        return answer(_one(pool, told.concurrency_limit), status=201)
 
 
 class PoolView(TenantView):
@@ -82,11 +89,11 @@ class OneWorkPool(PoolView):
 
     verbs = EDIT
 
-    @operation(PoolShown)
+    @operation(OnePoolShown)
     def get(self, request: Request, pool: str) -> HttpResponse:
         return self.answered(self.pool)
 
-    @operation(PoolShown, refuses=[Conflict])
+    @operation(OnePoolShown, refuses=[Conflict])
     def patch(self, request: Request, pool: str, told: PoolChange) -> HttpResponse:
         found = self.pool
         queues.change(found, told=told, by=self.actor)
@@ -94,7 +101,7 @@ class OneWorkPool(PoolView):
 
     def answered(self, pool: WorkPool) -> HttpResponse:
         """It, as it is now."""
-        return answer(_pool(pool, limits.slots_of(Limit.Kind.POOL, [pool.id]).get(pool.id)))
+        return answer(_one(pool, limits.slots_of(Limit.Kind.POOL, [pool.id]).get(pool.id)))
 
 
 class Queues(PoolView):
@@ -154,6 +161,10 @@ def _pool(pool: WorkPool, limit: int | None) -> PoolShown:
         paused=pool.paused,
         concurrency_limit=limit,
     )
+
+
+def _one(pool: WorkPool, limit: int | None) -> OnePoolShown:
+    return OnePoolShown(**msgspec.structs.asdict(_pool(pool, limit)), base_job_template=pool.template)
 
 
 def _queue(row: reads.QueueRow) -> QueueShown:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
 
+from orchestrator import job_templates
 from orchestrator.schedule_times import Times
 from orchestrator.schedule_words import in_words
 from tenants.owned import TenantOwned, same_tenant
@@ -81,6 +82,7 @@ class WorkPool(Restrictable, InWorkspace):
     type = models.CharField(max_length=40, default="process")
     description = models.TextField(blank=True)
     paused = models.BooleanField(default=False)
+    base_job_template = models.JSONField(null=True)  # Its own, in place of its type's.
     created_at = models.DateTimeField(default=now)
 
     class Meta:
@@ -89,6 +91,11 @@ class WorkPool(Restrictable, InWorkspace):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The base job template that counts: its own, or that of its type."""
+        return job_templates.of_pool(self.type, self.base_job_template)
 
 
 class WorkQueue(InWorkspace):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from orchestrator import clock
+from orchestrator import clock, job_templates
 from orchestrator.agent_messages import (
     HOOKS_WITHIN,
     ClaimedRun,
@@ -21,7 +21,6 @@ from orchestrator.agent_messages import (
 )
 from orchestrator.bodies import AgentInput, ClaimInput, EndedInput, HeartbeatInput
 from orchestrator.ids import uuid7
-from orchestrator.job_variables import patched
 from orchestrator.states import TERMINAL, WISHES, By, StateType
 from orchestrator.storable import clean_text
 from orchestrator.testing.memory import pools, room, slots
@@ -51,7 +50,7 @@ def register(store: Store, asked: Asked) -> dict[str, Any]:
     name = clean_text(told.name.strip())
     if not 0 < len(name) <= 200 or len(told.queues) > MAX_QUEUES:
         raise invalid("An agent needs a name of 1 to 200 characters.", "name", "1 to 200 characters.")
-    pools.find(store, told.pool)
+    pool = pools.find(store, told.pool)
     same = (agent for agent in store.agents.values() if (agent.pool, agent.name) == (told.pool, name))
     agent = next(same, None) or Agent(uuid7(), told.pool, name, {}, clock.now(), 0, 0)
     agent.facts = {
@@ -65,6 +64,7 @@ def register(store: Store, asked: Asked) -> dict[str, Any]:
         "id": agent.id,
         "name": agent.name,
         "pool": told.pool,
+        "pool_type": pool.type,
         "lease_seconds": store.lease_seconds,
         "heartbeat_seconds": store.lease_seconds / 4,
         "wait_seconds": store.wait_seconds,
@@ -128,14 +128,15 @@ def _hand_out(store: Store, agent: Agent, run: Run) -> ClaimedRun:
 def _describe(store: Store, run: Run, token: str) -> ClaimedRun:
     deployment = run.deployment
     assert deployment is not None
-    facts = deployment.facts_of(run.deployment_version)
+    facts, template = deployment.facts_of(run.deployment_version), store.pools[deployment.pool].template
+    variables = job_templates.values(template, facts["job_variables"], run.job_variables)
     return ClaimedRun(
         run=run.id, attempt=run.attempt, run_count=run.run_count, token=token, name=run.name, flow=run.flow,
         deployment=deployment.name, deployment_id=deployment.id, entrypoint=facts["entrypoint"],
         source=facts["source"], parameters=run.parameters, secrets=list(run.secrets), call=run.call, tags=run.tags,
         lease_seconds=store.lease_seconds,
         flow_version=facts["version"], process=facts["process"],
-        job_variables=patched(facts["job_variables"], run.job_variables),
+        job_variables=variables, job_configuration=job_templates.filled(template, variables),
         scheduled_at=run.scheduled_at, suspensions=run.suspensions, replay_root=run.replay_root, again=run.again,
     )  # fmt: skip
 

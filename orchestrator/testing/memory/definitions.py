@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from orchestrator import job_templates
 from orchestrator.schedule_times import Times
 
 
@@ -89,6 +90,13 @@ class Pool:
     paused: bool = False
     paused_by: str = ""
     paused_at: int | None = None
+    type: str = "process"
+    base_job_template: dict[str, Any] | None = None
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The base job template that counts: its own, or that of its type."""
+        return job_templates.of_pool(self.type, self.base_job_template)
 
 
 @dataclass(eq=False, slots=True)

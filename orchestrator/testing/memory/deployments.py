@@ -23,7 +23,7 @@ from orchestrator.code_sources import wrong_in_source
 from orchestrator.ids import uuid7
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import pools, room, schedules, versions
+from orchestrator.testing.memory import job_templates, pools, room, schedules, versions
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment
 from orchestrator.testing.memory.paging import newest
@@ -45,7 +45,9 @@ def deploy(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
         raise Refusal("invalid", "The deployment can't be taken; see fields.", fields)
     _check_schema(told.parameter_schema)
     _check_source(store, told.source)
-    queue = pools.find_queue(store, pools.find(store, told.work_pool), told.work_queue).name
+    pool = pools.find(store, told.work_pool)
+    job_templates.check_variables(pool, told.job_variables)
+    queue = pools.find_queue(store, pool, told.work_queue).name
     flow, name, at = clean_text(told.flow), clean_text(told.name), clock.now()
     facts: dict[str, Any] = {
         **msgspec.structs.asdict(told),
@@ -225,6 +227,7 @@ def roll_back(store: Store, asked: Asked) -> dict[str, Any]:
     if told.version == deployment.number:
         raise Refusal("conflict", f"Version {told.version} is what is deployed.")
     pool = pools.find(store, former.facts["work_pool"])
+    job_templates.check_variables(pool, former.facts["job_variables"])
     pools.find_queue(store, pool, former.facts["work_queue"])
     facts = {**deployment.facts, **former.facts}
     for schedule in deployment.schedules.values():

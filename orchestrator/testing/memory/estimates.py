@@ -38,7 +38,7 @@ def check(store: Store, asked: Asked, verbs: Collection[str]) -> dict[str, Any]:
     """The same, of a run with these parameters, which are checked."""
     deployment, told = deployments.find(store, asked.names["id"]), asked.read(EstimateInput)
     runs.check_place(store, deployment, told.work_queue, told.priority)
-    runs.check_job_variables(told.job_variables, verbs)
+    runs.check_job_variables(store, deployment, told.job_variables, verbs)
     run = runs.draft(
         deployment, by=asked.by.label, parameters=told.parameters, tags=told.tags, priority=told.priority,
         concurrency_key=told.concurrency_key, queue=told.work_queue,

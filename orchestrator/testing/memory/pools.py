@@ -9,8 +9,10 @@ from msgspec import UNSET
 from orchestrator import clock
 from orchestrator.bodies import PoolChange, PoolInput, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.ids import uuid7
+from orchestrator.job_template_checks import wrong_of_type
 from orchestrator.states import StateType
-from orchestrator.storable import clean_text
+from orchestrator.storable import clean_text, json_value
+from orchestrator.testing.memory import job_templates
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Pool, Queue
 from orchestrator.testing.memory.rows import Run
@@ -25,7 +27,10 @@ MOST = 500
 def add_pool(store: Store, told: PoolInput) -> Pool:
     """Make a pool and its default queue."""
     name = clean_text(told.name.strip())
-    store.pools[name] = Pool(uuid7(), name, clean_text(told.description), told.concurrency_limit)
+    store.pools[name] = Pool(
+        uuid7(), name, clean_text(told.description), told.concurrency_limit, type=told.type,
+        base_job_template=json_value(told.base_job_template),
+    )  # fmt: skip
     store.queues[name, DEFAULT] = Queue(uuid7(), name, DEFAULT)
     return store.pools[name]
 
@@ -33,11 +38,11 @@ def add_pool(store: Store, told: PoolInput) -> Pool:
 def create_pool(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     """A new pool, with its default queue."""
     told = asked.read(PoolInput)
-    if fields := wrong_of_pool(told):
+    if fields := wrong_of_pool(told) or wrong_of_type(told.type, told.base_job_template):
         raise Refusal("invalid", "The pool can't be made; see fields.", fields)
     if clean_text(told.name.strip()) in store.pools:
         raise invalid("A pool of this name exists.", "name", "Choose another name.")
-    return show_pool(add_pool(store, told)), 201
+    return _one(add_pool(store, told)), 201
 
 
 def page(store: Store, asked: Asked) -> dict[str, Any]:
@@ -64,14 +69,22 @@ def find_queue(store: Store, pool: Pool, name: str | None) -> Queue:
 
 def one(store: Store, asked: Asked) -> dict[str, Any]:
     """One pool."""
-    return show_pool(find(store, asked.names["pool"]))
+    return _one(find(store, asked.names["pool"]))
 
 
 def change(store: Store, asked: Asked) -> dict[str, Any]:
     """Change what is told of a pool."""
     pool = find(store, asked.names["pool"])
-    _change(store, pool, asked.read(PoolChange), pool.name, asked.by.label)
-    return show_pool(pool)
+    told = asked.read(PoolChange)
+    _check(told)
+    if told.base_job_template is not UNSET and json_value(told.base_job_template) != pool.base_job_template:
+        job_templates.check_change(store, pool, told.base_job_template)
+    _change(store, pool, told, pool.name, asked.by.label)
+    return _one(pool)
+
+
+def _one(pool: Pool) -> dict[str, Any]:
+    return {**show_pool(pool), "base_job_template": pool.template}
 
 
 def queues(store: Store, asked: Asked) -> dict[str, Any]:
@@ -141,12 +154,16 @@ def _change(store: Store, row: Pool | Queue, told: PoolChange | QueueChange, poo
     for field in told.__struct_fields__:
         if (value := getattr(told, field)) is not UNSET:
             name = "limit" if field == "concurrency_limit" else field
-            setattr(row, name, clean_text(value) if name == "description" else value)
+            setattr(row, name, _stored(name, value))
     if row.paused and not paused:
         row.paused_by, row.paused_at = by, clock.now()
     more = limit is not None and (row.limit is None or row.limit > limit)
     if (more or (paused and not row.paused)) and somebody_waits(store, pool):
         store.wake(pool)
+
+
+def _stored(name: str, value: Any) -> Any:
+    return clean_text(value) if name == "description" else json_value(value) if name == "base_job_template" else value
 
 
 def _users(store: Store, queue: Queue) -> list[str]:

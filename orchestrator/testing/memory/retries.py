@@ -10,7 +10,7 @@ from uuid import UUID
 from orchestrator import clock
 from orchestrator.bodies import RetryInput
 from orchestrator.ids import as_id
-from orchestrator.testing.memory import backfills, runs
+from orchestrator.testing.memory import backfills, job_templates, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.rows import Run, TaskRun
 from orchestrator.testing.memory.shown import show_run
@@ -100,6 +100,9 @@ def retry(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     assert run.deployment is not None
     again = {name: list(since) for name, since in run.again.items()}
     again |= {name: [] for name in _named(store, run, told.again)}
+    if run.job_variables:
+        own = run.deployment.facts["job_variables"]
+        job_templates.check_variables(store.pools[run.deployment.pool], own, run.job_variables)
     new, is_new = runs.create(
         store, run.deployment, parameters={**run.parameters, **told.parameters}, tags=run.tags, by=asked.by.label,
         key=told.idempotency_key, origin="retry", call=run.call, job_variables=run.job_variables,

@@ -13,11 +13,10 @@ from orchestrator.bodies import RunInput
 from orchestrator.concurrency_keys import MAX_KEY, fill, wrong_in_key
 from orchestrator.debouncing import Debounce
 from orchestrator.ids import uuid7
-from orchestrator.job_variables import wrong
 from orchestrator.names import run_name
 from orchestrator.states import By, StateType
 from orchestrator.storable import clean_text, json_value
-from orchestrator.testing.memory import debouncing, deployments, room, run_search, schedules
+from orchestrator.testing.memory import debouncing, deployments, job_templates, room, run_search, schedules
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
 from orchestrator.testing.memory.definitions import Deployment, Schedule
 from orchestrator.testing.memory.paging import newest
@@ -41,7 +40,7 @@ def trigger(store: Store, asked: Asked, verbs: Collection[str]) -> tuple[dict[st
     check_place(store, deployment, told.work_queue, told.priority)
     if told.parent is not None and told.parent not in store.runs:
         raise Refusal("not_found", "The parent run is not known here.")
-    check_job_variables(told.job_variables, verbs)
+    check_job_variables(store, deployment, told.job_variables, verbs)
     gathered = debouncing.asked(told, deployment.facts["debounce"])
     run, new = create(
         store, deployment, parameters=told.parameters, name=told.name or "", tags=told.tags, by=asked.by.label,
@@ -61,13 +60,14 @@ def check_place(store: Store, deployment: Deployment, queue: str | None, priorit
         raise invalid(message, "work_queue", message)
 
 
-def check_job_variables(told: dict[str, Any], verbs: Collection[str]) -> None:
-    """Refuse job variables of who may not edit deployments, and those that can't be taken."""
-    if told and "deployments.edit" not in verbs:
+def check_job_variables(store: Store, deployment: Deployment, told: dict[str, Any], verbs: Collection[str]) -> None:
+    """Refuse job variables of who may not edit deployments, and those that the deployment's pool can't take."""
+    if not told:
+        return
+    if "deployments.edit" not in verbs:
         message = "Job variables can change which code runs, so they ask for the right to edit the deployment"
         raise Refusal("forbidden", f"{message} (deployments.edit). Leave them out, or ask an owner of the workspace.")
-    if fields := wrong(told, of_run=True):
-        raise Refusal("invalid", "The job variables can't be taken; see fields.", fields)
+    job_templates.check_variables(store.pools[deployment.pool], deployment.facts["job_variables"], told)
 
 
 def _micros(moment: datetime) -> int:

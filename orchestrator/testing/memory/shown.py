@@ -248,7 +248,7 @@ def show_pool(pool: Pool) -> dict[str, Any]:
     return {
         "id": pool.id,
         "name": pool.name,
-        "type": "process",
+        "type": pool.type,
         "description": pool.description,
         "paused": pool.paused,
         "concurrency_limit": pool.limit,
