@@ -139,11 +139,13 @@ def _debounce(given: float | timedelta | None) -> float | None:
 
 
 def _job_variables(given: dict[str, Any]) -> dict[str, Any]:
-    """Check those that are known. Others are for the agent that executes the run."""
+    """Check those that mean the same everywhere. Others are for the template of the work pool to judge."""
     from orchestrator.job_variables import MIN_MEMORY, is_variable
 
-    variables: object = given.get("env", {})
-    if not isinstance(variables, dict) or not all(is_variable(*item) for item in variables.items()):
+    variables: object = given.get("env") or {}
+    if not isinstance(variables, dict) or not all(
+        is_variable(name, "" if text is None else text) for name, text in variables.items()
+    ):
         raise ValueError(f"job_variables['env'] maps names to texts, like {{'LEVEL': 'debug'}}; not {variables!r}.")
     memory = given.get("memory_mib")
     if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float) or memory < MIN_MEMORY):

@@ -11,7 +11,7 @@ from tests.contract.test_retries import claimed, fail, retried
 from tests.contract.test_triggers import error
 from tests.contract.worlds import World
 
-OWN = {"env": {"LEVEL": "info", "REGION": "eu"}, "memory_mib": 512, "image": "etl:1"}
+OWN = {"env": {"LEVEL": "info", "REGION": "eu"}, "memory_mib": 512}
 OVER = {"env": {"LEVEL": "debug", "REGION": None}, "memory_mib": None}
 DEBUG = {"env": {"LEVEL": "debug"}}
 
@@ -24,7 +24,7 @@ def test_2_7_a_run_changes_what_its_deployment_sets_name_by_name(world: World) -
     deployment = world.deploy(job_variables=OWN)
     changed, plain = world.trigger(job_variables=OVER), world.trigger()
     told = {claim["run"]: claim["job_variables"] for claim in world.agent().claim()}
-    assert told == {changed: {"env": {"LEVEL": "debug"}, "image": "etl:1"}, plain: OWN}
+    assert told == {changed: {"env": {"LEVEL": "debug"}}, plain: OWN}
     assert (world.run(changed)["job_variables"], world.run(plain)["job_variables"]) == (OVER, {})
     assert world.api.get(f"/deployments/{deployment['id']}").json()["job_variables"] == OWN
 
@@ -86,6 +86,8 @@ def test_2_7_variables_that_can_not_be_taken(world: World, variables: dict[str, 
 
 
 def test_2_7_variables_are_nested_so_deep_and_no_deeper(world: World) -> None:
+    anything = {"variables": {"properties": {"a": {}}}, "job_configuration": {}}
+    world.api.patch("/work-pools/default", {"base_job_template": anything})
     world.deploy()
     nested: dict[str, Any] = {}
     for _ in range(19):

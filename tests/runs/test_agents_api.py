@@ -68,8 +68,8 @@ def test_an_agent_that_comes_back_keeps_its_id_and_its_leases(acme: Company, age
 
     assert first["id"] == second["id"]
     assert first | {"id": ""} == {
-        "id": "", "name": "box-1", "pool": "default", "lease_seconds": 60, "heartbeat_seconds": 15,
-        "wait_seconds": 45.0,
+        "id": "", "name": "box-1", "pool": "default", "pool_type": "process", "lease_seconds": 60,
+        "heartbeat_seconds": 15, "wait_seconds": 45.0,
     }  # fmt: skip
     with acme.scope():
         agent = Agent.objects.get()
@@ -126,8 +126,8 @@ def test_a_claim_tells_all_that_a_process_needs(acme: Company, agent_api: Api) -
 
     assert set(run) == {
         "run", "attempt", "run_count", "token", "name", "flow", "deployment", "deployment_id", "entrypoint", "source",
-        "parameters", "tags", "lease_seconds", "flow_version", "process", "job_variables", "scheduled_at",
-        "again", "call", "replay_root", "suspensions", "secrets",
+        "parameters", "tags", "lease_seconds", "flow_version", "process", "job_variables", "job_configuration",
+        "scheduled_at", "again", "call", "replay_root", "suspensions", "secrets",
     }  # fmt: skip
     assert (run["entrypoint"], run["source"]) == ("flows.py:etl", {"type": "path", "path": "/flows"})
     assert Api(run["token"]).get("/me").json()["kind"] == "run"

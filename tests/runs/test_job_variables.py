@@ -54,6 +54,9 @@ def test_2_7_what_nobody_touches_is_the_deployments_also_when_it_is_deployed_mea
 
 
 def test_2_7_variables_of_other_launchers_are_edited_as_json(acme: Company, alice: Any, browse: Any) -> None:
+    with acme.scope():
+        acme.pool.base_job_template = {"variables": {"type": "object"}, "job_configuration": {}}
+        acme.pool.save()
     url = address(acme, deploy(acme, job_variables={"image": "etl:1"}))
     sent = controls(browse(alice), url)
     assert sent["v~mode"] == ["json"]
