@@ -45,6 +45,8 @@ MODULES = (
     "orchestrator.concurrency.locks",
     "orchestrator.deployments",
     "orchestrator.runner.storage",
+    "orchestrator.pool_types",
+    "orchestrator.agent.launchers",
     "orchestrator.blocks",
     "orchestrator.testing",
     "orchestrator.exceptions",

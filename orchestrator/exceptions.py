@@ -33,6 +33,7 @@
         ├── LoadError                    a flow's code could not be loaded
         ├── BundleError                  a flow's code could not be packed
         ├── ProjectError                 orchestrator.yaml says what can't be
+        ├── PoolTypeError                a type of work pools is not installed here, or is broken
         ├── RecordError                  a journal on disk can't be used
         ├── BlockError                   a block can't be loaded, saved or used (a ValueError)
         └── ApiError                     the API refused, or could not be reached
@@ -204,6 +205,10 @@ class BundleError(OrchestratorError):
 
 class ProjectError(OrchestratorError):
     """orchestrator.yaml says what can't be."""
+
+
+class PoolTypeError(OrchestratorError):
+    """The type of this work pool can't be used here. `orchestrator work-pool types` lists what is installed."""
 
 
 class RecordError(OrchestratorError):

@@ -149,6 +149,7 @@ def _agent(api: Api, deployments: list[Deployment], ids: list[str], limit: int |
     from orchestrator.agent.agent import Agent
     from orchestrator.agent.settings import Settings
     from orchestrator.agent.threads import ThreadLauncher
+    from orchestrator.job_templates import PROCESS
 
     queues = [queue_of(each) for each in deployments]
     settings = Settings(pool=deployments[0].settings["work_pool"], queues=queues)
@@ -158,8 +159,10 @@ def _agent(api: Api, deployments: list[Deployment], ids: list[str], limit: int |
         settings.name = f"{settings.name} {os.getpid()}"
     here: dict[str, Any] = {id: each.flow for id, each in zip(ids, deployments, strict=True) if each.in_threads}
     if not here:
-        return Agent(api, settings)
-    agent = Agent(api, settings, lambda others: ThreadLauncher(api, here, others, prepares=len(here) < len(ids)))
+        return Agent(api, settings, pool_type=PROCESS)
+    agent = Agent(
+        api, settings, lambda others: ThreadLauncher(api, here, others, prepares=len(here) < len(ids)), PROCESS
+    )
     agent.gather_seconds = GATHER
     return agent
 

@@ -81,6 +81,7 @@ def blocks() -> list[tuple[str, str]]:
         "limits",
         "logging",
         "pausing",
+        "pool-types",
         "results",
         "resume",
         "runners",

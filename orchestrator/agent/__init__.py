@@ -5,7 +5,8 @@ agent.py      register, wait, claim, drain
 holdings.py   the runs that it holds, each from its claim to the word on its end
 leases.py     the heartbeat: renews leases, brings signals, takes news along
 adoption.py   runs that lost the agent before this one
-launchers.py  what a launcher must do, whatever it launches
+kind.py       the launcher of the pool's type, made when the server has said which
+launchers.py  what a launcher is made from and must do, whatever it launches
 local.py      runs as processes of this machine: warm, reused or fresh
 templates.py  what is kept warm, for which deployment, for how long
 standby.py    one process that stands by

@@ -32,7 +32,7 @@ from orchestrator.config import home
 
 MAX_PATH = 103  # bytes; macOS takes no more
 INTRODUCED_WITHIN = 5.0
-MAX_INTRODUCTION = 1 << 18
+MAX_INTRODUCTION = 1 << 20
 
 Adopt = Callable[[Claimed, Execution], bool]
 

@@ -12,9 +12,9 @@ from typing import Any
 from orchestrator._version import __version__
 from orchestrator.agent.adoption import Adoption
 from orchestrator.agent.holdings import Holdings
-from orchestrator.agent.launchers import Claimed, Launcher
+from orchestrator.agent.kind import Kind
+from orchestrator.agent.launchers import Claimed, Launcher, Means
 from orchestrator.agent.leases import Heart
-from orchestrator.agent.local import ProcessLauncher
 from orchestrator.agent.log import Log
 from orchestrator.agent.memory import Bounds
 from orchestrator.agent.patience import pause
@@ -23,7 +23,8 @@ from orchestrator.agent.watch import Watch
 from orchestrator.chance import chance
 from orchestrator.client import Client
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError, Forbidden, NotFound, Unauthorized
+from orchestrator.exceptions import ApiError, Forbidden, NotFound, PoolTypeError, Unauthorized
+from orchestrator.job_templates import PROCESS
 
 ANSWER_WITHIN = 15.0  # seconds, beyond what a wait takes
 LOOK_EVERY = 300.0  # claim at least this often, whatever the wake-ups say
@@ -39,7 +40,8 @@ class Agent:
     next agent of this name adopts them.
 
     Args:
-        launcher: Makes what executes the runs out of what would, which has a process for each.
+        launcher: Makes what executes the runs out of what would, the launcher of the pool's type.
+        pool_type: Executes runs as agents of such pools do, whatever the type of this one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Agent:
         api: Api,
         settings: Settings | None = None,
         launcher: Callable[[Launcher], Launcher] | None = None,
+        pool_type: str = "",
     ) -> None:
         self.settings = settings or Settings()
         self.client = Client(api)
@@ -54,14 +57,15 @@ class Agent:
         self.watch = Watch()
         bounds = Bounds()
         self.adoption = Adoption(api.url, self.settings, self.watch, self.log, bounds)
-        processes = ProcessLauncher(api, self.settings, self.watch, self.log, self.adoption, bounds)
-        self.launcher: Launcher = launcher(processes) if launcher is not None else processes
-        self.holdings = Holdings(self.client, self.launcher, self.log, self.settings)
+        means = Means(api, self.settings, self.log, self.watch, self.adoption, bounds)
+        self.kind = Kind(means, pool_type, launcher)
+        self.holdings = Holdings(self.client, lambda claimed: self.launcher.launch(claimed), self.log, self.settings)
         self.holdings.changed = self._holdings_changed
         self.heart = Heart(self)
         self.id = ""
         self.heartbeat_seconds = self.lease_seconds = self.wait_seconds = 0.0
         self.key_refused = False
+        self._unfit: PoolTypeError | None = None
         self._wake = threading.Event()
         self._slot_freed = threading.Event()
         self._stopping = self.holdings.giving_up
@@ -86,7 +90,12 @@ class Agent:
         self.stop()
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until told to stop.
+
+        Raises:
+            PoolTypeError: Runs of this pool can't be executed here: its type is not installed, or does not start.
+            ApiError: The server does not take this agent.
+        """
         former = self._listen_to_signals()
         try:
             self._work()
@@ -102,12 +111,14 @@ class Agent:
     def _work(self) -> None:
         found = self.adoption.open(self.holdings.adopt)
         self.heart.watch_leases()
-        self.launcher.start()
         if self._register():
             self.heart.start()
             if found:
                 self._stopping.wait(ADOPT_WITHIN)
             self._claim_until_stopped()
+        if self._unfit is not None:
+            self.heart.tell()
+            raise self._unfit
         if not self._leaving:
             self._drain()
 
@@ -131,7 +142,7 @@ class Agent:
     # Register.
 
     def _register(self) -> bool:
-        """Become known to the server, however long it is away; False when told to stop meanwhile."""
+        """Become known to the server, however long it is away; False when told to stop meanwhile, or unfit."""
         while not self._stopping.is_set():
             try:
                 self.register()
@@ -141,8 +152,9 @@ class Agent:
                 self._pause(error)
             else:
                 settings = self.settings
-                self.log.info(f"{settings.name!r} works for the pool {settings.pool!r}, {settings.limit} at once")
-                return True
+                if self._unfit is None:
+                    self.log.info(f"{settings.name!r} works for the pool {settings.pool!r}, {settings.limit} at once")
+                return self._unfit is None
         return False
 
     def register(self) -> None:
@@ -161,11 +173,26 @@ class Agent:
             },
             again=True,
         )
-        self.id = str(told["id"])
-        self.holdings.registered_as(self.id)
         self.heartbeat_seconds = float(told["heartbeat_seconds"])
         self.lease_seconds = float(told["lease_seconds"])
         self.wait_seconds = float(told["wait_seconds"])
+        try:
+            self.kind.learn(str(told.get("pool_type") or PROCESS))  # Servers had no other type before they said so.
+        except PoolTypeError as error:
+            self._give_up(error)
+        self.id = str(told["id"])
+        self.holdings.registered_as(self.id)
+
+    @property
+    def launcher(self) -> Launcher:
+        """What starts the runs; which one, the server says when it takes the agent."""
+        return self.kind.launcher
+
+    def _give_up(self, error: PoolTypeError) -> None:
+        """End, and leave the runs that were adopted to an agent that can see to what comes after them."""
+        self.log.error(str(error))
+        self._unfit = error
+        self.leave()
 
     # Wait and claim.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.agent import leftovers
 from orchestrator.agent.last_hooks import LastHooks
-from orchestrator.agent.launchers import Claimed, Ending, Execution, Launcher
+from orchestrator.agent.launchers import Claimed, Ending, Execution
 from orchestrator.agent.log import Log
 from orchestrator.agent.patience import pause
 from orchestrator.agent.settings import Settings
@@ -28,14 +28,14 @@ class Holdings:
         giving_up: True when what can't be told to the server now is left to the next agent.
     """
 
-    def __init__(self, client: Client, launcher: Launcher, log: Log, settings: Settings) -> None:
+    def __init__(self, client: Client, launch: Callable[[Claimed], Execution], log: Log, settings: Settings) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.giving_up = threading.Event()
         self._client = client
-        self._launcher = launcher
+        self._launch = launch
         self._log = log
         self._grace = settings.grace
-        self._hooks = LastHooks(launcher, log, settings.hooks)
+        self._hooks = LastHooks(launch, log, settings.hooks)
         self._lock = threading.Lock()
         self._agent_id = ""
         self._registered = threading.Event()
@@ -79,7 +79,7 @@ class Holdings:
 
     def _see_through(self, claimed: Claimed, execution: Execution | None) -> None:
         """Launch a run, wait for its end, send what it left, tell how it ended."""
-        ending, started = (execution.wait(), True) if execution is not None else self._execute(claimed)
+        ending, started = (self._end_of(execution), True) if execution is not None else self._execute(claimed)
         if ending.exit == 0:
             self._log.debug(f"{claimed.name} is over")
         elif started:
@@ -110,17 +110,31 @@ class Holdings:
 
     def _execute(self, claimed: Claimed) -> tuple[Ending, bool]:
         try:
-            execution = self._launcher.launch(claimed)
-        except (OSError, OrchestratorError) as error:
-            self._log.error(f"{claimed.name} could not be started: {error}")
-            return Ending(None, [str(error)]), False
+            execution = self._launch(claimed)
+        except Exception as error:  # Launchers may be anybody's; a run whose thread died would be held for ever.
+            self._log.error(f"{claimed.name} could not be started: {_told(error)}")
+            return Ending(None, [_told(error)]), False
         self._log.debug(f"{claimed.name} begins, attempt {claimed.attempt}, process {execution.pid}")
         with self._lock:
             self._executions[claimed.run] = execution
             words, claimed.words = claimed.words, []
         for word in words:
-            execution.signal(word)
-        return execution.wait(), True
+            self._do(execution.signal, word)
+        return self._end_of(execution), True
+
+    def _end_of(self, execution: Execution) -> Ending:
+        try:
+            return execution.wait()
+        except Exception as error:
+            self._do(execution.kill)
+            return Ending(None, [], f"The agent could not wait for its end: {_told(error)}")
+
+    def _do(self, call: Callable[..., None], *words: str) -> None:
+        """Tell an execution something. What it raises must not end the thread that also speaks to the others."""
+        try:
+            call(*words)
+        except Exception as error:
+            self._log.error(f"an execution could not be told to stop: {_told(error)}")
 
     def _report(self, claimed: Claimed, ending: Ending, started: bool) -> dict[str, Any] | None:
         """Tell the server; what it says of hooks that are to be called."""
@@ -177,7 +191,7 @@ class Holdings:
                 claimed.words.append(word)
                 claimed.stop.set()
         if execution is not None:
-            execution.signal(word)
+            self._do(execution.signal, word)
 
     def stop_unrenewed(self) -> float | None:
         """Stop the runs that another agent may soon be given. Seconds until the next one is due, None if none is."""
@@ -211,5 +225,9 @@ class Holdings:
         for claimed in held:
             claimed.stop.set()
         for execution in executions:
-            execution.terminate()
+            self._do(execution.terminate)
         self._hooks.terminate()
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, OSError | OrchestratorError) else f"{type(error).__name__}: {error}"

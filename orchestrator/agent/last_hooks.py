@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from orchestrator.agent.launchers import Claimed, Execution, Launcher
+from orchestrator.agent.launchers import Claimed, Execution
 from orchestrator.agent.log import Log
-from orchestrator.exceptions import OrchestratorError
 
 MARGIN = 15.0  # seconds, for the start, and to send what was logged
 
@@ -15,8 +15,8 @@ MARGIN = 15.0  # seconds, for the start, and to send what was logged
 class LastHooks:
     """Runs that have ended, and whose hooks are being called."""
 
-    def __init__(self, launcher: Launcher, log: Log, seconds: float) -> None:
-        self._launcher = launcher
+    def __init__(self, launch: Callable[[Claimed], Execution], log: Log, seconds: float) -> None:
+        self._launch = launch
         self._log = log
         self._seconds = seconds
         self._lock = threading.Lock()
@@ -39,11 +39,11 @@ class LastHooks:
         """
         claimed = Claimed({**told["run"], "token": token}, ended=told["state"])
         try:
-            execution = self._launcher.launch(claimed)
+            execution = self._launch(claimed)
             with self._lock:
                 self._under_way[claimed.run] = execution
             self._see_to(claimed, execution)
-        except (OSError, OrchestratorError) as error:
+        except Exception as error:  # Launchers may be anybody's.
             self._log.error(f"the hooks of {claimed.name} could not be called: {error}")
         finally:
             with self._lock:

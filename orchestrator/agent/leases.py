@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.agent import leftovers
 from orchestrator.agent.load import Loads
@@ -14,6 +16,8 @@ from orchestrator.exceptions import ApiError, NotFound
 
 if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
+
+Answer = TypeVar("Answer")
 
 SWEEP_EVERY = 15.0
 NEWS_EVERY = 15.0  # seconds between two heartbeats of an agent that holds nothing but has something to tell
@@ -33,6 +37,7 @@ class Heart:
         self._sooner = threading.Event()
         self._leases_changed = threading.Event()
         self._loads = Loads(LOAD_EVERY)
+        self._failed = ""
         self._sweeper = threading.Thread(target=self._sweep, name="agent-leftovers", daemon=True)
 
     def start(self) -> None:
@@ -56,6 +61,11 @@ class Heart:
         self._sooner.set()
         self._leases_changed.set()
 
+    def tell(self) -> None:
+        """Beat once more, for the last lines of the log. They may be lost."""
+        with contextlib.suppress(ApiError):
+            self._once(self._agent.client, None)
+
     # The heartbeat.
 
     def _pause(self) -> float:
@@ -72,7 +82,7 @@ class Heart:
                 self._tell(client)
 
     def _tell(self, client: Client) -> None:
-        load = self._loads.news(self._agent)
+        load = self._ask(lambda: self._loads.news(self._agent))
         if not self._agent.holdings and not self._agent.log and load is None:
             return
         try:
@@ -109,6 +119,17 @@ class Heart:
         except ApiError:
             self._end.wait(1.0)
 
+    def _ask(self, launcher: Callable[[], Answer]) -> Answer | None:
+        """Ask a launcher, which may be anybody's: what it raises must end neither leases nor what is left behind."""
+        try:
+            return launcher()
+        except Exception as error:
+            told = f"the launcher of this agent's pool type fails: {type(error).__name__}: {error}"
+            if told != self._failed:
+                self._failed = told
+                self._agent.log.error(told)
+            return None
+
     # Leases that can't be renewed.
 
     def _watch_leases(self) -> None:
@@ -123,7 +144,7 @@ class Heart:
         """Now and then look for journals of processes that died with an agent before this one."""
         while not self._end.is_set():
             began = time.monotonic()
-            self._agent.launcher.tidy()
+            self._ask(self._agent.launcher.tidy)
             holdings = self._agent.holdings
             leftovers.sweep(self._agent.client, self._agent.id, holdings.live_streams(), holdings.call_hooks)
             self._end.wait(max(1.0, SWEEP_EVERY - (time.monotonic() - began)))

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.agent import places
-from orchestrator.agent.adoption import Adoption
-from orchestrator.agent.launchers import Claimed
-from orchestrator.agent.log import Log
-from orchestrator.agent.memory import Bounds
+from orchestrator.agent.launchers import Claimed, Execution, Launcher, Means
 from orchestrator.agent.process import FreshProcess, NewProcess
-from orchestrator.agent.settings import Settings
 from orchestrator.agent.templates import Templates
-from orchestrator.agent.watch import Watch
 from orchestrator.client import Client
-from orchestrator.config import Api
 
 
-class ProcessLauncher:
-    """Starts the process of each run, the way its deployment asks for."""
+class ProcessLauncher(Launcher):
+    """Starts the process of each run, the way its deployment asks for.
 
-    def __init__(
-        self, api: Api, settings: Settings, watch: Watch, log: Log, adoption: Adoption, bounds: Bounds
-    ) -> None:
-        self._bounds = bounds
-        self._api = api
-        self._client = Client(api)
-        self._settings = settings
-        self._watch = watch
-        self._adoption = adoption
-        self.templates = Templates(api.url, settings, watch, log)
+    A launcher that starts processes of this machine in a way of its own is a subclass of it, whose `launch` answers
+    `self.fresh(…)`.
+    """
+
+    def __init__(self, means: Means) -> None:
+        self._bounds = means.bounds
+        self._api = means.api
+        self._client = Client(means.api)
+        self._settings = means.settings
+        self._watch = means.watch
+        self._adoption = means.adoption
+        self.templates = Templates(means.api.url, means.settings, means.watch, means.log)
 
     def start(self) -> None:
         """Have the base ready before the first run comes."""
         self.templates.base()
 
-    def launch(self, claimed: Claimed) -> NewProcess:
+    def launch(self, claimed: Claimed) -> Execution:
         """Start a run's process.
 
         A deployment's first runs wait for its template: the import happens once, however many they are. Where it
         fails, the run's own process imports the code, and the run fails by saying why.
         """
-        place = places.place_of(claimed.claim["source"], self._client, claimed.token)
-        claimed.directory, claimed.claim["commit"] = place
         order = self._order(claimed)
 
         def make() -> NewProcess:
@@ -55,12 +50,33 @@ class ProcessLauncher:
                 raise InterruptedError("The run was told to stop before it began.")
             process = process or self.templates.cold_execution(claimed, make)
         if process is None:
-            process = fresh = FreshProcess(claimed, order, self._settings, self._watch)
-            fresh.start(claimed, self._settings)
+            return self._fresh(claimed, order, ())
+        self._bounds.add(process)
+        return process
+
+    def fresh(self, claimed: Claimed, *, command: Sequence[str] = ()) -> Execution:
+        """Start a run in an interpreter of its own, with the environment that its configuration asks for.
+
+        Args:
+            command: What the interpreter and its arguments are given to: a program that becomes, or starts, what is
+                named behind it, and leaves it its open files and its process group, like `("nice", "-n", "10")`.
+
+        Raises:
+            OSError: It can't be started.
+            OrchestratorError: Its code can't be fetched.
+        """
+        return self._fresh(claimed, self._order(claimed), command)
+
+    def _fresh(self, claimed: Claimed, order: dict[str, Any], command: Sequence[str]) -> FreshProcess:
+        process = FreshProcess(claimed, order, self._settings, self._watch)
+        process.start(claimed, self._settings, command)
         self._bounds.add(process)
         return process
 
     def _order(self, claimed: Claimed) -> dict[str, Any]:
+        """What the process is told. Its code is here then."""
+        place = places.place_of(claimed.claim["source"], self._client, claimed.token)
+        claimed.directory, claimed.claim["commit"] = place
         if claimed.ended is not None:
             last = {"ended": claimed.ended, "hooks_seconds": self._settings.hooks, "adoption": None}
         else:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ class RunProcess:
         self.pid = 0
         self.again = False
         self.freed: Callable[[], None] = _nothing
-        self.bound = int(float(claimed.variables.get("memory_mib") or 0) * MIB)
+        self.bound = int(float(claimed.configuration.get("memory_mib") or 0) * MIB)
         self._grace = settings.grace
         self._watch = watch
         self._lock = threading.Lock()
@@ -291,8 +291,8 @@ def _nothing() -> None:
 class FreshProcess(NewProcess):
     """`python -m orchestrator.engine.execute`, a child of the agent."""
 
-    def start(self, claimed: Claimed, settings: Settings) -> None:
-        """Start it. Raises OSError when it can't be."""
+    def start(self, claimed: Claimed, settings: Settings, command: Sequence[str] = ()) -> None:
+        """Start it, by another command where one is given. Raises OSError when it can't be."""
         try:
             self._process = start_python(
                 settings,
@@ -301,8 +301,9 @@ class FreshProcess(NewProcess):
                 (self.theirs[0], self.theirs[2]),
                 output=self.theirs[1],
                 directory=claimed.directory,
+                command=command,
             )
-        except OSError:
+        except (OSError, ValueError):  # The latter for what no process can have in its environment.
             self.abandon()
             raise
         self.born(self._process.pid)
@@ -320,11 +321,12 @@ def start_python(
     descriptors: tuple[int, ...],
     output: int,
     directory: str,
+    command: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a module in an interpreter of its own, in a process group of its own."""
     # -P: a module of the user's that is named like one of the standard library must not hide it from us.
     return subprocess.Popen(
-        [settings.python, "-P", "-m", *arguments],
+        [*command, settings.python, "-P", "-m", *arguments],
         pass_fds=descriptors,
         cwd=directory,
         env=variables,

@@ -81,7 +81,7 @@ def key_of(claimed: Claimed, python: str) -> str:
             claimed.directory,
             claim["entrypoint"],
             claimed.process == "reuse",
-            claimed.variables,
+            claimed.configuration,
             python,
         ],
         sort_keys=True,

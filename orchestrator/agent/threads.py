@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOK_EVERY = 1.0  # seconds between two looks whether the journal is through, besides those when something was sent
 
 
-class ThreadLauncher:
+class ThreadLauncher(Launcher):
     """Executes calls of some tasks in the thread that waits for them, and leaves all else to another launcher.
 
     Args:

@@ -19,6 +19,7 @@ from orchestrator.cli.output import (
     short_time,
 )
 from orchestrator.config import require_api
+from orchestrator.exceptions import PoolTypeError
 
 LOOK_EVERY = 2.0  # seconds
 
@@ -46,7 +47,10 @@ def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | Non
     if name is not None:
         settings.name = name
     agent = Agent(require_api(), settings)
-    agent.run()
+    try:
+        agent.run()
+    except PoolTypeError as error:
+        raise click.ClickException(str(error)) from error
     if agent.key_refused:
         raise click.ClickException("The server refuses this agent's key. Make a new one, and start the agent with it.")
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 ENDED_EARLY = 70
 SEEK_EVERY = 0.1  # seconds between two looks for the agent's successor
 ANSWER_WITHIN = 5.0
-_TOLD = ("run", "attempt", "token", "name", "job_variables", "process", "lease_seconds")  # of the claim, to a successor
+# Of the claim, to a successor.
+_TOLD = ("run", "attempt", "token", "name", "job_variables", "job_configuration", "process", "lease_seconds")
 
 
 class Line:

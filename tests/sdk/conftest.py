@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,13 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import config, context, journal
+from orchestrator import config, context, journal, pool_types
 from orchestrator.agent.agent import Agent
 from orchestrator.agent.settings import Settings
 from tests.sdk.fake_platform import FakePlatform
 from tests.sdk.fake_server import FakeServer
 
 ROOT = Path(__file__).resolve().parents[2]
+_GUIDE = (ROOT / "docs" / "pool-types.md").read_text(encoding="utf-8")
+_EXAMPLE = re.search(r"```python\n(.*?)```", _GUIDE, re.DOTALL)[1]
+_MODULE = re.search(r"`(\w+)\.py`", _GUIDE)[1]
+_ENTRY = re.search(r'"orchestrator.pool_types"]\n(.*?)\n', _GUIDE)[1].replace('"', "")
 
 
 @pytest.fixture(autouse=True)
@@ -104,8 +109,9 @@ def working(platform, until):
     """An agent in a thread of this process, to be looked into. It stops at the end, and leaves nothing."""
     started = []
 
-    def start(**settings):
-        agent = Agent(config.require_api(), Settings(**{"name": "inside", "grace": 2.0, "output": False, **settings}))
+    def start(launcher=None, **settings):
+        known = Settings(**{"name": "inside", "grace": 2.0, "output": False, **settings})
+        agent = Agent(config.require_api(), known, launcher)
         thread = threading.Thread(target=agent.run, daemon=True)
         thread.start()
         started.append((agent, thread))
@@ -223,3 +229,30 @@ def program(tmp_path, until):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution as pip does: its module, and what tells of it. Gone after the test."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def installed(name: str, module: str, text: str, entry: str, group: str = pool_types.GROUP) -> None:
+        (site / f"{module}.py").write_text(text)
+        facts = site / f"{name.replace('-', '_')}-1.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (facts / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
+
+    yield installed
+    for each in set(sys.modules) - before:
+        if getattr(sys.modules[each], "__file__", None) and str(site) in str(sys.modules[each].__file__):
+            del sys.modules[each]
+
+
+@pytest.fixture
+def nice(install):
+    """The plug-in of the guide."""
+    install("orchestrator-nice", _MODULE, _EXAMPLE, _ENTRY)

@@ -25,6 +25,7 @@ class FakePlatform(FakeServer):
         self.news = []  # whole heartbeats, with load and log
         self.kept = []  # runs that no other holder would be given
         self.lost = []
+        self.facts = {}  # what newer servers tell agents besides
         self.cancels = []
         self.ended = []
         self.routes |= {
@@ -60,7 +61,8 @@ class FakePlatform(FakeServer):
 
     def register(self, body):
         beat = self.lease_seconds / 4
-        return 200, {"id": "A", "heartbeat_seconds": beat, "lease_seconds": self.lease_seconds, "wait_seconds": 1}
+        told = {"id": "A", "heartbeat_seconds": beat, "lease_seconds": self.lease_seconds, "wait_seconds": 1}
+        return 200, {**told, **self.facts}
 
     def wait(self, since):
         end = time.monotonic() + 1.0

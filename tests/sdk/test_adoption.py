@@ -38,11 +38,11 @@ FLOWS = """
 def running(platform, code, agent, until, tmp_path):
     """An agent and its run: (agent, run, path of what the run tells, its process)."""
 
-    def start(process="warm", lease=20.0):
+    def start(process="warm", lease=20.0, **more):
         platform.lease_seconds = lease
         first = agent()
         path = tmp_path / "told"
-        run = platform.trigger(code("lasts", FLOWS), {"path": str(path)}, process=process)
+        run = platform.trigger(code("lasts", FLOWS), {"path": str(path)}, process=process, **more)
         until(lambda: path.exists() and path.read_text())
         return first, run, path, int(path.read_text())
 
@@ -106,6 +106,32 @@ def test_an_agent_that_is_hung_up_on_leaves_its_runs_to_the_next(platform, runni
     assert not dead(pid)
     second = agent()
     until(lambda: "goes on under this agent" in second.output())
+    go(path)
+    until(lambda: platform.run_states(run) == ["RUNNING", "COMPLETED"])
+    assert platform.ended == []
+
+
+def test_2_3_an_adopted_run_keeps_its_bound(platform, running, working, until):
+    first, run, path, _ = running(job_configuration={"memory_mib": 900}, job_variables={})
+    first.kill()
+    first.wait()
+    second = working(name="tester")
+    until(lambda: run in second.holdings._executions)
+    assert second.holdings._executions[run].bound == 900 << 20
+    go(path)
+    until(lambda: platform.run_states(run) == ["RUNNING", "COMPLETED"])
+
+
+def test_2_5_an_agent_that_lacks_its_pools_type_leaves_runs_to_the_next(platform, running, agent, until):
+    first, run, path, _ = running()
+    first.kill()
+    platform.facts["pool_type"] = "lost"
+    second = agent()
+    assert second.wait(20) == 1
+    assert "Error: The pool type 'lost' is not installed here" in second.output()
+    platform.facts.clear()
+    third = agent()
+    until(lambda: "goes on under this agent" in third.output())
     go(path)
     until(lambda: platform.run_states(run) == ["RUNNING", "COMPLETED"])
     assert platform.ended == []

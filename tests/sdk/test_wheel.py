@@ -61,6 +61,8 @@ def test_the_wheel_holds_the_sdk_and_nothing_of_the_server(wheel):
     assert tops == {"orchestrator"}
     assert not [name for name in names if name.startswith("orchestrator/server")]
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
+    registered = b"[orchestrator.pool_types]\nprocess = orchestrator.pool_types:PROCESS"
+    assert registered in zipfile.ZipFile(wheel).read(entry_points)
     assert b"[pytest11]\norchestrator = orchestrator.testing.pytest_plugin" in zipfile.ZipFile(wheel).read(entry_points)
 
 
