@@ -33,7 +33,7 @@ _COMMANDS = {
     "task-run": ("task_runs", "List the task runs of a run, look at one, read its log."),
     "variable": ("variables", "Read and write variables."),
     "webhook": ("webhooks", "Addresses at which others trigger runs."),
-    "work-pool": ("work_pools", "List, make, look at, pause and resume work pools."),
+    "work-pool": ("work_pools", "List, make, look at, change, pause and resume work pools; list their types."),
     "work-queue": ("work_queues", "List, make, change, pause and delete the queues of a pool."),
     "whoami": ("login", "Show whom the API takes you for."),
 }
