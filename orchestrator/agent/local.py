@@ -58,8 +58,8 @@ class ProcessLauncher(Launcher):
         """Start a run in an interpreter of its own, with the environment that its configuration asks for.
 
         Args:
-            command: What the interpreter and its arguments are given to: a program that becomes, or starts, what is
-                named behind it, and leaves it its open files and its process group, like `("nice", "-n", "10")`.
+            command: What the interpreter and its arguments are given to: a program that becomes what is named behind
+                it, with its open files and its process group, like `("nice", "-n", "10")`.
 
         Raises:
             OSError: It can't be started.

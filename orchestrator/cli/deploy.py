@@ -57,6 +57,10 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--concurrency-key", default="", metavar="TEMPLATE", help="Whose run it is, as in {customer}.")
 @click.option("--key-slots", type=click.IntRange(1), metavar="N", help="So many runs of each key at once.")
 @click.option("--process", type=click.Choice(PROCESSES), default="warm", show_default=True, help="Of each run.")
+@click.option(
+    "--job-variable", "job_variables", multiple=True, metavar="K=V",
+    help="What the pool's template knows; V is JSON, or else a text, and null takes away what the pool gives.",
+)  # fmt: skip
 @click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of the runs' environment.")
 @click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
 @click.option("--debounce", type=float, metavar="SECONDS", help="Triggers that are closer than this become one run.")
@@ -83,6 +87,7 @@ def deploy(
     concurrency_key: str,
     key_slots: int | None,
     process: str,
+    job_variables: tuple[str, ...],
     env: tuple[str, ...],
     memory: float | None,
     debounce: float | None,
@@ -116,7 +121,7 @@ def deploy(
         key_slots=key_slots,
         source=directory if from_path else None,
         process=process,
-        job_variables=read_job_variables((), env, memory),
+        job_variables=read_job_variables(job_variables, env, memory),
         debounce=debounce,
         canary=canary,
         message=message,

@@ -254,5 +254,6 @@ def install(tmp_path, monkeypatch):
 
 @pytest.fixture
 def nice(install):
-    """The plug-in of the guide."""
+    """The plug-in of the guide; the guide's text."""
     install("orchestrator-nice", _MODULE, _EXAMPLE, _ENTRY)
+    return _GUIDE

@@ -279,12 +279,13 @@ def test_the_command_takes_processes_and_job_variables(platform, project):
         {"flow": "main", "name": "default", "number": 1},
     )
     options = ["--process", "fresh", "--env", "LEVEL=debug", "--env", "EMPTY=", "--memory", "256"]
+    options += ["--job-variable", "nice=7"]
     done = CliRunner().invoke(command, [f"{project}/etl/flows/main.py:main", *options])
     assert done.exit_code == 0, done.output
     told = platform.deployments[0]
     assert (told["process"], told["job_variables"]) == (
         "fresh",
-        {"env": {"LEVEL": "debug", "EMPTY": ""}, "memory_mib": 256.0},
+        {"nice": 7, "env": {"LEVEL": "debug", "EMPTY": ""}, "memory_mib": 256.0},
     )
     assert CliRunner().invoke(command, [f"{project}/etl/flows/main.py:main", "--env", "LEVEL"]).exit_code == 2
 

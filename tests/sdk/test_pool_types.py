@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import textwrap
 import threading
 from typing import Any
@@ -151,6 +152,12 @@ def test_2_3_a_plug_in_executes_runs_in_its_own_way(nice, served, works, run):
     assert agent.launcher.groups() == []
 
 
+def test_2_3_the_guides_own_test_passes(nice, tmp_path):
+    names = {}
+    exec(textwrap.dedent(re.search(r"    import threading\n.*", nice, re.DOTALL)[0]), names)
+    names["test_runs_are_nice"](tmp_path)
+
+
 def test_2_5_an_agent_without_its_type_claims_nothing_says_what_to_install_and_ends(served, run):
     template = {"variables": {"type": "object"}, "job_configuration": {}}
     with Client(served.api) as client:
@@ -278,10 +285,10 @@ def test_2_3_processes_obey_the_pools_template(served, works, run):
         works("default")
         served.assert_logged(run("tells"), "nice 0 region eu, eu at import")
         # What is imported by then was imported for another region.
-        template["variables"]["properties"]["region"]["default"] = "us"
+        template["job_configuration"]["env"]["REGION"] = "near {{ region }}"
         client.patch("/work-pools/default", change)
-        served.assert_logged(run("tells"), "nice 0 region us, us at import")
-    served.assert_logged(run("tells", region="asia"), "nice 0 region asia, asia at import")
+        served.assert_logged(run("tells"), "nice 0 region near eu, near eu at import")
+    served.assert_logged(run("tells", region="asia"), "nice 0 region near asia, near asia at import")
     grown = run("grows")
     served.assert_state(grown, "CRASHED")
     assert "100 MiB" in grown.state_message

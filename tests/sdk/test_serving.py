@@ -189,3 +189,17 @@ def test_a_password_in_an_address_is_not_told(home):
 )
 def test_a_revision_is_told_from_an_address(source, parts):
     assert split(source) == parts
+
+
+def test_2_3_what_is_served_runs_here_whatever_the_type_of_the_pool(served, program, until):
+    template = {"variables": {"type": "object"}, "job_configuration": {}}
+    with Client() as client:
+        client.post("/work-pools", {"name": "boxes", "type": "docker", "base_job_template": template})
+    program(
+        PROGRAM.replace('"prod", interval=86_400', '"prod", work_pool_name="boxes"').replace(
+            ', add.to_deployment("prod")', ""
+        )
+    )
+    run = served.trigger("greet/prod", {"name": "you"})
+    until(lambda: run.is_final)
+    served.assert_completed(run)
