@@ -23,6 +23,7 @@ WEIGHTS = {"regular": 400, "bold": 600}
 SOURCE = Path(settings.BASE_DIR) / "node_modules" / "@fontsource-variable" / "inter" / "files"
 OTHERS = "STSong-Light"  # Every reader of PDF brings it: for the scripts of East Asia, which Inter has not.
 LAST_RESORT = "Helvetica"
+NOT_DRAWN = ("GDEF", "GPOS", "GSUB", "STAT")  # Of layout: ReportLab reads none, and they take most of the making.
 _lock = threading.Lock()
 
 
@@ -56,7 +57,10 @@ def _made(source: Path, name: str, weight: int) -> Path:
     from fontTools.varLib.instancer import instantiateVariableFont
 
     folder.mkdir(parents=True, exist_ok=True)
-    font = instantiateVariableFont(Font(source), {"wght": weight})
+    font = Font(source)
+    for table in NOT_DRAWN:
+        del font[table]
+    font = instantiateVariableFont(font, {"wght": weight})
     font["name"].names = [record for record in font["name"].names if record.nameID != 6]
     font["name"].setName(name, 6, 3, 1, 0x409)  # By this name ReportLab tells files apart.
     font.flavor = None

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import string
 import subprocess
 import sys
 import textwrap
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.skipif(
     not (environment.BASE_DIR / "staticfiles" / "staticfiles.json").exists(), reason="`make install` builds the assets"
 )
 PLANTED = 50
+MARK = 12
 PASSWORD = "correct horse battery"
 IN_CLEAR = "everybody may read this"  # Found where secrets would be: the search works.
 WAIT_SECONDS = 300
@@ -74,16 +76,27 @@ CARELESS = """
 
 
 def planted() -> list[str]:
-    """Random, and with the signs that encodings differ in."""
-    return [f"Pä {secrets.token_urlsafe(12)}/+&\"'<\\ {number}" for number in range(PLANTED)]
+    """Random, and with the signs that encodings differ in. All have one mark, so that one search finds any of them."""
+    mark = "".join(secrets.choice(string.ascii_letters) for _ in range(MARK))
+    return [f"Pä {mark}{secrets.token_urlsafe(12)}/+&\"'<\\ {number}" for number in range(PLANTED)]
 
 
-def forms(secret: str) -> list[bytes]:
-    """A secret as it might lie in a file: in clear, and in the commonest encodings."""
+def forms(texts: list[str]) -> list[bytes]:
+    """The mark of all secrets as it might lie in a file: in clear, and in the commonest encodings."""
+    start = texts[0][: len("Pä ") + MARK]
+    mark = start.split(" ")[1].encode()  # Letters alone: no encoding of a text or an address changes them.
+    encoded = [base64.b64encode(b"\0" * shift + start.encode())[4 : 4 + 16] for shift in range(3)]
+    return [mark, *encoded]
+
+
+def told(secret: str) -> list[bytes]:
+    """A secret in the encodings in which the flow tells it."""
     raw = secret.encode()
-    inner = secret.split(" ")[1].split("/")[0].encode()  # The random part, which no encoding of text changes.
-    encoded = [base64.b64encode(b"\0" * shift + raw)[4 : 4 + 16] for shift in range(3)]
-    return [raw, inner, urllib.parse.quote(secret, safe="").encode(), *encoded]
+    return [raw, json.dumps(secret).encode(), urllib.parse.quote(secret, safe="").encode(), *in_base64(raw)]
+
+
+def in_base64(raw: bytes) -> list[bytes]:
+    return [base64.b64encode(before + raw) for before in (b"", b"u", b"u:", b"user:")]
 
 
 class Caller:
@@ -123,6 +136,7 @@ def tables(whole: WholeStack) -> Iterator[tuple[str, str]]:
 
 def test_planted_secrets_are_found_nowhere(open_directory: Path, tmp_path: Path, migrated: Path) -> None:
     texts = planted()
+    assert all(seen(texts, as_told) for text in texts for as_told in told(text))
     home = tmp_path / "home"
     directory = open_directory / "secrets"  # Of its own: others start theirs beside it.
     directory.mkdir(mode=0o755, exist_ok=True)
@@ -173,7 +187,7 @@ def pages(whole: WholeStack, run: str) -> Iterator[str]:
 
 
 def seen(texts: list[str], content: bytes) -> list[bytes]:
-    return [form for text in texts for form in forms(text) if form in content]
+    return [form for form in forms(texts) if form in content]
 
 
 def run_carelessly(whole: WholeStack, call: Caller, folder: Path) -> dict[str, Any]:
