@@ -16,6 +16,7 @@ bundles.py    code by its hash, verified and unpacked once
 places.py     where code is here, from wherever it is kept
 leftovers.py  journals of processes that died, and the word that they did
 log.py        the agent's own log
+health.py     answers those who watch over it
 load.py       what it uses
 memory.py     what processes use, and their bounds
 patience.py   how long to wait before the server is asked again

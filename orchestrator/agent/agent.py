@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator._version import __version__
 from orchestrator.agent.adoption import Adoption
+from orchestrator.agent.health import Contact, Health, read_address
 from orchestrator.agent.holdings import Holdings
 from orchestrator.agent.kind import Kind
 from orchestrator.agent.launchers import Claimed, Launcher, Means
@@ -73,6 +74,8 @@ class Agent:
         self._told_to_stop = 0
         self.gather_seconds = 0.0  # How long slots that come free together are waited for, where more is to be claimed.
         self._failures = 0
+        self.contact = Contact()
+        self.threads: list[threading.Thread] = []  # that have to live while the agent does
         self._due = True  # There may be something to claim.
         self._more = False  # The last claim was handed all it asked for.
 
@@ -96,10 +99,13 @@ class Agent:
             PoolTypeError: Runs of this pool can't be executed here: its type is not installed, or does not start.
             ApiError: The server does not take this agent.
         """
+        health = Health(self, read_address(self.settings.health)) if self.settings.health else None
         former = self._listen_to_signals()
         try:
             self._work()
         finally:
+            if health is not None:
+                health.close()
             self.heart.stop()
             self.adoption.close(keep=self._leaving)
             self.launcher.close()
@@ -123,7 +129,7 @@ class Agent:
             self._drain()
 
     def _claim_until_stopped(self) -> None:
-        threading.Thread(target=self._wait_for_work, name="agent-wait", daemon=True).start()
+        self.begin(self._wait_for_work, "agent-wait")
         while not self._stopping.is_set():
             self._wake.clear()
             if self._due:
@@ -132,6 +138,17 @@ class Agent:
                 self._claim()
             if not self._wake.wait(LOOK_EVERY * (0.5 + chance.random())):
                 self._due = True
+
+    def begin(self, work: Callable[[], None], name: str) -> None:
+        """Have a thread do something for as long as the agent lives."""
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
 
     def _listen_to_signals(self) -> dict[int, Any]:
         if threading.current_thread() is not threading.main_thread():
@@ -173,6 +190,7 @@ class Agent:
             },
             again=True,
         )
+        self.contact.heard()
         self.heartbeat_seconds = float(told["heartbeat_seconds"])
         self.lease_seconds = float(told["lease_seconds"])
         self.wait_seconds = float(told["wait_seconds"])
@@ -212,6 +230,7 @@ class Agent:
                     self._known_again(error)
                     continue
                 self._failures = 0
+                self.contact.heard()
                 since = int(told["since"])
                 if told["due"]:
                     self._look_for_work()
@@ -248,6 +267,7 @@ class Agent:
                 self._pause(error)
                 self._look_for_work()
                 return
+            self.contact.heard()
             for claim in runs:
                 self.holdings.take(Claimed(claim, leased_until=asked_at + float(claim["lease_seconds"])))
             self._more = len(runs) >= free
@@ -256,6 +276,7 @@ class Agent:
 
     def _pause(self, error: ApiError) -> None:
         self._failures += 1
+        self.contact.missed(error)
         if self._failures in (1, 10) and not self._stopping.is_set():
             self.log.warning(str(error))
         if isinstance(error, Unauthorized) and self._failures >= KEY_REFUSALS:

@@ -23,6 +23,7 @@ SWEEP_EVERY = 15.0
 NEWS_EVERY = 15.0  # seconds between two heartbeats of an agent that holds nothing but has something to tell
 LOAD_EVERY = 10.0
 END_WITHIN = 5.0
+SWEEPER = "agent-leftovers"
 
 
 class Heart:
@@ -38,23 +39,23 @@ class Heart:
         self._leases_changed = threading.Event()
         self._loads = Loads(LOAD_EVERY)
         self._failed = ""
-        self._sweeper = threading.Thread(target=self._sweep, name="agent-leftovers", daemon=True)
 
     def start(self) -> None:
         """Begin, once the agent is registered."""
-        threading.Thread(target=self._beat, name="agent-heartbeat", daemon=True).start()
-        self._sweeper.start()
+        self._agent.begin(self._beat, "agent-heartbeat")
+        self._agent.begin(self._sweep, SWEEPER)
 
     def watch_leases(self) -> None:
         """Stop runs whose leases can't be renewed, from now on."""
-        threading.Thread(target=self._watch_leases, name="agent-leases", daemon=True).start()
+        self._agent.begin(self._watch_leases, "agent-leases")
 
     def stop(self) -> None:
         """End."""
         self._end.set()
         self.quicken()
-        if self._sweeper.is_alive():
-            self._sweeper.join(END_WITHIN)
+        for thread in self._agent.threads:
+            if thread.name == SWEEPER:
+                thread.join(END_WITHIN)
 
     def quicken(self) -> None:
         """A run was claimed, or is over: from now on its signals are wanted soon."""
@@ -100,9 +101,11 @@ class Heart:
         body = {"leases": leases, "log": lines, **({"load": load} if load is not None else {})}
         try:
             told = client.post(f"/agents/{agent.id}/heartbeat", body)
-        except ApiError:
+        except ApiError as error:
+            agent.contact.missed(error)
             agent.log.give_back(lines)
             raise
+        agent.contact.heard()
         if load is not None:
             self._loads.told(load)
         lost = {(str(each["run"]), int(each["attempt"])) for each in told["lost"]}

@@ -11,6 +11,7 @@
 | ORCHESTRATOR_AGENT_TEMPLATES | how many deployments it keeps warm | 8 |
 | ORCHESTRATOR_AGENT_TEMPLATE_IDLE_SECONDS | how long a deployment without runs is kept warm | 600 |
 | ORCHESTRATOR_AGENT_TEMPLATE_MEMORY_MIB | how much memory all that is kept warm may use | 1024 |
+| ORCHESTRATOR_AGENT_HEALTH | PORT or HOST:PORT at which it answers `/health/live` and `/health/ready` | none |
 | ORCHESTRATOR_AGENT_OUTPUT | `off`: what runs print isn't repeated on the agent's own output | on |
 """
 
@@ -53,3 +54,4 @@ class Settings:
     template_idle: float = field(default_factory=lambda: _number("TEMPLATE_IDLE_SECONDS", 600.0))
     template_memory: int = field(default_factory=lambda: int(_number("TEMPLATE_MEMORY_MIB", 1024)))
     output: bool = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_OUTPUT", "on").lower() != "off")
+    health: str = field(default_factory=lambda: os.environ.get("ORCHESTRATOR_AGENT_HEALTH", ""))

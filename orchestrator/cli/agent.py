@@ -34,7 +34,10 @@ def agent() -> None:
 @click.option("--queue", "queues", multiple=True, help="Only this queue of it; may be given several times.")
 @click.option("--limit", type=click.IntRange(1, 1000), help="Runs at once; 10, or ORCHESTRATOR_AGENT_LIMIT.")
 @click.option("--name", help="Its name; the host's by default. A restarted agent goes on under the same one.")
-def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | None) -> None:
+@click.option(
+    "--health", metavar="[HOST:]PORT", help="Answer /health/live and /health/ready here; of 127.0.0.1 by default."
+)
+def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | None, health: str | None) -> None:
     """Claim runs and execute them until told to stop.
 
     SIGTERM or Ctrl-C: claim no more and wait for the runs; a second time: stop them.
@@ -46,6 +49,8 @@ def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | Non
         settings.limit = limit
     if name is not None:
         settings.name = name
+    if health is not None:
+        settings.health = health
     agent = Agent(require_api(), settings)
     try:
         agent.run()
