@@ -15,9 +15,9 @@ from django.db.models import Max, QuerySet
 from django.utils.timezone import now
 
 from orchestrator.agent_messages import AgentLine, Load
-from orchestrator.bodies import PoolInput, wrong_of_pool
 from orchestrator.job_template_checks import wrong_of_type
 from orchestrator.job_templates import PROCESS
+from orchestrator.pool_bodies import PoolInput, wrong_of_pool
 from orchestrator.storable import clean_text, json_value
 from runs import events, live
 from runs.limits import set_limit

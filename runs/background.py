@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import connection
 
 from orchestrator.agent_messages import SERVED
-from orchestrator.bodies import BackgroundTask, DelayedCall, QueueInput
+from orchestrator.bodies import BackgroundTask, DelayedCall
+from orchestrator.pool_bodies import QueueInput
 from orchestrator.storable import json_value
 from orchestrator.wire import MAX_DELAYED, encode
 from runs import agents, deployments, queues, trigger

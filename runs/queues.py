@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from msgspec import UNSET
 
-from orchestrator.bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
+from orchestrator.pool_bodies import PoolChange, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.states import ALIVE
 from orchestrator.storable import clean_text, json_value
 from runs import job_templates, limits, live

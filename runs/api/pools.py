@@ -9,7 +9,7 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from orchestrator.bodies import PoolChange, PoolInput, QueueChange, QueueInput
+from orchestrator.pool_bodies import PoolChange, PoolInput, QueueChange, QueueInput
 from runs import agents, limits, queues
 from runs.models import Limit, WorkPool, WorkQueue
 from runs.reads import pools as reads

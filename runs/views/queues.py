@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from orchestrator.bodies import MAX_LIMIT, MAX_QUEUE_PRIORITY, PoolChange, QueueChange, QueueInput
+from orchestrator.bodies import MAX_LIMIT
+from orchestrator.pool_bodies import MAX_QUEUE_PRIORITY, PoolChange, QueueChange, QueueInput
 from runs import agents, queues
 from runs.models import WorkPool, WorkQueue
 from runs.reads import pools as reads

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orchestrator.bodies import PoolChange
+from orchestrator.pool_bodies import PoolChange
 from runs import queues
 from runs.models import WorkPool
 from tenants.errors import Conflict

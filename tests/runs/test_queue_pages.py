@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from orchestrator.bodies import QueueChange, QueueInput
+from orchestrator.pool_bodies import QueueChange, QueueInput
 from runs import queues
 from runs.models import FlowRun, Lease, Limit, WorkPool, WorkQueue
 from tenants.errors import Conflict

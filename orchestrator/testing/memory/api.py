@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator import clock
-from orchestrator.bodies import PoolInput
 from orchestrator.exchange import Reply
+from orchestrator.pool_bodies import PoolInput
 from orchestrator.testing.memory import (
     agents,
     artifacts,

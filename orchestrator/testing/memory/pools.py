@@ -7,9 +7,9 @@ from typing import Any
 from msgspec import UNSET
 
 from orchestrator import clock
-from orchestrator.bodies import PoolChange, PoolInput, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.ids import uuid7
 from orchestrator.job_template_checks import wrong_of_type
+from orchestrator.pool_bodies import PoolChange, PoolInput, QueueChange, QueueInput, wrong_of_pool
 from orchestrator.states import StateType
 from orchestrator.storable import clean_text, json_value
 from orchestrator.testing.memory import job_templates
