@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ MAX_DEPTH = 20
 MAX_VARIABLES = 100
 MAX_PLACEHOLDERS = 100
 MAX_CONFIGURATION = 256 << 10  # bytes of JSON, once filled in
+MAX_NAMED = 20  # deployments that a refusal names
 
 _TYPE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SHAPE = 'Like {"variables": {"type": "object", "properties": {…}}, "job_configuration": {…}}.'
@@ -140,3 +142,22 @@ def _wrong_filled(configuration: dict[str, Any], type: str) -> dict[str, str]:
     told = {**configuration, "env": environment(configuration)}
     wrong = " ".join(job_variables.wrong(told).values())
     return {"job_variables": f"The pool's template makes of them what no process takes: {wrong}"} if wrong else {}
+
+
+def unfit_told(count: int, wrong: Mapping[str, Mapping[str, str]]) -> tuple[str, dict[str, str]]:
+    """How a template is refused that deployments of its pool do not fit: a message, and fields that name some of them.
+
+    Args:
+        count: How many deployments do not.
+        wrong: What is wrong with those that may be named, by field, by flow and name.
+
+    >>> unfit_told(2, {"etl/a": {"job_variables.cpus": "Required."}})[1]
+    {'deployments.etl/a': 'job_variables.cpus: Required.'}
+    """
+    fields = {
+        f"deployments.{name}": "; ".join(f"{place}: {text}" for place, text in told.items())[:300]
+        for name, told in islice(wrong.items(), MAX_NAMED)
+    }
+    more = f", {count - len(fields)} of them not named here" if count > len(fields) else ""
+    message = f"Deployments of this pool do not fit the new template: {count}{more}."
+    return f"{message} Change their job variables, or give what is missing a default.", fields

@@ -139,6 +139,7 @@ def register(
         organization_id=by.organization_id, pool=found, name=name,
         defaults=facts, create_defaults={**facts, "workspace_id": by.workspace_id},
     )  # fmt: skip
+    agent.pool = found
     live.changed(workspace_id=by.workspace_id, what="agents")
     return agent
 

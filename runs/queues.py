@@ -76,8 +76,6 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
     """
     check(told)
     check_allowed(row.pool if isinstance(row, WorkQueue) else row, by, "pools.edit")
-    if isinstance(told, PoolChange) and told.base_job_template is not UNSET:
-        job_templates.check(row, told.base_job_template)
     kind = limits.KINDS[type(row)].value
     type(row).objects.select_for_update(no_key=True).get(id=row.id)  # Two who change it do so in turn.
     row.refresh_from_db()
@@ -90,8 +88,8 @@ def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Act
     changed = {name: value for name, value in asked.items() if value != before[name]}
     if not changed:
         return
-    if "base_job_template" in changed:
-        job_templates.check_deployments(row, changed["base_job_template"], by)
+    if isinstance(row, WorkPool) and "base_job_template" in changed:
+        job_templates.check_change(row, changed["base_job_template"], by)
     _write(row, changed)
     was = {name: before[name] for name in changed}
     audit.record(by, f"{kind}.{_verb(changed)}", row, details={"from": was, "to": changed})

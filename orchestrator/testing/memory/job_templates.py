@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.job_template_checks import wrong_template, wrong_variables
+from orchestrator.job_template_checks import unfit_told, wrong_template, wrong_variables
 from orchestrator.job_templates import of_pool
 from orchestrator.testing.memory.asked import Refusal
 from orchestrator.testing.memory.definitions import Deployment, Pool
 from orchestrator.testing.memory.store import Store
-
-MAX_NAMED = 20
 
 
 def check_variables(pool: Pool, *layers: Mapping[str, Any]) -> None:
@@ -24,19 +22,12 @@ def check_change(store: Store, pool: Pool, template: Any) -> None:
     """Refuse a template that can't be, or that deployments of the pool do not fit."""
     if fields := wrong_template(template, pool.type):
         raise Refusal("invalid", "The base job template can't be taken; see fields.", fields)
-    wanted, unfit = of_pool(pool.type, template), {}
-    for each in sorted(store.deployments.values(), key=lambda each: (each.flow, each.name)):
-        if each.pool == pool.name and (fields := _unfit(wanted, pool, each)):
-            unfit[f"deployments.{each.full_name}"] = "; ".join(f"{at}: {text}" for at, text in fields.items())[:300]
-    if unfit:
-        named = dict(list(unfit.items())[:MAX_NAMED])
-        more = f", {len(unfit) - len(named)} of them not named here" if len(unfit) > len(named) else ""
-        raise Refusal(
-            "conflict",
-            f"Deployments of this pool do not fit the new template: {len(unfit)}{more}."
-            " Change their job variables, or give what is missing a default.",
-            named,
-        )
+    wanted = of_pool(pool.type, template)
+    own = sorted(
+        (each for each in store.deployments.values() if each.pool == pool.name), key=lambda each: (each.flow, each.name)
+    )
+    if found := {each.full_name: wrong for each in own if (wrong := _unfit(wanted, pool, each))}:
+        raise Refusal("conflict", *unfit_told(len(found), found))
 
 
 def _unfit(template: Mapping[str, Any], pool: Pool, deployment: Deployment) -> dict[str, str]:
