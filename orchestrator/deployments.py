@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -140,12 +141,10 @@ def _debounce(given: float | timedelta | None) -> float | None:
 
 def _job_variables(given: dict[str, Any]) -> dict[str, Any]:
     """Check those that mean the same everywhere. Others are for the template of the work pool to judge."""
-    from orchestrator.job_variables import MIN_MEMORY, is_variable
+    from orchestrator.job_variables import MIN_MEMORY, is_taken
 
-    variables: object = given.get("env") or {}
-    if not isinstance(variables, dict) or not all(
-        is_variable(name, "" if text is None else text) for name, text in variables.items()
-    ):
+    variables: object = given.get("env")
+    if variables is not None and not (isinstance(variables, dict) and all(starmap(is_taken, variables.items()))):
         raise ValueError(f"job_variables['env'] maps names to texts, like {{'LEVEL': 'debug'}}; not {variables!r}.")
     memory = given.get("memory_mib")
     if memory is not None and (isinstance(memory, bool) or not isinstance(memory, int | float) or memory < MIN_MEMORY):

@@ -33,6 +33,7 @@
         ├── LoadError                    a flow's code could not be loaded
         ├── BundleError                  a flow's code could not be packed
         ├── ProjectError                 orchestrator.yaml says what can't be
+        ├── HealthError                  an agent can't answer for its health at this address
         ├── PoolTypeError                a type of work pools is not installed here, or is broken
         ├── RecordError                  a journal on disk can't be used
         ├── BlockError                   a block can't be loaded, saved or used (a ValueError)
@@ -209,6 +210,10 @@ class ProjectError(OrchestratorError):
 
 class PoolTypeError(OrchestratorError):
     """The type of this work pool can't be used here. `orchestrator work-pool types` lists what is installed."""
+
+
+class HealthError(OrchestratorError):
+    """An agent can't answer for its health there: the address is none, or can't be had."""
 
 
 class RecordError(OrchestratorError):

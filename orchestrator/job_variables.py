@@ -32,7 +32,7 @@ def wrong(variables: Mapping[str, Any]) -> dict[str, str]:
     elif len(msgspec.json.encode(variables)) > MAX_JOB_VARIABLES:
         found["job_variables"] = f"{MAX_JOB_VARIABLES >> 10} KiB at most."
     env = variables.get("env")
-    if env is not None and not (isinstance(env, dict) and all(starmap(_is_taken, env.items()))):
+    if env is not None and not (isinstance(env, dict) and all(starmap(is_taken, env.items()))):
         found["job_variables.env"] = 'Names of variables and their texts, like {"LEVEL": "debug"}.'
     memory = variables.get("memory_mib")
     if memory is not None and (type(memory) not in (int, float) or not MIN_MEMORY <= memory <= MAX_MEMORY):
@@ -46,7 +46,8 @@ def is_deeper(value: Any, levels: int) -> bool:
     return levels < 0 or any(is_deeper(part, levels - 1) for part in parts)
 
 
-def _is_taken(name: str, text: Any) -> bool:
+def is_taken(name: str, text: Any) -> bool:
+    """Whether this can stand in `env`: a variable of an environment, or None to take one away."""
     return is_variable(name, "" if text is None else text)
 
 

@@ -139,11 +139,12 @@ class Agent:
             if not self._wake.wait(LOOK_EVERY * (0.5 + chance.random())):
                 self._due = True
 
-    def begin(self, work: Callable[[], None], name: str) -> None:
+    def begin(self, work: Callable[[], None], name: str) -> threading.Thread:
         """Have a thread do something for as long as the agent lives."""
         thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         self.threads.append(thread)
+        return thread
 
     @property
     def is_stopping(self) -> bool:

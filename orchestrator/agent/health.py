@@ -13,14 +13,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.exceptions import OrchestratorError
+from orchestrator.exceptions import HealthError
 
 if TYPE_CHECKING:
     from orchestrator.agent.agent import Agent
-
-
-class HealthError(OrchestratorError):
-    """The address is none, or can't be had."""
 
 
 LOCAL = "127.0.0.1"

@@ -23,7 +23,6 @@ SWEEP_EVERY = 15.0
 NEWS_EVERY = 15.0  # seconds between two heartbeats of an agent that holds nothing but has something to tell
 LOAD_EVERY = 10.0
 END_WITHIN = 5.0
-SWEEPER = "agent-leftovers"
 
 
 class Heart:
@@ -39,11 +38,12 @@ class Heart:
         self._leases_changed = threading.Event()
         self._loads = Loads(LOAD_EVERY)
         self._failed = ""
+        self._sweeper: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, once the agent is registered."""
         self._agent.begin(self._beat, "agent-heartbeat")
-        self._agent.begin(self._sweep, SWEEPER)
+        self._sweeper = self._agent.begin(self._sweep, "agent-leftovers")
 
     def watch_leases(self) -> None:
         """Stop runs whose leases can't be renewed, from now on."""
@@ -53,9 +53,8 @@ class Heart:
         """End."""
         self._end.set()
         self.quicken()
-        for thread in self._agent.threads:
-            if thread.name == SWEEPER:
-                thread.join(END_WITHIN)
+        if self._sweeper is not None:
+            self._sweeper.join(END_WITHIN)
 
     def quicken(self) -> None:
         """A run was claimed, or is over: from now on its signals are wanted soon."""

@@ -19,7 +19,6 @@ from orchestrator.cli.output import (
     short_time,
 )
 from orchestrator.config import require_api
-from orchestrator.exceptions import PoolTypeError
 
 LOOK_EVERY = 2.0  # seconds
 
@@ -52,10 +51,7 @@ def start(pool: str, queues: tuple[str, ...], limit: int | None, name: str | Non
     if health is not None:
         settings.health = health
     agent = Agent(require_api(), settings)
-    try:
-        agent.run()
-    except PoolTypeError as error:
-        raise click.ClickException(str(error)) from error
+    agent.run()
     if agent.key_refused:
         raise click.ClickException("The server refuses this agent's key. Make a new one, and start the agent with it.")
 

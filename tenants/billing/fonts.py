@@ -58,7 +58,7 @@ def _made(source: Path, name: str, weight: int) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     font = Font(source)
-    for table in NOT_DRAWN:
+    for table in set(NOT_DRAWN).intersection(font.keys()):
         del font[table]
     font = instantiateVariableFont(font, {"wght": weight})
     font["name"].names = [record for record in font["name"].names if record.nameID != 6]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agent.health import HealthError, liveness, read_address, readiness
+from orchestrator.agent.health import liveness, read_address, readiness
+from orchestrator.exceptions import HealthError
 
 
 def asked(port: int, path: str) -> tuple[int, dict[str, Any]]:

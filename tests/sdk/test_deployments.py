@@ -256,6 +256,7 @@ def test_several_deployments_at_once(platform):
     [
         ({"process": "hot"}, "'fresh', 'warm', 'reuse', not 'hot'"),
         ({"job_variables": {"env": {"LEVEL": 3}}}, "names to texts"),
+        ({"job_variables": {"env": ""}}, "names to texts"),
         ({"job_variables": {"env": {"A=B": "x"}}}, "names to texts"),
         ({"job_variables": {"memory_mib": "much"}}, "16 or more; not 'much'"),
         ({"job_variables": {"memory_mib": 1}}, "16 or more; not 1"),
