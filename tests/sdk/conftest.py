@@ -105,25 +105,34 @@ def agent(platform, tmp_path):
 
 
 @pytest.fixture
-def working(platform, until):
-    """An agent in a thread of this process, to be looked into. It stops at the end, and leaves nothing."""
+def inside(until):
+    """Have agents work in threads of this process, to be looked into. They stop at the end, and leave nothing."""
     started = []
 
-    def start(launcher=None, **settings):
-        known = Settings(**{"name": "inside", "grace": 2.0, "output": False, **settings})
-        agent = Agent(config.require_api(), known, launcher)
-        thread = threading.Thread(target=agent.run, daemon=True)
-        thread.start()
-        started.append((agent, thread))
+    def start(agent):
+        agent.thread = threading.Thread(target=agent.run, daemon=True)
+        agent.thread.start()
+        started.append(agent)
         until(lambda: agent.id)
         return agent
 
     yield start
-    for agent, thread in started:
+    for agent in started:
         agent.stop()
         agent.stop()
-        thread.join(10)
-        assert not thread.is_alive()
+        agent.thread.join(20)
+        assert not agent.thread.is_alive()
+
+
+@pytest.fixture
+def working(platform, inside):
+    """An agent for the fake platform in a thread of this process."""
+
+    def start(launcher=None, **settings):
+        known = Settings(**{"name": "inside", "grace": 2.0, "output": False, **settings})
+        return inside(Agent(config.require_api(), known, launcher))
+
+    return start
 
 
 @pytest.fixture

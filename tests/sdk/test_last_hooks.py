@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
-import threading
 
 import pytest
 
@@ -88,31 +87,21 @@ def served():
 
 
 @pytest.fixture
-def agent(served, until):
+def agent(served, inside):
     """Agents in threads of this process."""
     started = []
 
     def start(**settings):
         known = Settings(**{"name": "inside", "grace": 0.5, "output": False, "hooks": 10.0, **settings})
-        own = Agent(Api(served.url, served.new_key("agent")), known)
-        thread = threading.Thread(target=own.run, daemon=True)
-        thread.start()
-        started.append((own, thread))
-        until(lambda: own.id)
-        return own
+        started.append(inside(Agent(Api(served.url, served.new_key("agent")), known)))
+        return started[-1]
 
     def leave():
-        own, thread = started[-1]
-        own.leave()
-        thread.join(20)
+        started[-1].leave()
+        started[-1].thread.join(20)
 
     start.leave = leave
-    yield start
-    for own, thread in started:
-        own.stop()
-        own.stop()
-        thread.join(20)
-        assert not thread.is_alive()
+    return start
 
 
 @pytest.fixture

@@ -50,25 +50,14 @@ def served():
 
 
 @pytest.fixture
-def works(served, until):
+def works(served, inside):
     """Agents in threads of this process, which has the plug-ins."""
-    started = []
 
     def start(pool: str) -> Agent:
         settings = Settings(pool=pool, name=f"inside {pool}", grace=1.0, output=False)
-        agent = Agent(Api(served.url, served.new_key("agent")), settings)
-        thread = threading.Thread(target=agent.run, daemon=True)
-        thread.start()
-        started.append((agent, thread))
-        until(lambda: agent.id)
-        return agent
+        return inside(Agent(Api(served.url, served.new_key("agent")), settings))
 
-    yield start
-    for agent, thread in started:
-        agent.stop()
-        agent.stop()
-        thread.join(20)
-        assert not thread.is_alive()
+    return start
 
 
 @pytest.fixture
