@@ -73,14 +73,6 @@ def of_objects(asked: list[Address]) -> list[Address]:
     return [each for each in asked if each.model and each.kind in {"history", "delete", "change"}]
 
 
-def of_each_kind(asked: list[Address]) -> list[Address]:
-    """One of each kind, for whoever the door turns away as it does others: it asks who is there, and reads no further.
-
-    That it stands before all addresses is shown by those who ask for all.
-    """
-    return list({each.kind: each for each in asked}.values())
-
-
 def furnished(company: Company) -> Objects:
     """An object of each model of both sites that belongs to this company."""
     api = Api(company.key("furnisher"))
@@ -173,7 +165,7 @@ def of_member(each: Somebody, door: str, own: list[Address], foreign: list[Addre
     """Who may use the admin is served what is Acme's, and finds nothing else; who may not is refused all of it."""
     client = browser(each)
     if "admin.use" not in each.organization_verbs:
-        return refused(client, 403, door, of_each_kind(own))
+        return refused(client, 403, door, [*own, *foreign])
     unknown = of_objects(addresses(ORGANIZATION_ADDRESSES, organization_site, nobodys()))
     return served(client, door, own) + refused(client, 404, door, [*foreign, *unknown])
 
@@ -189,14 +181,13 @@ def closed_to_staff(method: str, address: Address) -> int:
 def test_the_staffs_admin(acme: Company, globex: Company, sam: Any) -> None:  # noqa: F811
     door, own, foreign = "/admin/", furnished(acme), furnished(globex)
     asked = addresses(STAFF_ADDRESSES, staff_site, own)
-    theirs, unknown = (of_objects(addresses(STAFF_ADDRESSES, staff_site, objects)) for objects in (foreign, nobodys()))
-    strongest, *others = [(each.name, browser(each)) for each in everybody(acme)]
+    others, unknown = (of_objects(addresses(STAFF_ADDRESSES, staff_site, objects)) for objects in (foreign, nobodys()))
+    people = [(each.name, browser(each)) for each in everybody(acme)]
     [stranger, (_, staff)] = strangers(acme, globex, sam)
     before, wrong = (rows_of(acme), rows_of(globex)), []
-    for name, client in [strongest, stranger, *others]:
-        shown = of_each_kind(asked) if (name, client) in others else asked
-        wrong += [f"{name}: {problem}" for problem in refused(client, 404, door, shown)]
-    wrong += refused(Client(), 302, door, [*asked, *theirs])
-    wrong += served(staff, door, [*asked, *theirs], closed_to_staff) + refused(staff, 404, door, unknown)
+    for name, client in [*people, stranger]:
+        wrong += [f"{name}: {problem}" for problem in refused(client, 404, door, asked)]
+    wrong += refused(Client(), 302, door, [*asked, *others])
+    wrong += served(staff, door, [*asked, *others], closed_to_staff) + refused(staff, 404, door, unknown)
     assert not wrong, "\n".join(wrong)
     assert (rows_of(acme), rows_of(globex)) == before
