@@ -1,4 +1,4 @@
-"""The part of the run form that changes job variables: it shows those of the deployment, and asks for what differs."""
+"""The part of the run form for job variables: it shows those of pool and deployment, and asks for what differs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from django.http import QueryDict
 
 from blocks.forms import SchemaForm
+from orchestrator.job_templates import values
 from orchestrator.job_variables import MAX_DEPTH, changes, is_deeper, patched
 from runs.models import Deployment, FlowRun
 
@@ -51,8 +52,8 @@ def is_about(path: str) -> bool:
 
 
 def of_deployment(deployment: Deployment, former: FlowRun | None = None) -> Variables:
-    """The deployment's variables, with what a former run of it changed in them."""
-    own = deployment.job_variables
+    """The variables of the pool and the deployment, with what a former run of it changed in them."""
+    own = _given(deployment)
     asked = (former.job_variables or {}) if former and former.deployment_id == deployment.id else {}
     form = SchemaForm.of_values(deployment.pool.template["variables"], patched(own, asked), **NAMES)
     return Variables(form, asked, msgspec.json.encode(own).decode())
@@ -78,4 +79,8 @@ def _shown(text: str, deployment: Deployment) -> dict[str, Any]:
         told = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         told = None
-    return told if isinstance(told, dict) and not is_deeper(told, MAX_DEPTH) else deployment.job_variables
+    return told if isinstance(told, dict) and not is_deeper(told, MAX_DEPTH) else _given(deployment)
+
+
+def _given(deployment: Deployment) -> dict[str, Any]:
+    return values(deployment.pool.template, deployment.job_variables)

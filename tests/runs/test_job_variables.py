@@ -65,6 +65,30 @@ def test_2_7_variables_of_other_launchers_are_edited_as_json(acme: Company, alic
     assert only_run(acme).job_variables == {"image": "etl:2"}
 
 
+def test_2_3_what_the_pool_gives_is_shown_and_only_what_differs_is_asked_for(
+    acme: Company, alice: Any, browse: Any
+) -> None:
+    known = {
+        "env": {"type": "object", "additionalProperties": {"type": "string"}, "default": {"REGION": "eu"}},
+        "level": {"type": "string", "default": "info"},
+    }
+    with acme.scope():
+        acme.pool.base_job_template = {"variables": {"type": "object", "properties": known}, "job_configuration": {}}
+        acme.pool.save()
+    url = address(acme, deploy(acme, job_variables={"env": {"TEAM": "data"}}))
+    sent = controls(browse(alice), url)
+    assert (sent["v.level"], sent["v.env~item"]) == (["info"], ["0", "1"])
+    wanted = [
+        (sent, None),
+        (sent | {"v.level": ["debug"]}, {"level": "debug"}),
+        (sent | {"v.env~item": ["1"]}, {"env": {"REGION": None}}),
+    ]
+    for form, asked in wanted:
+        made = browse(alice).post(url, form).headers["Location"]
+        with acme.scope():
+            assert FlowRun.objects.get(id=made.rstrip("/").rpartition("/")[2]).job_variables == asked
+
+
 def test_2_7_what_is_wrong_is_said_beside_the_fields_and_on_top(acme: Company, alice: Any, browse: Any) -> None:
     url = address(acme, deploy(acme, job_variables=OWN))
     sent = controls(browse(alice), url) | {"v.env.0~key": ["A=B"], "v.memory_mib": ["3"]}
