@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import SimpleTemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from tenants.errors import Forbidden, Invalid, NotFound, Problem
 from tenants.models import Membership, Organization, Workspace
@@ -35,11 +36,8 @@ def workspace_actor(user_id: UUID, organization: str, workspace: str) -> Actor:
     """
     membership = _membership(user_id, organization)
     with tenant_scope(membership.organization_id):
-        found = Workspace.objects.filter(slug=workspace, deleted_at=None).first()
-        here = standing(membership, found.id) if found else None
-    if found is None or here is None:
-        raise NotFound("There is no such workspace, or you don't belong to it.")
-    return _actor(membership, found.id, here)
+        entered = _entered(membership, workspace)
+    return _known(entered)[1]
 
 
 def organization_actor(user_id: UUID, organization: str) -> Actor:
@@ -49,6 +47,19 @@ def organization_actor(user_id: UUID, organization: str) -> Actor:
         NotFound: There is no such organization, or the person does not belong to it: the same answer.
     """
     return _actor(_membership(user_id, organization))
+
+
+def _entered(membership: Membership, slug: str) -> tuple[Workspace, Actor] | None:
+    """The workspace of this name and who a member is in it; None where they have no part. Inside the tenant's scope."""
+    found = Workspace.objects.filter(slug=slug, deleted_at=None).first()
+    here = standing(membership, found.id) if found else None
+    return (found, _actor(membership, found.id, here)) if found and here else None
+
+
+def _known(entered: tuple[Workspace, Actor] | None) -> tuple[Workspace, Actor]:
+    if entered is None:
+        raise NotFound("There is no such workspace, or you don't belong to it.")
+    return entered
 
 
 def _actor(membership: Membership, workspace_id: UUID | None = None, here: Standing | None = None) -> Actor:
@@ -65,7 +76,7 @@ def _actor(membership: Membership, workspace_id: UUID | None = None, here: Stand
 
 
 def _membership(user_id: UUID, organization: str) -> Membership:
-    with user_scope(user_id):
+    with user_scope(user_id, only_reads=True):
         own = Membership.objects.filter(user_id=user_id, user__is_active=True, organization__slug=organization)
         own = own.filter(organization__deleted_at=None)
         membership = own.select_related("organization", "user").first()
@@ -83,7 +94,7 @@ def organizations_of(user_id: UUID) -> list[Organization]:
 
 def workspaces_of(user_id: UUID) -> list[tuple[Organization, Workspace]]:
     """The workspaces that a person may enter, by organization and name. The database's policy `own` chooses them."""
-    with user_scope(user_id):
+    with user_scope(user_id, only_reads=True):
         visible = Workspace.objects.filter(deleted_at=None, organization__deleted_at=None)
         visible = visible.select_related("organization").order_by("organization__name", "name")
         return [(workspace.organization, workspace) for workspace in visible[:MOST]]
@@ -100,37 +111,24 @@ def workspace_page(verb: str | dict[str, str]) -> Callable[[Page], Page]:
     may differ by method.
     """
 
-    def enter(request: Any, organization: str, workspace: str) -> Actor:
-        return workspace_actor(request.user.id, organization, workspace)
-
-    return _page(verb, enter)
+    return _page(verb, ("organization", "workspace"))
 
 
 def organization_page(verb: str | dict[str, str]) -> Callable[[Page], Page]:
     """Make a view a page of an organization, as `workspace_page` does for workspaces; `request.workspace` is None."""
-
-    def enter(request: Any, organization: str) -> Actor:
-        return organization_actor(request.user.id, organization)
-
-    return _page(verb, enter)
+    return _page(verb, ("organization",))
 
 
-def _page(verb: str | dict[str, str], enter: Callable[..., Actor]) -> Callable[[Page], Page]:
-    places = [name for name in ("organization", "workspace") if name in enter.__annotations__]
-
+def _page(verb: str | dict[str, str], places: tuple[str, ...]) -> Callable[[Page], Page]:
     def wrap(view: Page) -> Page:
         @wraps(view)
         def page(request: HttpRequest, **address: Any) -> HttpResponse:
             slugs = {name: address.pop(name) for name in places}
             try:
-                actor = enter(request, **slugs)
+                return _serve(view, verb, request, slugs, address)
             except NotFound as problem:
-                if elsewhere := _elsewhere(request, enter, slugs):
+                if elsewhere := _elsewhere(request, slugs):
                     return elsewhere
-                raise Http404(problem.message) from problem
-            try:
-                return _serve(view, verb, request, actor, address)
-            except NotFound as problem:
                 raise Http404(problem.message) from problem
             except Forbidden as problem:
                 raise PermissionDenied(problem.message) from problem
@@ -150,14 +148,16 @@ def _refused(request: HttpRequest, problem: Problem) -> HttpResponse:
     return render(request, "problem.html", {"problem": problem, "status": problem.status}, status=problem.status)
 
 
-def _elsewhere(request: Any, enter: Callable[..., Actor], slugs: dict[str, str]) -> HttpResponse | None:
+def _elsewhere(request: Any, slugs: dict[str, str]) -> HttpResponse | None:
     """The way to the same page, for who may enter it, when an organization or a workspace has got another address."""
+    if hasattr(request, "actor"):  # They are inside: it is something of the page that is not there.
+        return None
     today = moved(request.user.id, slugs["organization"], slugs.get("workspace", ""))
     if today is None:
         return None
     found = dict(zip(slugs, today, strict=False))
     try:
-        enter(request, **found)
+        (workspace_actor if "workspace" in found else organization_actor)(request.user.id, **found)
     except NotFound:
         return None
     match, query = request.resolver_match, request.META["QUERY_STRING"]
@@ -165,18 +165,24 @@ def _elsewhere(request: Any, enter: Callable[..., Actor], slugs: dict[str, str])
     return HttpResponseRedirect(address, preserve_request=request.method not in {"GET", "HEAD"})
 
 
-def _serve(view: Page, verb: str | dict[str, str], request: Any, actor: Actor, address: dict[str, Any]) -> HttpResponse:
-    wanted = verb if isinstance(verb, str) else verb.get(request.method, "")
-    if not wanted:
-        return HttpResponse(status=405, headers={"Allow": ", ".join(verb)})
-    request.workspaces = workspaces_of(actor.user_id)
-    with tenant_scope(actor.organization_id):
-        request.organization = Organization.objects.get(id=actor.organization_id)
+def _serve(
+    view: Page, verb: str | dict[str, str], request: Any, slugs: dict[str, str], address: dict[str, Any]
+) -> HttpResponse:
+    """Enter and answer in one transaction of the tenant, each row of the way read once."""
+    membership = _membership(request.user.id, slugs["organization"])
+    with tenant_scope(membership.organization_id):
+        workspace, actor = None, _actor(membership)
+        if "workspace" in slugs:
+            workspace, actor = _known(_entered(membership, slugs["workspace"]))
+        wanted = verb if isinstance(verb, str) else verb.get(request.method, "")
+        if not wanted:
+            return HttpResponse(status=405, headers={"Allow": ", ".join(verb)})
+        request.organization = membership.organization
         if (elsewhere := turned_away(request, request.organization, actor)) is not None:
             return elsewhere
         require(actor, wanted)
-        request.actor = actor
-        request.workspace = Workspace.objects.get(id=actor.workspace_id) if actor.workspace_id else None
+        request.actor, request.workspace = actor, workspace
+        request.workspaces = SimpleLazyObject(lambda: workspaces_of(actor.user_id))  # Most answers show none.
         _remember(request)
         response = view(request, **address)
         if isinstance(response, SimpleTemplateResponse):

@@ -68,9 +68,12 @@ def another_tenant(organization_id: UUID) -> Iterator[None]:
 
 
 @contextmanager
-def user_scope(user_id: UUID) -> Iterator[None]:
-    """See the organizations and memberships of one person, before it is known which one is meant."""
-    with _opened(Scope(user_id=user_id), _current.get()):
+def user_scope(user_id: UUID, *, only_reads: bool = False) -> Iterator[None]:
+    """See the organizations and memberships of one person, before it is known which one is meant.
+
+    Who `only_reads` needs no savepoint inside another scope: there is nothing to take back.
+    """
+    with _opened(Scope(user_id=user_id), _current.get(), savepoint=not only_reads):
         yield
 
 
@@ -95,8 +98,8 @@ def system_scope(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(scope: Scope, former: Scope | None) -> Iterator[None]:
-    with transaction.atomic():
+def _opened(scope: Scope, former: Scope | None, *, savepoint: bool = True) -> Iterator[None]:
+    with transaction.atomic(savepoint=savepoint):
         if scope != former:
             _tell_database(scope)
         token = _current.set(scope)

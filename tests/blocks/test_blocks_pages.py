@@ -248,9 +248,9 @@ def test_pages_cost_few_queries(
     for number in range(10):
         deploy(acme, f"d{number}", parameters={"lake": {"$block": "s3-bucket/lake"}})
     page.get(ROOT + "blocks")
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(20):
         page.get(ROOT + "blocks")
-    with django_assert_max_num_queries(35):
+    with django_assert_max_num_queries(25):
         page.get(lake)
 
 

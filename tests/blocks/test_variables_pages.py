@@ -41,7 +41,7 @@ def test_many_variables_have_pages(acme: Company, page: Client, django_assert_ma
         for number in range(120):
             variables.set_variable(name=f"v{number:03}", value=number, by=acme.actor())
     first = page.get(PATH)
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(16):
         rest = page.get(PATH, {"cursor": first.context["more"]})
     assert names(first) + names(rest) == [f"v{number:03}" for number in range(120)]
 

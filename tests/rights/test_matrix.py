@@ -98,6 +98,7 @@ def fits(status: int, expected: int) -> bool:
 def browser(each: Somebody) -> Client:
     """Without what the answers before have left in cookies."""
     client = Client()
+    client.handler = each.client.handler  # Its middleware is made once, not for each question.
     client.cookies["orchestrator_session"] = each.client.cookies["orchestrator_session"].value
     return client
 

@@ -83,7 +83,7 @@ def test_the_page_has_a_bounded_number_of_queries(
         if claimed.run.int % 2:
             journal.send(journal.state("COMPLETED", run_count=1))
     page(acme, browser, by)
-    with django_assert_max_num_queries(31):
+    with django_assert_max_num_queries(21):
         page(acme, browser, by)
 
 

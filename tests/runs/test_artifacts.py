@@ -198,7 +198,7 @@ def test_a_run_with_two_hundred_is_paged(
     journal = told(api, *(("markdown", f"part {number}", {}) for number in range(200)))
     browser = browse(vera)
     page(acme, browser, f"runs/{journal.root}/_artifacts")
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(20):
         first = page(acme, browser, f"runs/{journal.root}/_artifacts")
     assert first.count("<section") == 25
     assert "part 199" in first

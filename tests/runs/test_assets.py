@@ -72,7 +72,7 @@ def test_many_are_paged_in_a_bounded_number_of_queries(
     told(api, *({"key": f"s3://lake/{number:03}"} for number in range(120)))
     browser = browse(vera)
     page(acme, browser, "assets/_list")
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(20):
         first = page(acme, browser, "assets/_list")
     assert first.count("data-row") == 50
     assert "cursor=s3" in first

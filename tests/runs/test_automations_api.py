@@ -174,7 +174,7 @@ def test_the_log_has_pages_and_few_queries(
         )  # fmt: skip
     browser, seen, path = browse(alice), [], f"/{automation.id}"
     while path:
-        with django_assert_max_num_queries(30):
+        with django_assert_max_num_queries(20):
             text = page(browser, acme, path)
         seen += [line for line in text.split() if line.startswith("run-") and line[4:7].isdigit()]
         _, _, rest = text.partition('rel="next"')

@@ -155,7 +155,7 @@ def test_a_large_one_is_shown_page_by_page_in_few_queries(
     work(acme, made.id)
     own = f"{acme.path}backfills/{made.id}"
     browser.get(own)
-    with django_assert_max_num_queries(30):
+    with django_assert_max_num_queries(20):
         page = text(browser.get(own))
     assert page.count('class="square ') == 500
     assert "after=499" in page

@@ -209,7 +209,7 @@ def test_the_page_has_a_bounded_number_of_queries(
     browser = browse(alice)
     deployment = deploy(acme, schedule={"cron": "0 6 * * *"})
     browser.get(acme.path)
-    with django_assert_max_num_queries(45):
+    with django_assert_max_num_queries(35):
         assert browser.get(acme.path).status_code == 200
     trigger(acme, deployment, 30)
     for number in range(3):
@@ -221,7 +221,7 @@ def test_the_page_has_a_bounded_number_of_queries(
         journal.send(journal.begin(f"bad-{number}"), journal.state("FAILED", run_count=1))
     make_late(acme)
     for name in over_time.SPANS:
-        with django_assert_max_num_queries(45):
+        with django_assert_max_num_queries(35):
             assert browser.get(acme.path, {"range": name}).status_code == 200
 
 

@@ -113,5 +113,5 @@ def test_the_page_has_a_bounded_number_of_queries(
         kept(api, number=3)
     browser = browse(alice)
     shown(acme, browser)
-    with django_assert_max_num_queries(31):
+    with django_assert_max_num_queries(21):
         shown(acme, browser)

@@ -62,7 +62,7 @@ def test_forty_versions_are_paged_in_a_few_queries(
     browser.get(path)
     seen, before = [], ""
     while before is not None:
-        with django_assert_max_num_queries(30):
+        with django_assert_max_num_queries(20):
             response = browser.get(path, {"tab": "versions", "before": before})
         seen += [row.version.number for row in response.context["rows"]]
         before = response.context["next"]

@@ -246,7 +246,7 @@ def test_budget(
     with acme.scope():
         last = Webhook.objects.get(name="push-59")
     browser = browse(alice)
-    for path, most in (("webhooks", 26), (f"webhooks/{last.id}", 30), (f"webhooks/{last.id}/edit", 34)):
+    for path, most in (("webhooks", 16), (f"webhooks/{last.id}", 20), (f"webhooks/{last.id}/edit", 24)):
         page(acme, browser, path)
         with django_assert_max_num_queries(most):
             page(acme, browser, path)

@@ -161,7 +161,7 @@ def test_the_page_shows_and_filters(acme: Company, alice: Any, browse: Any) -> N
 def test_the_page_has_pages(acme: Company, alice: Any, browse: Any, django_assert_max_num_queries: Any) -> None:
     written(acme, *[f"a.n{number}" for number in range(60)])
     page = browse(alice)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(15):
         first = page.get("/o/acme/audit")
     assert len(first.context["rows"]) == 50
     second = page.get("/o/acme/audit" + first.context["next"])

@@ -86,9 +86,9 @@ def test_roles_of_which_none_covers_the_other_add_up(acme: Company, bob: Any) ->
 
 
 def test_a_team_costs_no_query_more(acme: Company, bob: Any, django_assert_max_num_queries: Any) -> None:
-    """The savepoints and scopes, the membership, the workspace, and one for all parts."""
+    """The savepoint and scopes, the membership, the workspace, and one for all parts."""
     team_of(acme, bob, role="developer")
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(9):
         here(bob)
 
 
