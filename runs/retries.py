@@ -81,11 +81,10 @@ def retry(
         raise Invalid("Some parameters are not what the run had.", fields=wrong)
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=dict(parameters), tags=run.tags, retry_of=run.id,
-        concurrency_key=_concurrency_key(run), caused_by=run.caused_by,
-        idempotency_key=idempotency_key, call=run.call, retries=run.retries if run.call else None,
-        replays_from=run.id if from_failure else None,
+        caused_by=run.caused_by, idempotency_key=idempotency_key, call=run.call,
+        retries=run.retries if run.call else None, replays_from=run.id if from_failure else None,
         replay_root=(run.replay_root or run.id) if from_failure else None, job_variables=run.job_variables or {},
-        again=_again(run, again) if from_failure else {}, **_of_backfill(run),
+        again=_again(run, again) if from_failure else {}, **turn(run), **_of_backfill(run),
     )  # fmt: skip
     made, is_new = trigger.create_run(asked, by=by, origin=FlowRun.Origin.RETRY)
     if is_new and run.backfill_id:
@@ -94,10 +93,21 @@ def retry(
 
 
 def _of_backfill(run: FlowRun) -> dict[str, Any]:
-    """A run of a backfill is about a past time: so is its retry, and it waits behind the others as that one did."""
-    if run.backfill_id is None:
-        return {}
-    return {"backfill_id": run.backfill_id, "scheduled_at": run.scheduled_at, "priority": run.priority}
+    """A run of a backfill is about a past time: so is its retry."""
+    return {"backfill_id": run.backfill_id, "scheduled_at": run.scheduled_at} if run.backfill_id else {}
+
+
+def turn(run: FlowRun) -> dict[str, Any]:
+    """Among which others, and before which, a run of a deployment was to start: so is the one that repeats it."""
+    return {"work_queue": _queue(run), "priority": run.priority, "concurrency_key": _concurrency_key(run)}
+
+
+def _queue(run: FlowRun) -> str | None:
+    """That of the run, if it was given one that its deployment can still take; else the deployment's."""
+    deployment = run.deployment
+    if run.queue_id in (None, deployment.queue_id) or run.queue.pool_id != deployment.pool_id:
+        return None
+    return run.queue.name
 
 
 def _concurrency_key(run: FlowRun) -> str | None:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from orchestrator.ids import as_id
 from orchestrator.job_variables import flat
 from orchestrator.states import StateType
-from runs import deleting, trigger
+from runs import deleting, retries, trigger
 from runs.bulk import wording
 from runs.explain import explain, first_causes
 from runs.hidden import check_run, find_run, hidden_deployments
@@ -194,6 +194,7 @@ def again(request: HttpRequest, id: UUID) -> HttpResponse:
     asked = trigger.RunRequest(
         deployment=run.deployment, parameters=run.parameters, tags=run.tags, retry_of=run.id if run.is_final else None,
         call=run.call, retries=run.retries if run.call else None, job_variables=run.job_variables or {},
+        **retries.turn(run),
     )  # fmt: skip
     new, _ = trigger.create_run(asked, by=request.actor, origin=FlowRun.Origin.RETRY)
     return redirect("run", request.organization.slug, request.workspace.slug, new.id)

@@ -239,3 +239,31 @@ def test_what_is_no_task_of_the_run_is_refused(world: World) -> None:
         ]
     many = [str(n) for n in range(201)]
     assert error(world.api.post(f"/flow-runs/{journal.root}/retry", {"again": many}), 400)["fields"]
+
+
+def failed_in(world: World, queue: str, **more: Any) -> UUID:
+    """A run that was triggered into another queue than that of its deployment."""
+    assert world.api.post("/work-pools/default/queues", {"name": queue}).status_code == 201
+    world.deploy()
+    world.trigger(work_queue=queue, **more)
+    (claim,) = world.agent(queues=[queue]).claim()
+    journal = Journal.of_claim(world, claim)
+    journal.send(journal.state("RUNNING", run_count=1))
+    fail(journal)
+    return journal.root
+
+
+def test_2_10_a_retry_waits_in_the_same_queue_with_the_same_priority(world: World) -> None:
+    former = failed_in(world, "gpu", priority=10, concurrency_key="acme")
+    again = retried(world, former)
+    assert (again["priority"], again["concurrency_key"]) == (10, "acme")
+    assert world.agent(name="other", queues=["default"]).claim() == []
+    assert [claim["run"] for claim in world.agent(name="gpu", queues=["gpu"]).claim()] == [again["id"]]
+
+
+def test_2_10_where_its_queue_is_no_longer_the_pools_it_is_the_deployments(world: World) -> None:
+    former = failed_in(world, "gpu")
+    assert world.api.post("/work-pools", {"name": "big"}).status_code == 201
+    world.deploy(work_pool="big")
+    again = retried(world, former)
+    assert [claim["run"] for claim in world.agent(pool="big", queues=["default"]).claim()] == [again["id"]]

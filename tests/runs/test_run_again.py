@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.ids import uuid7
 from orchestrator.masking import MASK
-from runs import forms
+from orchestrator.pool_bodies import QueueInput
+from runs import forms, queues
 from runs.models import FlowRun
 from runs.transitions import lock_runs
 from tests.cast import Api, Company
@@ -103,6 +104,17 @@ def test_only_what_has_ended_is_run_again_else_it_is_another_run(
     browse(alice).post(form_of(acme, deployment, run), {"from": str(run)})
     with acme.scope():
         assert FlowRun.objects.get(origin="form").retry_of is None
+
+
+def test_2_10_what_runs_again_waits_as_it_did(acme: Company, alice: Any, browse: Any) -> None:
+    deployment = deploy(acme)
+    with acme.scope():
+        queues.create_queue(pool=deployment.pool, told=QueueInput(name="gpu"), by=acme.actor("owner"))
+    (run,) = trigger(acme, deployment, work_queue="gpu", priority=10, concurrency_key="acme")
+    browse(alice).post(again(acme, run))
+    with acme.scope():
+        new = FlowRun.objects.select_related("queue").get(origin="retry")
+    assert (new.queue.name, new.priority, new.concurrency_key) == ("gpu", 10, "acme")
 
 
 def test_what_was_masked_cut_or_no_json_is_said_beside_its_field(

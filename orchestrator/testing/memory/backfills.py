@@ -314,7 +314,7 @@ def replaced(store: Store, former: Run, retry: Run) -> None:
     """A retry of a backfill's run is about the same time, and takes its place."""
     if former.backfill is None:
         return
-    retry.backfill, retry.scheduled_at, retry.priority = former.backfill, former.scheduled_at, former.priority
+    retry.backfill, retry.scheduled_at = former.backfill, former.scheduled_at
     for place in store.backfills[former.backfill].places:
         if place["run"] == former.id:
             place["run"] = retry.id

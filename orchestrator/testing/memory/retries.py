@@ -9,6 +9,7 @@ from uuid import UUID
 
 from orchestrator import clock
 from orchestrator.bodies import RetryInput
+from orchestrator.concurrency_keys import fill
 from orchestrator.ids import as_id
 from orchestrator.testing.memory import backfills, job_templates, runs
 from orchestrator.testing.memory.asked import Asked, Refusal, invalid
@@ -106,6 +107,7 @@ def retry(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
     new, is_new = runs.create(
         store, run.deployment, parameters={**run.parameters, **told.parameters}, tags=run.tags, by=asked.by.label,
         key=told.idempotency_key, origin="retry", call=run.call, job_variables=run.job_variables,
+        **turn(store, run),
     )  # fmt: skip
     if is_new:
         new.retry_of = run.id
@@ -114,6 +116,19 @@ def retry(store: Store, asked: Asked) -> tuple[dict[str, Any], int]:
             new.replays_from, new.replay_root = run.id, run.replay_root or run.id
             new.again = {name: [*since, new.id] for name, since in again.items()}
     return show_run(new), 201 if is_new else 200
+
+
+def turn(store: Store, run: Run) -> dict[str, Any]:
+    """Among which others, and before which, it was to start."""
+    assert run.deployment is not None
+    facts = run.deployment.facts
+    own = fill(facts["concurrency_key"], run.parameters, facts["parameter_schema"])
+    kept = run.queue != facts["work_queue"] and (run.deployment.pool, run.queue) in store.queues
+    return {
+        "queue": run.queue if kept else None,
+        "priority": run.priority,
+        "concurrency_key": None if own == run.key else run.key,
+    }
 
 
 def _named(store: Store, run: Run, asked: Collection[str]) -> list[str]:
