@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils.timezone import now
 
-from orchestrator.agent_messages import AgentLine, Load
+from orchestrator.agent_messages import SERVED, AgentLine, Load
 from orchestrator.job_template_checks import wrong_of_type
 from orchestrator.job_templates import PROCESS
 from orchestrator.pool_bodies import PoolInput, wrong_of_pool
@@ -142,6 +142,14 @@ def register(
     agent.pool = found
     live.changed(workspace_id=by.workspace_id, what="agents")
     return agent
+
+
+def unknown_queues(agent: Agent) -> list[str]:
+    """The queues that the agent named and its pool has not. Those of what is served are made with their first run."""
+    named = [queue for queue in agent.queues if not queue.startswith(SERVED)]
+    found = WorkQueue.objects.filter(pool=agent.pool, name__in=named) if named else WorkQueue.objects.none()
+    known = set(found.values_list("name", flat=True))
+    return [queue for queue in named if queue not in known]
 
 
 def start_command(agent: Agent) -> str:

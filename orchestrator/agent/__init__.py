@@ -18,6 +18,7 @@ leftovers.py  journals of processes that died, and the word that they did
 log.py        the agent's own log
 health.py     answers those who watch over it
 load.py       what it uses
+signals.py    what signals tell it to do
 memory.py     what processes use, and their bounds
 patience.py   how long to wait before the server is asked again
 """

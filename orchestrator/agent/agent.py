@@ -20,11 +20,12 @@ from orchestrator.agent.log import Log
 from orchestrator.agent.memory import Bounds
 from orchestrator.agent.patience import pause
 from orchestrator.agent.settings import Settings
+from orchestrator.agent.signals import obeyed
 from orchestrator.agent.watch import Watch
 from orchestrator.chance import chance
 from orchestrator.client import Client
 from orchestrator.config import Api
-from orchestrator.exceptions import ApiError, Forbidden, NotFound, PoolTypeError, Unauthorized
+from orchestrator.exceptions import ApiError, Forbidden, Invalid, NotFound, PoolTypeError, Unauthorized
 from orchestrator.job_templates import PROCESS
 
 ANSWER_WITHIN = 15.0  # seconds, beyond what a wait takes
@@ -100,19 +101,20 @@ class Agent:
             ApiError: The server does not take this agent.
         """
         health = Health(self, read_address(self.settings.health)) if self.settings.health else None
-        former = self._listen_to_signals()
-        try:
-            self._work()
-        finally:
-            if health is not None:
-                health.close()
-            self.heart.stop()
-            self.adoption.close(keep=self._leaving)
-            self.launcher.close()
-            self.watch.close()
-            self.client.close()
-            for number, handler in former.items():
-                signal.signal(number, handler)
+        with obeyed({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.leave}):
+            try:
+                self._work()
+            finally:
+                if health is not None:
+                    health.close()
+                self._close()
+
+    def _close(self) -> None:
+        self.heart.stop()
+        self.adoption.close(keep=self._leaving)
+        self.launcher.close()
+        self.watch.close()
+        self.client.close()
 
     def _work(self) -> None:
         found = self.adoption.open(self.holdings.adopt)
@@ -151,12 +153,6 @@ class Agent:
         """Whether it was told to stop."""
         return self._stopping.is_set()
 
-    def _listen_to_signals(self) -> dict[int, Any]:
-        if threading.current_thread() is not threading.main_thread():
-            return {}
-        calls = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.leave}
-        return {number: signal.signal(number, _in_a_thread(call)) for number, call in calls.items()}
-
     # Register.
 
     def _register(self) -> bool:
@@ -164,7 +160,7 @@ class Agent:
         while not self._stopping.is_set():
             try:
                 self.register()
-            except (Unauthorized, Forbidden, NotFound):
+            except (Unauthorized, Forbidden, NotFound, Invalid):
                 raise
             except ApiError as error:
                 self._pause(error)
@@ -199,6 +195,8 @@ class Agent:
             self.kind.learn(str(told.get("pool_type") or PROCESS))  # Servers had no other type before they said so.
         except PoolTypeError as error:
             self._give_up(error)
+        for queue in told.get("unknown_queues", ()):
+            self.log.warning(f"the pool {settings.pool!r} has no queue {queue!r}; nothing comes from it until it has")
         self.id = str(told["id"])
         self.holdings.registered_as(self.id)
 
@@ -303,8 +301,3 @@ class Agent:
         while self.holdings and patient() and (left := until - time.monotonic()) > 0:
             self._wake.wait(min(left, 1.0))
             self._wake.clear()
-
-
-def _in_a_thread(call: Callable[[], None]) -> Callable[..., None]:
-    """A handler of signals. It interrupts the main thread, which may hold the very lock that the call needs."""
-    return lambda *_: threading.Thread(target=call, name="agent-signal").start()

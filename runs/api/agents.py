@@ -31,7 +31,10 @@ UNKNOWN = "There is no such agent here. Register it again."
 
 
 class RegisteredAgent(msgspec.Struct):
-    """An agent that the server knows now, the type of its pool, and the times (seconds) to which it keeps."""
+    """An agent that the server knows now, the type of its pool, and the times (seconds) to which it keeps.
+
+    `unknown_queues` are those that it named and the pool has not; it serves them once they are made.
+    """
 
     id: UUID
     name: str
@@ -40,6 +43,7 @@ class RegisteredAgent(msgspec.Struct):
     lease_seconds: float
     heartbeat_seconds: float
     wait_seconds: float
+    unknown_queues: list[str]
 
 
 class AgentsAsked(PageQuery):
@@ -136,10 +140,9 @@ class Agents(TenantView):
             by=self.actor, pool=told.pool, name=told.name, slots=told.slots, queues=told.queues,
             version=told.version, python=told.python, host=told.host,
         )  # fmt: skip
-        lease = settings.LEASE_SECONDS
-        return answer(
-            RegisteredAgent(agent.id, agent.name, told.pool, agent.pool.type, lease, lease / 4, long_polls.WAIT_SECONDS)
-        )
+        lease, unknown = settings.LEASE_SECONDS, agents.unknown_queues(agent)
+        times = (lease, lease / 4, long_polls.WAIT_SECONDS)
+        return answer(RegisteredAgent(agent.id, agent.name, told.pool, agent.pool.type, *times, unknown))
 
 
 class OneAgent(TenantView):

@@ -51,6 +51,16 @@ def test_an_agent_is_told_its_times(world: World) -> None:
     assert told["wait_seconds"] > 0
 
 
+def test_2_5_an_agent_is_told_which_of_its_queues_its_pool_has_not(world: World) -> None:
+    """It may come before they are made; what is served has a queue from its first run on."""
+    facts = {**FACTS, "queues": ["default", "gpu", "serve load"]}
+    register = world.as_role("agent").post
+    assert register("/agents", facts).json()["unknown_queues"] == ["gpu"]
+    assert world.api.post("/work-pools/default/queues", {"name": "gpu"}).status_code == 201
+    assert register("/agents", facts).json()["unknown_queues"] == []
+    assert register("/agents", FACTS).json()["unknown_queues"] == []
+
+
 @pytest.mark.parametrize(
     ("facts", "status"),
     [

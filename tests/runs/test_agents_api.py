@@ -69,7 +69,7 @@ def test_an_agent_that_comes_back_keeps_its_id_and_its_leases(acme: Company, age
     assert first["id"] == second["id"]
     assert first | {"id": ""} == {
         "id": "", "name": "box-1", "pool": "default", "pool_type": "process", "lease_seconds": 60,
-        "heartbeat_seconds": 15, "wait_seconds": 45.0,
+        "heartbeat_seconds": 15, "wait_seconds": 45.0, "unknown_queues": [],
     }  # fmt: skip
     with acme.scope():
         agent = Agent.objects.get()

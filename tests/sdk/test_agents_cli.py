@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator import flow, task, testing
+from orchestrator.agent.agent import Agent
+from orchestrator.agent.settings import Settings
 from orchestrator.cli.root import cli
 from orchestrator.client import Client
-from orchestrator.exceptions import NotFound
+from orchestrator.config import require_api
+from orchestrator.exceptions import Invalid, NotFound
 from orchestrator.logging import get_run_logger
 
 
@@ -57,6 +60,19 @@ def test_agents_are_listed_and_looked_at(command):
     assert told(command("agent", "inspect", made["id"], "-o", "json"))["runs"] == []
     assert command("agent", "logs", made["id"]).output.split()[2:] == ["INFO", "started"]
     assert isinstance(command("agent", "ls", "--pool", "none").exception, NotFound)
+
+
+@pytest.mark.parametrize(("limit", "name", "says"), [(0, "box", "1 to 1000 slots"), (1, "x" * 201, "1 to 200")])
+def test_2_5_an_agent_that_the_server_can_not_take_says_why_and_ends(command, limit, name, says):
+    with pytest.raises(Invalid, match=says):
+        Agent(require_api(), Settings(limit=limit, name=name, output=False)).run()
+
+
+def test_2_5_an_agent_says_which_queues_its_pool_has_not(command):
+    agent = Agent(require_api(), Settings(queues=["default", "gpuu"], output=False))
+    agent.register()
+    agent._close()
+    assert [line["message"].split(";")[0] for line in agent.log.take()] == ["the pool 'default' has no queue 'gpuu'"]
 
 
 def test_task_runs_are_listed_and_looked_at(command):

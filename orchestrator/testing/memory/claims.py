@@ -11,6 +11,7 @@ import msgspec
 from orchestrator import clock, job_templates
 from orchestrator.agent_messages import (
     HOOKS_WITHIN,
+    SERVED,
     ClaimedRun,
     EndedAnswer,
     LastHooks,
@@ -68,7 +69,11 @@ def register(store: Store, asked: Asked) -> dict[str, Any]:
         "lease_seconds": store.lease_seconds,
         "heartbeat_seconds": store.lease_seconds / 4,
         "wait_seconds": store.wait_seconds,
-    }
+        "unknown_queues": [
+            queue for queue in agent.facts["queues"]
+            if not queue.startswith(SERVED) and (told.pool, queue) not in store.queues
+        ],
+    }  # fmt: skip
 
 
 def find_agent(store: Store, asked: Asked) -> Agent:
