@@ -1,4 +1,4 @@
-"""The page of an agent follows it; entries in quarantine are chosen and let go."""
+"""2.5: The page of an agent follows it; entries in quarantine are chosen and let go."""
 
 from __future__ import annotations
 

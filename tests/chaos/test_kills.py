@@ -1,4 +1,4 @@
-"""Kill what can be killed in the middle of a flow: the run ends, honestly, and nothing that was told is lost."""
+"""2.9: Kill what can be killed in the middle of a flow: the run ends, honestly, and nothing that was told is lost."""
 
 from __future__ import annotations
 

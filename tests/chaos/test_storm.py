@@ -1,4 +1,4 @@
-"""A short storm over a whole installation. `make chaos` makes long ones."""
+"""2.9: A short storm over a whole installation. `make chaos` makes long ones."""
 
 from pathlib import Path
 

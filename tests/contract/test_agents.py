@@ -1,4 +1,4 @@
-"""Agents: claims, leases, heartbeats, ends; and what happens to runs whose holder falls silent (design §4, §7)."""
+"""2.5: Agents: claims, leases, heartbeats, ends; and what happens to runs whose holder falls silent (design §4, §7)."""
 
 from __future__ import annotations
 

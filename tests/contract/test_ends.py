@@ -1,4 +1,4 @@
-"""How runs of agents end: cancelled, by the end of a process, by silence (design §4)."""
+"""2.9: How runs of agents end: cancelled, by the end of a process, by silence (design §4)."""
 
 from __future__ import annotations
 

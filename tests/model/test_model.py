@@ -1,4 +1,4 @@
-"""The whole server, in process and on real rows, against the model: whatever happens, in whatever order."""
+"""2.9: The whole server, in process and on real rows, against the model: whatever happens, in whatever order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real threads over committed rows: everybody at once, round after round. The laws hold, and nobody gets an error."""
+"""2.9: threads over committed rows: everybody at once, round after round. The laws hold, and nobody gets an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of one agent: what it runs, what it ran, its load and its own log."""
+"""2.5: The page of one agent: what it runs, what it ran, its load and its own log."""
 
 from __future__ import annotations
 

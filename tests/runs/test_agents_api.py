@@ -1,4 +1,4 @@
-"""What agents ask over HTTP."""
+"""2.5: What agents ask over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: who is handed which run, and how limits hold (design §7)."""
+"""2.8: Claims: who is handed which run, and how limits hold (design §7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployments and bundles, by the operation and over HTTP."""
+"""2.1, 2.2: Deployments and bundles, by the operation and over HTTP."""
 
 from __future__ import annotations
 

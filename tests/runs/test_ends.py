@@ -1,4 +1,4 @@
-"""The end of a root is the end of what hangs on it: leases, subflows, open task runs, its token."""
+"""2.9: The end of a root is the end of what hangs on it: leases, subflows, open task runs, its token."""
 
 from __future__ import annotations
 

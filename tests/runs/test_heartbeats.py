@@ -1,4 +1,4 @@
-"""What an agent says of what it holds: renewed, lost, ended."""
+"""2.9: What an agent says of what it holds: renewed, lost, ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases that run out: given back, retried, lost (the table of design §4). Time is moved in the rows, nobody sleeps."""
+"""2.9: leases run out: given back, retried, lost (the table of design §4). Time is moved in rows, nobody sleeps."""
 
 from __future__ import annotations
 

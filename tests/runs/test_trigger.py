@@ -1,4 +1,4 @@
-"""The one door for new runs."""
+"""2.7: The one door for new runs."""
 
 from __future__ import annotations
 

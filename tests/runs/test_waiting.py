@@ -1,4 +1,4 @@
-"""Agents that wait: woken by a counter, by a word, by a planned time; no wake-up is lost.
+"""2.5: Agents that wait: woken by a counter, by a word, by a planned time; no wake-up is lost.
 
 The ASGI application is called directly. What has to happen while somebody waits is done when the waiter is known to
 wait; nobody sleeps.

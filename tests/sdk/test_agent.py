@@ -1,4 +1,4 @@
-"""An agent against the fake platform: real processes, real pipes, real signals."""
+"""2.5: An agent against the fake platform: real processes, real pipes, real signals."""
 
 import io
 import os

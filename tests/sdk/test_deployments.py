@@ -1,4 +1,4 @@
-"""Bundles, deployments, triggering from code."""
+"""2.1, 2.2: Bundles, deployments, triggering from code."""
 
 import asyncio
 import io

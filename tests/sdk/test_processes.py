@@ -1,4 +1,4 @@
-"""How an agent comes by the processes of runs: warm, spare, reused, fresh; and what becomes of them."""
+"""2.5: How an agent comes by the processes of runs: warm, spare, reused, fresh; and what becomes of them."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Schedules as descriptions."""
+"""2.6: Schedules as descriptions."""
 
 import datetime as dt
 from zoneinfo import ZoneInfo

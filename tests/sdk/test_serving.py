@@ -1,4 +1,4 @@
-"""1.1: `serve` executes what it deploys, from the files of this machine; `from_source` takes code from elsewhere."""
+"""1.1, 2.1: `serve` executes what it deploys, from files of this machine; `from_source` takes code from elsewhere."""
 
 import os
 import signal
