@@ -6,17 +6,26 @@ can be held up by what changed meanwhile.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from orchestrator.job_template_checks import unfit_told, wrong_template, wrong_variables
-from orchestrator.job_templates import of_pool
+from orchestrator.job_templates import of_pool, values
+from orchestrator.job_variables import flat
 from runs import versions
 from runs.models import Deployment, WorkPool
 from tenants.errors import Conflict, Invalid
 from tenants.permissions import Actor
+
+
+def of_pool_alone(pool: WorkPool, own: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The pool's defaults that a deployment with these job variables leaves as they are, by their dotted places."""
+    told = dict(flat(own))
+    given = flat(values(pool.template, own))
+    return [(place, value) for place, value in given if place not in told and value != {}]
 
 
 def check_variables(pool: WorkPool, *layers: Mapping[str, Any]) -> None:
@@ -27,6 +36,15 @@ def check_variables(pool: WorkPool, *layers: Mapping[str, Any]) -> None:
     """
     if fields := wrong_variables(pool.template, pool.type, *layers):
         raise Invalid("The job variables can't be taken; see fields.", fields=fields)
+
+
+def fingerprint(template: Mapping[str, Any]) -> str:
+    """What a template is known by, so that who edits it overwrites nothing that they have not seen."""
+    return hashlib.sha256(msgspec.json.encode(template, order="deterministic")).hexdigest()
+
+
+class Changed(Conflict):
+    """The template is no longer what its editor was shown."""
 
 
 def check_change(pool: WorkPool, template: dict[str, Any] | None, by: Actor) -> None:

@@ -67,18 +67,24 @@ def settings_of(row: WorkPool | WorkQueue) -> dict[str, Any]:
     return {name: getattr(row, name) for name in SETTINGS if hasattr(row, name)} | {"concurrency_limit": limit}
 
 
-def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Actor) -> None:
+def change(row: WorkPool | WorkQueue, *, told: PoolChange | QueueChange, by: Actor, template_shown: str = "") -> None:
     """Change a pool or a queue. Agents that wait are woken where runs may go on that could not before.
+
+    Args:
+        template_shown: The fingerprint of the base job template that who changes it has seen.
 
     Raises:
         Invalid: `fields` says what can't be taken.
         Conflict: Deployments of the pool do not fit its new base job template; `fields` says which.
+        Changed: Its base job template is not the one that was seen.
     """
     check(told)
     check_allowed(row.pool if isinstance(row, WorkQueue) else row, by, "pools.edit")
     kind = limits.KINDS[type(row)].value
     type(row).objects.select_for_update(no_key=True).get(id=row.id)  # Two who change it do so in turn.
     row.refresh_from_db()
+    if template_shown and isinstance(row, WorkPool) and job_templates.fingerprint(row.template) != template_shown:
+        raise job_templates.Changed("Somebody has changed the job template meanwhile. Look at it, and save again.")
     before = settings_of(row)
     asked = {name: value for name in told.__struct_fields__ if (value := getattr(told, name)) is not UNSET}
     if "description" in asked:

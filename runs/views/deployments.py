@@ -15,7 +15,7 @@ from django.urls import reverse
 from blocks.forms import Context, SchemaForm
 from orchestrator.job_variables import flat
 from orchestrator.wire import MAX_PARAMETERS
-from runs import deployments, forms, job_variables, job_variables_form, schedules, trigger
+from runs import deployments, forms, job_templates, job_variables, job_variables_form, schedules, trigger
 from runs.bulk import wording
 from runs.estimates import estimate
 from runs.explain import first_causes
@@ -80,6 +80,7 @@ def _deployment(request: Any, id: UUID) -> dict[str, Any]:
         "webhooks": webhook_reads.of_deployment(row.deployment).count(),
         "versions_kept": version_reads.count(row.deployment),
         "job_variables": list(flat(row.deployment.job_variables)),
+        "pool_variables": job_templates.of_pool_alone(row.deployment.pool, row.deployment.job_variables),
         "limits": run_limits.of_deployment(row.deployment),
         "may_limit": can(request.actor, "deployments.edit", row.deployment),
         "may_run": can(request.actor, "runs.trigger", row.deployment)

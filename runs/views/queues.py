@@ -11,8 +11,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from orchestrator.bodies import MAX_LIMIT
+from orchestrator.job_templates import PROCESS
 from orchestrator.pool_bodies import MAX_QUEUE_PRIORITY, PoolChange, QueueChange, QueueInput
-from runs import agents, queues
+from runs import agents, job_template_form, queues
 from runs.models import WorkPool, WorkQueue
 from runs.reads import pools as reads
 from tenants.access import workspace_page
@@ -38,7 +39,14 @@ def pool_now(request: HttpRequest, id: UUID) -> HttpResponse:
 
 def _pool(request: Any, id: UUID) -> dict[str, Any]:
     row = reads.find_row(request.actor, id)
-    return {"section": "pools", "row": row, "queues": reads.queues(row.pool), "most": reads.MOST}
+    return {
+        "section": "pools",
+        "row": row,
+        "queues": reads.queues(row.pool),
+        "most": reads.MOST,
+        "template": row.pool.template,
+        "variables": job_template_form.described(row.pool.template),
+    }
 
 
 @workspace_page({"GET": "access.edit", "POST": "access.edit"})
@@ -52,12 +60,13 @@ def pool_access(request: HttpRequest, id: UUID) -> HttpResponse:
 def new_pool(request: HttpRequest) -> HttpResponse:
     """The form of a new pool."""
     if request.method != "POST":
-        return _form(request, {})
+        return _form(request, {"type": PROCESS})
     try:
         typed = _typed(request.POST)
         made = agents.create_pool(
             workspace=request.workspace, name=typed["name"], description=typed["description"],
-            limit=typed["concurrency_limit"], by=request.actor,
+            limit=typed["concurrency_limit"], by=request.actor, type=request.POST.get("type", "").strip() or PROCESS,
+            template=job_template_form.read(request.POST.get("base_job_template", "")),
         )  # fmt: skip
     except Invalid as problem:
         return _form(request, request.POST, problem=problem)
@@ -139,7 +148,7 @@ def _form(
         "queue": queue,
         "of_queue": of_queue or queue is not None,
         "typed": typed,
-        "errors": (problem.fields or {"": problem.message}) if problem else {},
+        "errors": job_template_form.at_field(problem.fields or {"": problem.message}) if problem else {},
         "max_limit": MAX_LIMIT,
         "max_priority": MAX_QUEUE_PRIORITY,
     }

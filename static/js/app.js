@@ -17,6 +17,7 @@ import "./run_form.js";
 import "./schedule_form.js";
 import "./backfill_form.js";
 import "./webhook_form.js";
+import "./pool_template_form.js";
 import "./schema_form/items.js";
 import "./schema_form/selects.js";
 import "./schema_form/unions.js";

@@ -40,6 +40,7 @@ WITHOUT_ENTRY = {
     "webhook-try": "a question",
     "schedule-preview": "a question",
     "deployment-backfill-preview": "a question",
+    "pool-template-preview": "a question",
     "api-events": "an event is its own record, and stands in the feed",
     "api-journal": "a run's work: the journal is its own record",
     "api-result": "a run's work: the state of the run tells where its value is",
@@ -90,6 +91,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "organization-sso-switch": {"mode": "on"},
     "pool-edit": {"description": "told"},
     "pool-new": {"name": "told"},
+    "pool-template": {"part": "defaults", "d~mode": "form", "d.memory_mib": "64"},
     "pool-queue-new": {"name": "told", "priority": "5"},
     "queue": {"priority": "7"},
     "webhook-edit": {"deployment": "acme-etl/acme-nightly", "how": "parameter", "parameter": "told"},
@@ -146,6 +148,7 @@ BEFORE = {
     "automation-resume": "automation-pause",
     "deployment-schedule-resume": "deployment-schedule-pause",
     "pool-resume": "pool-pause",
+    "pool-template-reset": "pool-template",
     "queue-resume": "queue-pause",
     "webhook-resume": "webhook-pause",
 }
