@@ -113,9 +113,8 @@ def test_a_journal_locks_no_runs_of_other_executions(acme: Company, api: Api, im
     assert [refused["code"] for refused in answer["rejected"]] == ["unknown_run"]
 
 
-WAITING = """
-    SELECT 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()
-"""
+# Not by pg_stat_activity: a transaction sees there what was when it first looked, and never who connected since.
+WAITS_FOR_ME = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 
 
 def meanwhile(other: Callable[[], Any], company: Company, first: Callable[[], Any], then: Callable[[], Any]) -> Any:
@@ -125,7 +124,7 @@ def meanwhile(other: Callable[[], Any], company: Company, first: Callable[[], An
             first()
             began = pool.submit(at_once, other)
             deadline = time.monotonic() + 10
-            while not ask(WAITING):
+            while not ask(WAITS_FOR_ME):
                 assert time.monotonic() < deadline, "it does not wait"
             then()
         return began.result()[0]
