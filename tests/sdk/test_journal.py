@@ -289,8 +289,11 @@ def test_a_cancel_raises_in_user_code_and_ends_the_run_cancelled(server):
 def test_a_cancel_ends_async_flows_and_what_threads_run(server):
     import asyncio
 
+    runs = threading.Event()
+
     @task
     def loops():
+        runs.set()
         end = time.monotonic() + 30
         while time.monotonic() < end:
             time.sleep(0.01)
@@ -300,6 +303,7 @@ def test_a_cancel_ends_async_flows_and_what_threads_run(server):
         from orchestrator import runtime
 
         future = loops.submit()
+        assert await asyncio.to_thread(runs.wait, 10)
         server.signals.append({"run": runtime.flow_run.id, "signal": "cancel"})
         await asyncio.sleep(30)
         return future
