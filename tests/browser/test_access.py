@@ -240,6 +240,7 @@ PATHS_OF_SETTINGS = [
 
 def test_full_pages(portal: Portal, acme: Company, served_api: Api) -> None:
     deployment = f"deployments/{deployed(acme).id}"
+    deploy(acme, "a-long-name-of-a-deployment-" * 3, concurrency_limit=1)
     journal = runs_in_each_state(served_api)
     table, paid = told_by_run(journal)
     forms = asked_by_run(acme, journal)
