@@ -16,6 +16,7 @@ from orchestrator.cli.output import (
     print_facts,
     print_items,
     print_json,
+    print_json_line,
     short_time,
 )
 from orchestrator.config import require_api
@@ -92,20 +93,25 @@ def inspect(agent_id: str, output: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until Ctrl-C.")
 @output_option
 def logs(agent_id: str, follow: bool, output: str) -> None:
-    """Print an agent's own log: what it started, lost, could not reach."""
+    """Print an agent's own log: what it started, lost, could not reach; as JSON and followed, one object a line."""
     client = connect()
     items, after = _lines(client, agent_id, 0)
-    if output == "json":
+    if output == "json" and not follow:
         print_json(items)
         return
+    print_line = _print_line if output == "table" else print_json_line
     while True:
         for line in items:
-            level = logging.getLevelName(int(line["level"]))
-            click.echo(f"{short_time(line['t'])} {level:<8} {line['message']}")
+            print_line(line)
         if not follow:
             return
         time.sleep(LOOK_EVERY)
         items, after = _lines(client, agent_id, after)
+
+
+def _print_line(line: dict[str, Any]) -> None:
+    level = logging.getLevelName(int(line["level"]))
+    click.echo(f"{short_time(line['t'])} {level:<8} {line['message']}")
 
 
 def _lines(client: Any, agent_id: str, after: int) -> tuple[list[dict[str, Any]], int]:

@@ -12,6 +12,7 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
@@ -59,19 +60,21 @@ def inspect(name: str, output: str) -> None:
 @block.command()
 @click.argument("name")
 @click.confirmation_option("-y", "--yes", prompt="Delete it with all of its versions?")
-def delete(name: str) -> None:
+@output_option
+def delete(name: str, output: str) -> None:
     """Delete a block, TYPE/NAME, and all of its versions."""
     connect().delete(_address(name))
-    click.echo(f"{name} is deleted.")
+    print_done({"deleted": [name]}, output, f"{name} is deleted.")
 
 
 @block.command()
 @click.argument("name")
 @click.argument("to")
-def rename(name: str, to: str) -> None:
+@output_option
+def rename(name: str, to: str, output: str) -> None:
     """Call a block, TYPE/NAME, otherwise. Blocks that have it in them follow."""
     found = connect().post(f"{_address(name)}/rename", {"name": to})
-    click.echo(f"{name} is {_path(found)} now.")
+    print_done(found, output, f"{name} is {_path(found)} now.")
 
 
 @block.command()
@@ -101,10 +104,11 @@ def versions(name: str, limit: int, output: str) -> None:
 @block.command()
 @click.argument("name")
 @click.argument("version", type=int)
-def rollback(name: str, version: int) -> None:
+@output_option
+def rollback(name: str, version: int, output: str) -> None:
     """Make what a version of a block, TYPE/NAME, held the newest one."""
     made = connect().post(f"{_address(name)}/rollback", {"version": version})
-    click.echo(f"{name} holds what it held in version {version}, as version {made['version']}.")
+    print_done(made, output, f"{name} holds what it held in version {version}, as version {made['version']}.")
 
 
 @block.group("type")

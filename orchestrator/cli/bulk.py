@@ -61,8 +61,10 @@ def filter_of(run_id: str | None, many: dict[str, Any]) -> dict[str, Any] | None
             raise click.UsageError(f"--where is name=value, not {pair!r}.")
         words.setdefault(name, []).append(value)
     if run_id is not None:
-        if words or many["everything"] or many["dry_run"]:
-            raise click.UsageError("Name a run or a filter, not both; --dry-run is for a filter.")
+        if words or many["everything"]:
+            raise click.UsageError("Name a run or a filter, not both.")
+        if many["dry_run"] or many["delay"] or many["no_wait"]:
+            raise click.UsageError("--dry-run, --delay and --no-wait are for a filter.")
         return None
     if not words and not many["everything"]:
         raise click.UsageError("Name a run, or say which are meant: --state, --flow, --deployment, --where, --all.")
@@ -177,6 +179,8 @@ def inspect(operation_id: str, output: str) -> None:
 
 @bulk_operation.command()
 @click.argument("operation_id")
-def cancel(operation_id: str) -> None:
+@output_option
+def cancel(operation_id: str, output: str) -> None:
     """Undo one that has not begun, or stop one; what is done stays done."""
-    _print_end(connect().post(f"/bulk-operations/{operation_id}/cancel"))
+    told = connect().post(f"/bulk-operations/{operation_id}/cancel")
+    print_json(told) if output == "json" else _print_end(told)

@@ -10,6 +10,7 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
@@ -58,7 +59,8 @@ def inspect(key: str, output: str) -> None:
 @click.option("--prefix", help="All whose keys begin so.")
 @click.option("--task", help="All of a task.")
 @click.option("--all", "everything", is_flag=True, help="All of the workspace.")
-def invalidate(key: str | None, prefix: str | None, task: str | None, everything: bool) -> None:
+@output_option
+def invalidate(key: str | None, prefix: str | None, task: str | None, everything: bool, output: str) -> None:
     """Let no call use these values any more: of a KEY, of a prefix, of a task, or all."""
     given = {"key": key, "prefix": prefix, "task": task, "all": everything}
     wanted = {name: value for name, value in given.items() if value}
@@ -68,7 +70,8 @@ def invalidate(key: str | None, prefix: str | None, task: str | None, everything
     while more:
         told = client.post("/cache-entries/invalidate", wanted, again=True)
         done, more = done + told["invalidated"], told["more"]
-    click.echo("1 value is computed anew." if done == 1 else f"{done} values are computed anew.")
+    text = "1 value is computed anew." if done == 1 else f"{done} values are computed anew."
+    print_done({"invalidated": done}, output, text)
 
 
 def _quoted(key: str) -> str:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from orchestrator.cli.output import output_option, print_facts, print_json
+from orchestrator.cli.output import output_option, print_done, print_facts, print_json
 from orchestrator.config import (
     SETTINGS,
     active_profile_name,
@@ -67,15 +67,17 @@ def _settings() -> dict[str, tuple[str, str]]:
 @config.command("set")
 @click.argument("name", type=_setting)
 @click.argument("value")
-def set_(name: str, value: str) -> None:
+@output_option
+def set_(name: str, value: str, output: str) -> None:
     """Set NAME in the active profile; an environment variable ORCHESTRATOR_NAME goes before it."""
     change_profile(name.lower(), value)
-    click.echo(f"{name} = {value}")
+    print_done({name: value}, output, f"{name} = {value}")
 
 
 @config.command()
 @click.argument("name", type=_setting)
-def unset(name: str) -> None:
+@output_option
+def unset(name: str, output: str) -> None:
     """Take NAME out of the active profile."""
     change_profile(name.lower(), None)
-    click.echo(f"{name} is not set any more.")
+    print_done({name: None}, output, f"{name} is not set any more.")

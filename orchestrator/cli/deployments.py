@@ -15,6 +15,7 @@ from orchestrator.cli.output import (
     limit_option,
     or_none,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
@@ -26,6 +27,7 @@ from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
 from orchestrator.job_variables import MIN_MEMORY
 
+LATER = ("run_name", "at", "debounce", "debounce_key", "debounce_max")  # what no estimate takes into account
 ESTIMATED = ("parameters", "tags", "priority", "concurrency_key", "work_queue", "job_variables")
 
 
@@ -114,6 +116,8 @@ def run(
     output: str,
 ) -> None:
     """Trigger a run of a deployment: its id, or flow/name."""
+    if dry_run:
+        _refuse_beside_dry_run(click.get_current_context(), watch)
     body: dict[str, Any] = {
         "deployment": name,
         "parameters": read_parameters(params) | read_secrets(secrets),
@@ -147,6 +151,14 @@ def run(
         click.echo(f"{made['name']}  {made['id']}  {due}\n{made.get('url') or ''}".rstrip())
 
 
+def _refuse_beside_dry_run(context: click.Context, watch: bool) -> None:
+    """An estimate is of a run that is triggered now: what it can't take into account must not look checked."""
+    given = [field for field in LATER if context.params[field] is not None] + ["watch"] * watch
+    if given:
+        options = ", ".join(f"--{field.replace('_', '-')}" for field in given)
+        raise click.UsageError(f"--dry-run checks a run that would begin now: leave out {options}.")
+
+
 @deployment.command()
 @click.argument("name")
 @click.option("--slots", "concurrency_limit", type=int, help="So many of its runs at once; 0: any number.")
@@ -170,20 +182,22 @@ def limit(name: str, concurrency_limit: int | None, key_slots: int | None, on_li
 
 @deployment.command()
 @click.argument("name")
-def pause(name: str) -> None:
+@output_option
+def pause(name: str, output: str) -> None:
     """Stop the schedules of a deployment."""
     client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/pause", again=True)
-    click.echo(f"The schedules of {told['flow']}/{told['name']} are paused.")
+    print_done(told, output, f"The schedules of {told['flow']}/{told['name']} are paused.")
 
 
 @deployment.command()
 @click.argument("name")
-def resume(name: str) -> None:
+@output_option
+def resume(name: str, output: str) -> None:
     """Start the schedules of a deployment again."""
     client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/resume", again=True)
-    click.echo(f"The schedules of {told['flow']}/{told['name']} run again.")
+    print_done(told, output, f"The schedules of {told['flow']}/{told['name']} run again.")
 
 
 @deployment.command()
@@ -240,45 +254,50 @@ def diff(name: str, version: int | None, before: int | None, output: str) -> Non
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
 @click.option("-m", "--message", default="", help="Why, for the history.")
-def rollback(name: str, version: int, message: str) -> None:
+@output_option
+def rollback(name: str, version: int, message: str, output: str) -> None:
     """Put a former version in force, as a new one. The schedules and the limit stay as they are."""
     client = connect()
     body = {"version": version, "message": message}
     told = client.post(f"/deployments/{find(client, name)['id']}/rollback", body)
-    click.echo(f"{told['flow']}/{told['name']} is what it was in version {version}; that is version {told['number']}.")
+    text = f"{told['flow']}/{told['name']} is what it was in version {version}; that is version {told['number']}."
+    print_done(told, output, text)
 
 
 @deployment.command()
 @click.argument("name")
-def promote(name: str) -> None:
+@output_option
+def promote(name: str, output: str) -> None:
     """Put the canary in force."""
     client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/promote")
-    click.echo(f"Version {told['number']} of {told['flow']}/{told['name']} is in force.")
+    print_done(told, output, f"Version {told['number']} of {told['flow']}/{told['name']} is in force.")
 
 
 @deployment.command()
 @click.argument("name")
 @click.argument("share", type=click.IntRange(0, 99))
-def canary(name: str, share: int) -> None:
+@output_option
+def canary(name: str, share: int, output: str) -> None:
     """Let SHARE percent of the new runs be made from the canary; 0 withdraws it."""
     client = connect()
     told = client.post(f"/deployments/{find(client, name)['id']}/canary", {"share": share}, again=True)
     begun = f"{share} % of the new runs are made from version {told['canary']['number']}." if told["canary"] else ""
-    click.echo(begun or f"The canary of {told['flow']}/{told['name']} is withdrawn.")
+    print_done(told, output, begun or f"The canary of {told['flow']}/{told['name']} is withdrawn.")
 
 
 @deployment.command()
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-def delete(name: str, yes: bool) -> None:
+@output_option
+def delete(name: str, yes: bool, output: str) -> None:
     """Delete a deployment, its schedules and versions. Runs that wait are cancelled."""
     client = connect()
     told = find(client, name)
     if not yes:
-        click.confirm(f"Delete {told['flow']}/{told['name']} and cancel its runs that wait?", abort=True)
+        click.confirm(f"Delete {told['flow']}/{told['name']} and cancel its runs that wait?", abort=True, err=True)
     client.delete(f"/deployments/{told['id']}")
-    click.echo(f"{told['flow']}/{told['name']} is deleted.")
+    print_done({"deleted": [told["id"]]}, output, f"{told['flow']}/{told['name']} is deleted.")
 
 
 def find(client: Client, name: str) -> dict[str, Any]:

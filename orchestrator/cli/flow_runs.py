@@ -13,9 +13,11 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
+    print_json_line,
     print_table,
     short_duration,
     short_time,
@@ -105,16 +107,16 @@ def inspect(run_id: str, output: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @output_option
 def logs(run_id: str, follow: bool, output: str) -> None:
-    """Print a run's log."""
+    """Print a run's log; as JSON and followed, one object a line."""
     client = connect()
-    if output == "json":
+    if follow:
+        follow_logs(client, run_id, print_log_line if output == "table" else print_json_line)
+    elif output == "table":
+        print_logs(client, run_id, 0, print_log_line)
+    else:
         lines: list[dict[str, object]] = []
         print_logs(client, run_id, 0, lines.append)
         print_json(lines)
-    elif follow:
-        follow_logs(client, run_id, print_log_line)
-    else:
-        print_logs(client, run_id, 0, print_log_line)
 
 
 @flow_run.command()
@@ -136,10 +138,7 @@ def cancel(run_id: str | None, output: str, **many: Any) -> None:
         hit_many("cancel", words, many, output)
         return
     told = connect().post(f"/flow-runs/{run_id}/cancel", again=True)
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"{told['name']} is {state_of(told)}.")
+    print_done(told, output, f"{told['name']} is {state_of(told)}.")
 
 
 @flow_run.command()
@@ -178,17 +177,15 @@ def pause(run_id: str | None, output: str, **many: Any) -> None:
 
 @flow_run.command()
 @click.argument("run_id")
-def suspend(run_id: str) -> None:
+@output_option
+def suspend(run_id: str, output: str) -> None:
     """Ask a run to end its process at its next call, until it is resumed."""
-    _ask(run_id, "suspend")
+    _ask(run_id, "suspend", output)
 
 
-def _ask(run_id: str, verb: str, output: str = "table") -> None:
+def _ask(run_id: str, verb: str, output: str) -> None:
     told = connect().post(f"/flow-runs/{run_id}/{verb}")
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"{told['name']} is {state_of(told)}.")
+    print_done(told, output, f"{told['name']} is {state_of(told)}.")
 
 
 @flow_run.command()
@@ -219,10 +216,7 @@ def resume(
     told: dict[str, Any] = {"verdict": verdict or "answer", "comment": comment, "key": key}
     told |= {"value": read_parameters(given)} if given else {}
     run = connect().post(f"/flow-runs/{run_id}/resume", told)
-    if output == "json":
-        print_json(run)
-    else:
-        click.echo(f"{run['name']} is {state_of(run)}.")
+    print_done(run, output, f"{run['name']} is {state_of(run)}.")
 
 
 @flow_run.command()
@@ -285,10 +279,7 @@ def retry(
     new = client.post(f"/flow-runs/{run_id}/retry", body, again=True)
     if watched:
         raise SystemExit(watch_run(client, new["id"], output))
-    if output == "json":
-        print_json(new)
-    else:
-        click.echo(f"{new['name']} is {state_of(new)}: {new['url']}")
+    print_done(new, output, f"{new['name']} is {state_of(new)}: {new['url']}")
 
 
 def _print_plan(told: dict[str, Any], output: str) -> None:

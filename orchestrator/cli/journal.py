@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.cli.output import output_option, print_items
+from orchestrator.cli.output import output_option, print_done, print_items
 from orchestrator.config import require_api
 
 
@@ -39,9 +39,10 @@ def ls(output: str) -> None:
 
 
 @journal.command()
-def ship() -> None:
+@output_option
+def ship(output: str) -> None:
     """Send the journals that dead processes left behind for the present API."""
     from orchestrator.journal.recovery import ship_all
 
     sent = ship_all(require_api(), lambda path, why: click.echo(why, err=True))
-    click.echo(f"{sent} sent.")
+    print_done({"sent": sent}, output, f"{sent} sent.")

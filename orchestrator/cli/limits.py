@@ -11,6 +11,7 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
@@ -65,30 +66,29 @@ def set_(name: str, slots: int | None, rate: float | None, active: bool | None, 
     """Make a limit with SLOTS slots, or change it; what is not given stays. NAME is tag:TAG for a tag of tasks."""
     given = {"slots": slots, "rate": rate, "active": active}
     told = connect().put(_address(name), {field: value for field, value in given.items() if value is not None})
-    if output == "json":
-        print_json(told)
-    else:
-        more = f", {told['rate']:g} come back a second" if told["rate"] else ""
-        click.echo(f"The limit {name}: {told['slots']} slots{more}{'' if told['active'] else ', inactive'}.")
+    more = f", {told['rate']:g} come back a second" if told["rate"] else ""
+    print_done(told, output, f"The limit {name}: {told['slots']} slots{more}{'' if told['active'] else ', inactive'}.")
 
 
 @limit.command()
 @click.argument("name")
 @click.confirmation_option("-y", "--yes", prompt="Delete it?")
-def delete(name: str) -> None:
+@output_option
+def delete(name: str, output: str) -> None:
     """Delete a limit: who waits goes on, and nothing is limited any more."""
     connect().delete(_address(name))
-    click.echo(f"The limit {name} is deleted.")
+    print_done({"deleted": [name]}, output, f"The limit {name} is deleted.")
 
 
 @limit.command()
 @click.argument("name")
 @click.option("--holder", help="The id of one holder, as `inspect` shows it; all without.")
 @click.confirmation_option("-y", "--yes", prompt="Take slots away from code that runs?")
-def reset(name: str, holder: str | None) -> None:
+@output_option
+def reset(name: str, holder: str | None, output: str) -> None:
     """Take slots away from those who hold them, and hand them to those who wait."""
     told = connect().post(f"{_address(name)}/reset", {"id": holder} if holder else {})
-    click.echo(f"Taken away: {told['taken_away']}.")
+    print_done(told, output, f"Taken away: {told['taken_away']}.")
 
 
 def _address(name: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from orchestrator.cli.output import connect, output_option, print_facts, print_json
+from orchestrator.cli.output import connect, output_option, print_done, print_facts, print_json
 from orchestrator.client import Client
 from orchestrator.config import Api, save_profile
 
@@ -15,7 +15,8 @@ from orchestrator.config import Api, save_profile
 @click.option("--url", prompt="API URL", help="Where the API is; it ends in /api/v1.")
 @click.option("--key", help="The API key. Left out, it is asked for; `-` reads it from standard input.")
 @click.option("--profile", default="default", show_default=True, help="The name to keep it under.")
-def login(url: str, key: str | None, profile: str) -> None:
+@output_option
+def login(url: str, key: str | None, profile: str, output: str) -> None:
     """Check an API key and keep it in a profile that only you can read."""
     if key == "-":
         key = sys.stdin.readline().strip()
@@ -23,7 +24,9 @@ def login(url: str, key: str | None, profile: str) -> None:
     told = click.get_current_context().with_resource(Client(api)).get("/me")
     facts = {"organization": str(told["organization"]), "workspace": str(told["workspace"])}
     path = save_profile(profile, api, facts)
-    click.echo(f"Logged in to {told['organization']}/{told['workspace']} as {told['actor']}. Kept in {path}.")
+    where = f"{told['organization']}/{told['workspace']}"
+    text = f"Logged in to {where} as {told['actor']}. Kept in {path}."
+    print_done({**told, "profile": profile, "file": str(path)}, output, text)
 
 
 @click.command()

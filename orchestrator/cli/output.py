@@ -42,6 +42,19 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def print_json_line(value: Any) -> None:
+    """Print a value as JSON on one line, at once: who reads a pipe sees what comes while it comes."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_done(told: Any, output: str, text: str) -> None:
+    """Say what was done: a sentence for people, what the API told of it for programs."""
+    if output == "json":
+        print_json(told)
+    else:
+        click.echo(text)
+
+
 def print_items(items: Iterable[Any], output: str, heads: Sequence[str], row: Callable[[Any], Sequence[Any]]) -> None:
     """Print a list, as a table or as JSON."""
     items = list(items)

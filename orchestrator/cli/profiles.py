@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import output_option, print_facts, print_items, print_json
+from orchestrator.cli.output import output_option, print_done, print_facts, print_items, print_json
 from orchestrator.config import active_profile_name, delete_profile, find_profile, profiles, rename_profile, use_profile
 
 
@@ -49,25 +49,28 @@ def inspect(name: str | None, output: str) -> None:
 
 @profile.command()
 @click.argument("name")
-def use(name: str) -> None:
+@output_option
+def use(name: str, output: str) -> None:
     """Make a profile the active one."""
     use_profile(name)
-    click.echo(f"{name} is used from now on.")
+    print_done({"active": name}, output, f"{name} is used from now on.")
 
 
 @profile.command()
 @click.argument("name")
 @click.argument("new")
-def rename(name: str, new: str) -> None:
+@output_option
+def rename(name: str, new: str, output: str) -> None:
     """Give a profile another name."""
     rename_profile(name, new)
-    click.echo(f"{name} is called {new} now.")
+    print_done({"name": new}, output, f"{name} is called {new} now.")
 
 
 @profile.command()
 @click.argument("name")
 @click.confirmation_option("-y", "--yes", prompt="Delete it, and the key in it?")
-def delete(name: str) -> None:
+@output_option
+def delete(name: str, output: str) -> None:
     """Delete a profile. Its key stays valid until it is revoked in the portal."""
     delete_profile(name)
-    click.echo(f"The profile {name} is deleted.")
+    print_done({"deleted": [name]}, output, f"The profile {name} is deleted.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from orchestrator.cli.output import connect, or_none, print_json
+from orchestrator.cli.output import connect, or_none, output_option, print_json
 from orchestrator.deployments import Deployment, deploy
 from orchestrator.exceptions import ProjectError
 from orchestrator.project.discovery import new_file
@@ -22,13 +22,17 @@ WIDTH = 60  # of a value
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default=".")
 @click.option("--force", is_flag=True, help="Write it anew where there is one.")
-def init(directory: Path, force: bool) -> None:
+@output_option
+def init(directory: Path, force: bool, output: str) -> None:
     """Write an orchestrator.yaml that deploys each flow of DIRECTORY. No code of it is executed."""
     path = directory / NAME
     if path.exists() and not force:
         raise ProjectError(f"{path} is there already. --force writes it anew.")
     text, found = new_file(directory)
     path.write_text(text, encoding="utf-8")
+    if output == "json":
+        print_json({"file": str(path), "deployments": list(found)})
+        return
     click.echo(f"{path} has {len(found)} deployment{'s' * (len(found) != 1)}.")
     for entrypoint in found:
         click.echo(f"  {entrypoint}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import limit_option, output_option, print_items, short_time
+from orchestrator.cli.output import limit_option, output_option, print_done, print_items, short_time
 
 storage_option = click.option(
     "--storage", help="A directory, an address or a block's type/name; ORCHESTRATOR_RESULTS_STORAGE by default."
@@ -58,7 +58,8 @@ def _row(item: dict[str, Any]) -> tuple[Any, ...]:
 @click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what is older than this.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @storage_option
-def delete(folder: str, older_than: float | None, yes: bool, storage: str | None) -> None:
+@output_option
+def delete(folder: str, older_than: float | None, yes: bool, storage: str | None, output: str) -> None:
     """Delete the values below a FOLDER such as runs/RUN_ID: their runs will execute these calls again."""
     from orchestrator.result_storage import storage_of
 
@@ -69,4 +70,4 @@ def delete(folder: str, older_than: float | None, yes: bool, storage: str | None
     if found and not yes:
         click.confirm(f"Delete {len(found):,} values ({size:,} bytes)?", abort=True)
     deleted = sum(place.delete(each.path) for each in found)
-    click.echo(f"{deleted:,} values deleted.")
+    print_done({"deleted": deleted}, output, f"{deleted:,} values deleted.")

@@ -64,8 +64,12 @@ def cli() -> None:
     The API is the one of ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY, or of the profile of `orchestrator login`.
     Colours are left out where the output is no terminal, or NO_COLOR is set.
     """
-    if os.environ.get("NO_COLOR"):
-        click.get_current_context().color = False
+    click.get_current_context().color = _colour()
+
+
+def _colour() -> bool | None:
+    """False where none is wanted. None leaves it to the output: only a terminal has any."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def main(args: list[str] | None = None) -> Any:
@@ -73,10 +77,13 @@ def main(args: list[str] | None = None) -> Any:
     try:
         return cli.main(args, prog_name="orchestrator", standalone_mode=True)
     except OrchestratorError as error:
-        click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
+        _tell(error)
         for name, message in (getattr(error, "fields", None) or {}).items():
             click.echo(f"  {name}: {message}", err=True)
-        sys.exit(1)
     except (ValueError, OSError) as error:
-        click.echo(f"{click.style('Error:', fg='red')} {error}", err=True)
-        sys.exit(1)
+        _tell(error)
+    sys.exit(1)
+
+
+def _tell(error: Exception) -> None:
+    click.echo(f"{click.style('Error:', fg='red')} {error}", err=True, color=_colour())

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from orchestrator.cli.output import connect, output_option, print_items, print_json, short_time
+from orchestrator.cli.output import connect, output_option, print_done, print_items, short_time
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.client import Client
 from orchestrator.schedules import CATCH_UPS
@@ -103,11 +103,16 @@ def resume(deployment: str, slug: str, output: str) -> None:
 @schedule.command()
 @click.argument("deployment")
 @click.argument("slug")
-def delete(deployment: str, slug: str) -> None:
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@output_option
+def delete(deployment: str, slug: str, yes: bool, output: str) -> None:
     """Delete one schedule, and its runs that are not due yet."""
     client = connect()
-    client.request("DELETE", _path(client, deployment, slug))
-    click.echo(f"The schedule {slug} is deleted.")
+    path = _path(client, deployment, slug)
+    if not yes:
+        click.confirm(f"Delete the schedule {slug} and its runs that are not due yet?", abort=True, err=True)
+    client.delete(path)
+    print_done({"deleted": [slug]}, output, f"The schedule {slug} is deleted.")
 
 
 @schedule.command()
@@ -133,8 +138,5 @@ def _path(client: Client, deployment: str, slug: str | None = None) -> str:
 
 
 def _print(told: dict[str, Any], output: str, done: str) -> None:
-    if output == "json":
-        print_json(told)
-    else:
-        following = f"; next {short_time(told['next'][0])}" if told["next"] else ""
-        click.echo(f"The schedule {told['slug']} ({when(told)}) is {done}{following}.")
+    following = f"; next {short_time(told['next'][0])}" if told["next"] else ""
+    print_done(told, output, f"The schedule {told['slug']} ({when(told)}) is {done}{following}.")

@@ -11,6 +11,7 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
+    print_done,
     print_facts,
     print_items,
     print_json,
@@ -92,29 +93,30 @@ def rotate(name: str, overlap: float, output: str) -> None:
 
 @webhook.command()
 @click.argument("name")
-def pause(name: str) -> None:
+@output_option
+def pause(name: str, output: str) -> None:
     """Refuse what comes to a webhook."""
-    connect().post(f"{_path(name)}/pause", again=True)
-    click.echo(f"{name} is paused.")
+    print_done(connect().post(f"{_path(name)}/pause", again=True), output, f"{name} is paused.")
 
 
 @webhook.command()
 @click.argument("name")
-def resume(name: str) -> None:
+@output_option
+def resume(name: str, output: str) -> None:
     """Take what comes to a webhook again."""
-    connect().post(f"{_path(name)}/resume", again=True)
-    click.echo(f"{name} is on again.")
+    print_done(connect().post(f"{_path(name)}/resume", again=True), output, f"{name} is on again.")
 
 
 @webhook.command()
 @click.argument("name")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
-def delete(name: str, yes: bool) -> None:
+@output_option
+def delete(name: str, yes: bool, output: str) -> None:
     """Delete a webhook and what is kept of its deliveries."""
     if not yes:
-        click.confirm(f"Delete {name}? Nobody triggers anything at its address then.", abort=True)
+        click.confirm(f"Delete {name}? Nobody triggers anything at its address then.", abort=True, err=True)
     connect().delete(_path(name))
-    click.echo(f"{name} is deleted.")
+    print_done({"deleted": [name]}, output, f"{name} is deleted.")
 
 
 def _path(name: str) -> str:

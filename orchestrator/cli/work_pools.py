@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from orchestrator.cli.output import connect, output_option, print_facts, print_items, print_json
+from orchestrator.cli.output import connect, output_option, print_done, print_facts, print_items, print_json
 from orchestrator.exceptions import PoolTypeError
 from orchestrator.job_templates import PROCESS
 
@@ -80,10 +80,8 @@ def create(
         body["type"] = type
         template = template or _template_of(type, "Or give a template by --base-job-template.")
     told = connect().post("/work-pools", body | ({"base_job_template": template} if template else {}))
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"The pool {told['name']} is there. Start an agent: orchestrator agent start --pool {told['name']}")
+    started = f"orchestrator agent start --pool {told['name']}"
+    print_done(told, output, f"The pool {told['name']} is there. Start an agent: {started}")
 
 
 def _template_of(type: str, otherwise: str) -> dict[str, Any]:
@@ -124,10 +122,7 @@ def update(
     if not body:
         raise click.UsageError("Say what to change: --description, --limit, --base-job-template, …")
     told = connect().patch(address(name), body)
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"The pool {name} is changed: {shown(told)[0]} at once, job variables {_names(told)}.")
+    print_done(told, output, f"The pool {name} is changed: {shown(told)[0]} at once, job variables {_names(told)}.")
 
 
 def _names(told: dict[str, Any]) -> str:
@@ -189,18 +184,18 @@ def _queue(told: dict[str, Any]) -> str:
 
 @work_pool.command()
 @click.argument("name")
-def pause(name: str) -> None:
+@output_option
+def pause(name: str, output: str) -> None:
     """Hand out no more runs of a pool; what runs goes on."""
-    connect().patch(address(name), {"paused": True})
-    click.echo(f"The pool {name} is paused.")
+    print_done(connect().patch(address(name), {"paused": True}), output, f"The pool {name} is paused.")
 
 
 @work_pool.command()
 @click.argument("name")
-def resume(name: str) -> None:
+@output_option
+def resume(name: str, output: str) -> None:
     """Hand out runs of a pool again."""
-    connect().patch(address(name), {"paused": False})
-    click.echo(f"The pool {name} hands out runs again.")
+    print_done(connect().patch(address(name), {"paused": False}), output, f"The pool {name} hands out runs again.")
 
 
 def address(name: str) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from orchestrator.cli import work_pools
-from orchestrator.cli.output import connect, output_option, print_items, print_json
+from orchestrator.cli.output import connect, output_option, print_done, print_facts, print_items, print_json
 from orchestrator.cli.work_pools import limited_option
 
 pool_option = click.option("--pool", default="default", show_default=True, help="The work pool.")
@@ -42,10 +42,17 @@ def create(name: str, pool: str, priority: int, slots: int | None, description: 
     """Make a queue."""
     body = {"name": name, "priority": priority, "concurrency_limit": slots, "description": description}
     told = connect().post(f"{work_pools.address(pool)}/queues", body)
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"The queue {told['name']} of the pool {told['pool']} is there.")
+    print_done(told, output, f"The queue {told['name']} of the pool {told['pool']} is there.")
+
+
+@work_queue.command()
+@click.argument("name")
+@pool_option
+@output_option
+def inspect(name: str, pool: str, output: str) -> None:
+    """Show a queue: what runs, what waits, its limit."""
+    told = connect().get(_address(pool, name))
+    print_json(told) if output == "json" else print_facts(told)
 
 
 @work_queue.command("set")
@@ -64,39 +71,41 @@ def set_(
         raise click.UsageError("Give --limit or --no-limit, not both.")
     given = {"priority": priority, "concurrency_limit": slots, "description": description}
     body: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-    told = connect().patch(_address(pool, name), body | ({"concurrency_limit": None} if no_limit else {}))
-    if output == "json":
-        print_json(told)
-    else:
-        click.echo(f"The queue {name}: priority {told['priority']}, {work_pools.shown(told)[0]} at once.")
+    body |= {"concurrency_limit": None} if no_limit else {}
+    if not body:
+        raise click.UsageError("Say what to change: --priority, --limit, --no-limit, --description.")
+    told = connect().patch(_address(pool, name), body)
+    print_done(told, output, f"The queue {name}: priority {told['priority']}, {work_pools.shown(told)[0]} at once.")
 
 
 @work_queue.command()
 @click.argument("name")
 @pool_option
-def pause(name: str, pool: str) -> None:
+@output_option
+def pause(name: str, pool: str, output: str) -> None:
     """Hand out no more runs of a queue; what runs goes on."""
-    connect().patch(_address(pool, name), {"paused": True})
-    click.echo(f"The queue {name} is paused.")
+    print_done(connect().patch(_address(pool, name), {"paused": True}), output, f"The queue {name} is paused.")
 
 
 @work_queue.command()
 @click.argument("name")
 @pool_option
-def resume(name: str, pool: str) -> None:
+@output_option
+def resume(name: str, pool: str, output: str) -> None:
     """Hand out runs of a queue again."""
-    connect().patch(_address(pool, name), {"paused": False})
-    click.echo(f"The queue {name} hands out runs again.")
+    told = connect().patch(_address(pool, name), {"paused": False})
+    print_done(told, output, f"The queue {name} hands out runs again.")
 
 
 @work_queue.command()
 @click.argument("name")
 @pool_option
 @click.confirmation_option("-y", "--yes", prompt="Delete it?")
-def delete(name: str, pool: str) -> None:
+@output_option
+def delete(name: str, pool: str, output: str) -> None:
     """Delete a queue that no deployment and no run that goes on names."""
     connect().delete(_address(pool, name))
-    click.echo(f"The queue {name} is deleted.")
+    print_done({"deleted": [name]}, output, f"The queue {name} is deleted.")
 
 
 def _address(pool: str, name: str) -> str:
