@@ -14,10 +14,10 @@ from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.output import output_option, print_json
 from orchestrator.cli.parameters import read_job_variables, read_parameters
 from orchestrator.cli.project import deploy_all, deploy_project, print_changes
+from orchestrator.cli.schedules import missed_options, schedule_of, times_options
 from orchestrator.delayable import BACKGROUND
 from orchestrator.job_variables import MIN_MEMORY
 from orchestrator.project.file import NAME
-from orchestrator.schedules import Cron, Interval, RRule
 
 
 @click.command()
@@ -47,10 +47,10 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--queue", help="A queue of the pool.")
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A default; V is JSON, or else a text.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
-@click.option("--cron", help="Five fields.")
-@click.option("--interval", type=float, help="Seconds.")
-@click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR.")
-@click.option("--timezone", default="UTC", show_default=True, help="Of the schedule.")
+@click.option("--description", help="What it is for; the function's docstring by default.")
+@click.option("--version", help="A label for this version, to be found again by.")
+@times_options
+@missed_options
 @click.option("--from-path", is_flag=True, help="Run from the file's directory, which agents must have, not a bundle.")
 @click.option("--limit", "concurrency_limit", type=click.IntRange(1), metavar="N", help="So many runs at once.")
 @click.option("--on-limit", type=click.Choice(ON_LIMIT), default="ENQUEUE", show_default=True, help="What then.")
@@ -64,6 +64,7 @@ from orchestrator.schedules import Cron, Interval, RRule
 @click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of the runs' environment.")
 @click.option("--memory", type=click.FloatRange(MIN_MEMORY), metavar="MIB", help="More of it ends a run.")
 @click.option("--debounce", type=float, metavar="SECONDS", help="Triggers that are closer than this become one run.")
+@click.option("--crash-retries", type=click.IntRange(0), metavar="N", help="Try a run again whose process was lost.")
 @output_option
 def deploy(
     entrypoint: str | None,
@@ -77,10 +78,8 @@ def deploy(
     queue: str | None,
     params: tuple[str, ...],
     tags: tuple[str, ...],
-    cron: str | None,
-    interval: float | None,
-    rrule: str | None,
-    timezone: str,
+    description: str | None,
+    version: str | None,
     from_path: bool,
     concurrency_limit: int | None,
     on_limit: str,
@@ -91,7 +90,9 @@ def deploy(
     env: tuple[str, ...],
     memory: float | None,
     debounce: float | None,
+    crash_retries: int | None,
     output: str,
+    **when: Any,
 ) -> None:
     """Make deployments known to the server: those of an orchestrator.yaml, or the flow or task ENTRYPOINT.
 
@@ -104,17 +105,15 @@ def deploy(
     if len(names) > 1 or everything:
         raise click.UsageError("An ENTRYPOINT is deployed under one name. Without one, a file is deployed.")
     directory, found = _load(entrypoint)
-    if sum(given is not None for given in (cron, interval, rrule)) > 1:
-        raise click.UsageError("Give one of --cron, --interval and --rrule.")
-    schedule = Cron(cron, timezone) if cron else Interval(interval, timezone=timezone) if interval else None
-    schedule = RRule(rrule, timezone) if rrule else schedule
     deployment = found.to_deployment(
         names[0] if names else ("default" if found.kind_of_run == "flow" else BACKGROUND),
         work_pool_name=pool,
         work_queue_name=queue,
         parameters=read_parameters(params),
         tags=tags,
-        schedule=schedule,
+        description=description,
+        version=version,
+        schedule=schedule_of(**when),
         concurrency_limit=concurrency_limit,
         on_limit=on_limit,
         concurrency_key=concurrency_key,
@@ -123,6 +122,7 @@ def deploy(
         process=process,
         job_variables=read_job_variables(job_variables, env, memory),
         debounce=debounce,
+        crash_retries=crash_retries,
         canary=canary,
         message=message,
     )

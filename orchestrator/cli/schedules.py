@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.output import connect, output_option, print_done, print_items, short_time
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.client import Client
-from orchestrator.schedules import CATCH_UPS
+from orchestrator.schedules import CATCH_UPS, Schedule, from_json
 
 Command = Callable[..., None]
 
@@ -31,9 +31,45 @@ def times_options(command: Command) -> Command:
         click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR."),
         click.option("--timezone", help="A name such as Europe/Berlin; UTC by default."),
     )
+    return _with(options, command)
+
+
+def missed_options(command: Command) -> Command:
+    """The options of a schedule's name, and of what becomes of times that were missed."""
+    options = (
+        click.option("--slug", help="The schedule's name among those of the deployment."),
+        click.option(
+            "--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default."
+        ),
+        click.option("--catch-up-max", type=int, help="How many at most, of all."),
+        click.option(
+            "--skip-if-late", type=float, metavar="SECONDS", help="Give up a run that nobody started by then."
+        ),
+    )
+    return _with(options, command)
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def schedule_of(**given: Any) -> Schedule | None:
+    """The schedule that options say; None where none is asked for.
+
+    Raises:
+        UsageError: They say two, or none that can be.
+    """
+    told = times_told(**given)
+    if not told:
+        return None
+    if sum(name in told for name in ("cron", "interval", "rrule")) != 1:
+        raise click.UsageError("Give one of --cron, --interval and --rrule: it says when the schedule is due.")
+    try:
+        return from_json(told)
+    except ValueError as error:
+        raise click.UsageError(f"There can be no such schedule: {error}") from error
 
 
 def times_told(**given: Any) -> dict[str, Any]:
@@ -65,11 +101,8 @@ def when(told: dict[str, Any]) -> str:
 @schedule.command()
 @click.argument("deployment")
 @times_options
-@click.option("--slug", help="Its name among those of the deployment.")
+@missed_options
 @click.option("-p", "--param", "params", multiple=True, metavar="K=V", help="A parameter of its runs.")
-@click.option("--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default.")
-@click.option("--catch-up-max", type=int, help="How many at most, of all.")
-@click.option("--skip-if-late", type=float, metavar="SECONDS", help="Give up a run that nobody started by then.")
 @click.option("--paused", is_flag=True, help="Make it paused.")
 @output_option
 def create(deployment: str, params: tuple[str, ...], paused: bool, output: str, **given: Any) -> None:

@@ -151,6 +151,31 @@ def test_an_entrypoint_alone(project):
     assert "--pool goes with an ENTRYPOINT" in refused.output
 
 
+def test_2_6_an_entrypoint_says_by_options_what_a_file_could(project):
+    said = ["--description", "Loads", "--version", "2026.11", "--crash-retries", "2", "--interval", "900"]
+    late = ["--anchor", "2026-01-05T06:00:00+01:00", "--slug", "quarters", "--catch-up", "all", "--catch-up-max", "3"]
+    command = ("deploy", "jobs/etl.py:load", *said, *late, "--skip-if-late", "60")
+    told = json.loads(output_of(*command, "-o", "json"))
+    assert (told["description"], told["version"]) == ("Loads", "2026.11")
+    (schedule,) = told["schedules"]
+    wanted = {"interval": 900.0, "slug": "quarters", "catch_up": "all", "catch_up_max": 3, "skip_if_late": 60.0}
+    assert wanted.items() <= schedule.items()
+    assert schedule["anchor"].startswith("2026-01-05T05:00:00")
+    assert "1 unchanged" in output_of(*command, "--dry-run")
+    output_of(*command, "--crash-retries", "3")
+    assert "crash_retries: 2 -> 3" in output_of("deployment", "diff", "load/default")
+    days = json.loads(output_of("deploy", "jobs/etl.py:clean", "--cron", "0 6 1 * 1", "--day-and", "-o", "json"))
+    assert days["schedules"][0]["day_or"] is False
+    for options, why in (
+        (["--timezone", "Europe/Oslo"], "Give one of --cron, --interval and --rrule"),
+        (["--cron", "0 6 * * *", "--interval", "60"], "Give one of --cron, --interval and --rrule"),
+        (["--interval", "60", "--anchor", "soon"], "There can be no such schedule"),
+        (["--cron", "0 6 * *"], "There can be no such schedule"),
+    ):
+        refused = call("deploy", "jobs/etl.py:load", *options)
+        assert (refused.exit_code, why in refused.output) == (2, True), refused.output
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
