@@ -83,7 +83,7 @@ class Holdings:
         if ending.exit == 0:
             self._log.debug(f"{claimed.name} is over")
         elif started:
-            self._log.warning(f"{claimed.name} was not ended by itself: {leftovers.describe(ending, True)}")
+            self._log.warning(f"{claimed.name} was not ended by itself: {leftovers.reason(ending, True)}")
         with self._lock:
             self._executions.pop(claimed.run, None)
         hooks = None

@@ -46,20 +46,23 @@ def tell_end(
 
 
 def describe(ending: Ending, started: bool) -> str:
-    """How a process ended, with the end of its output."""
-    if ending.why:
-        told = ending.why
-    elif ending.exit is None:
-        told = "The process is gone." if started else "The process could not be started."
-    elif ending.exit < 0:
-        try:
-            told = f"The process was ended by {signal.Signals(-ending.exit).name}."
-        except ValueError:
-            told = f"The process was ended by signal {-ending.exit}."
-    else:
-        told = f"The process ended with exit code {ending.exit}."
-    last = "\n".join(ending.last_lines[-TOLD_LINES:])
+    """How a process ended, with the end of its output: for the run alone, whose readers may read its log."""
+    told, last = reason(ending, started), "\n".join(ending.last_lines[-TOLD_LINES:])
     return f"{told}\n{last}"[:4_000] if last else told
+
+
+def reason(ending: Ending, started: bool) -> str:
+    """How a process ended, without a word of what it printed."""
+    if ending.why:
+        return ending.why
+    if ending.exit is None:
+        return "The process is gone." if started else "The process could not be started."
+    if ending.exit >= 0:
+        return f"The process ended with exit code {ending.exit}."
+    try:
+        return f"The process was ended by {signal.Signals(-ending.exit).name}."
+    except ValueError:
+        return f"The process was ended by signal {-ending.exit}."
 
 
 def sweep(client: Client, agent_id: str, ours: set[str], call_hooks: Callable[[dict[str, Any], str], None]) -> None:

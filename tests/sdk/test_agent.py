@@ -160,13 +160,17 @@ def test_a_distant_retry_is_handed_back(platform, deployment, agent, until):
 
 def test_a_killed_process_leaves_its_last_lines_and_its_end_is_told(platform, deployment, agent, until):
     deployed = deployment("dies")
-    agent()
+    started = agent()
     run = platform.trigger(deployed)
     told = until(lambda: platform.ended)[0]
     assert (told["run"], told["attempt"], told["exit"], told["reason"]) == (run, 1, -9, "killed")
     assert "SIGKILL" in told["message"]
     assert "on stderr" in told["message"]
     assert "last words" in platform.messages()
+    # Who reads the agent's own log may not be one who reads this run's, and it outlives the run.
+    [line] = [line for line in started.output().splitlines() if "was not ended by itself" in line]
+    assert line.endswith("The process was ended by SIGKILL.")
+    assert "\non stderr" not in started.output()
 
 
 def test_cancel_raises_in_user_code(platform, deployment, agent, until, tmp_path):
