@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from django.http import QueryDict
 
-from blocks.forms import SchemaForm
-from orchestrator.job_template_checks import FIELD, wrong_template
+from blocks.forms import SchemaForm, in_order
+from orchestrator.job_template_checks import FIELD
 from orchestrator.job_templates import defaults
 from tenants.errors import Invalid
 
@@ -40,18 +40,13 @@ def described(template: Mapping[str, Any]) -> list[Variable]:
             name, str(told.get("title") or ""), _type(told), str(told.get("description") or ""),
             msgspec.json.encode(given[name]).decode() if name in given else None, name in needed,
         )
-        for name, told in sorted(known.items(), key=lambda each: _position(each[1]))
+        for name, told in in_order(known)
     ]  # fmt: skip
 
 
 def _properties(template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     known = template["variables"].get("properties") or {}
     return {name: told if isinstance(told, dict) else {} for name, told in known.items()}
-
-
-def _position(told: Mapping[str, Any]) -> float:
-    position = told.get("position")
-    return position if isinstance(position, int | float) else float("inf")
 
 
 def _type(told: Mapping[str, Any]) -> str:
@@ -110,16 +105,6 @@ def read(text: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise Invalid("See fields.", fields={FIELD: "A template is a JSON object."})
     return found
-
-
-def check(template: dict[str, Any], type: str) -> None:
-    """Refuse what is no template for pools of this type.
-
-    Raises:
-        Invalid: `fields` says what is wrong.
-    """
-    if fields := wrong_template(template, type):
-        raise Invalid("See fields.", fields=fields)
 
 
 def at_field(errors: Mapping[str, str]) -> dict[str, str]:

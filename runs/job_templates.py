@@ -47,6 +47,16 @@ class Changed(Conflict):
     """The template is no longer what its editor was shown."""
 
 
+def check_template(template: dict[str, Any] | None, type: str) -> None:
+    """Refuse what is no template for pools of this type; None is that of the type.
+
+    Raises:
+        Invalid: `fields` says what is wrong with it.
+    """
+    if fields := wrong_template(template, type):
+        raise Invalid("The base job template can't be taken; see fields.", fields=fields)
+
+
 def check_change(pool: WorkPool, template: dict[str, Any] | None, by: Actor) -> None:
     """Refuse what the pool's template can't become; None is that of its type.
 
@@ -55,8 +65,7 @@ def check_change(pool: WorkPool, template: dict[str, Any] | None, by: Actor) -> 
         Conflict: Deployments of the pool do not fit it; `fields` names some of them, with what they lack. Those that
             the actor may not see are only counted.
     """
-    if fields := wrong_template(template, pool.type):
-        raise Invalid("The base job template can't be taken; see fields.", fields=fields)
+    check_template(template, pool.type)
     if found := _unfit(pool, template):
         seen = {str(each): wrong for each, wrong in found.items() if each.allows(by, "deployments.view")}
         message, named = unfit_told(len(found), seen)

@@ -14,5 +14,6 @@ Empty, absent and null: `blocks.forms.leaves` says what an emptied control means
 
 from blocks.forms.fields import Choice, Context, Field, KeptSecret
 from blocks.forms.form import SchemaForm
+from blocks.forms.shapes import in_order
 
-__all__ = ["Choice", "Context", "Field", "KeptSecret", "SchemaForm"]
+__all__ = ["Choice", "Context", "Field", "KeptSecret", "SchemaForm", "in_order"]

@@ -16,7 +16,7 @@ from orchestrator.job_template_checks import FIELD
 from orchestrator.job_templates import BUILT_IN, defaults, filled, of_pool
 from orchestrator.pool_bodies import PoolChange
 from runs import job_template_form, queues
-from runs.job_templates import Changed, fingerprint
+from runs.job_templates import Changed, check_template, fingerprint
 from runs.models import Deployment, WorkPool
 from runs.reads import pools as reads
 from tenants.access import workspace_page
@@ -68,13 +68,13 @@ def _typed(pool: WorkPool, data: QueryDict) -> Typed:
     if data.get("part") == "template":
         found = Typed(job_template_form.form(pool.template), data.get("template", ""))
     else:
-        found = Typed(job_template_form.form(pool.template, data), _text(pool.template), errors={})
+        found = Typed(job_template_form.form(pool.template, data), _text(pool.template))
         found.errors |= found.form.problems
     if found.errors:
         return found
     try:
         found.template = _meant(pool, found, data)
-        job_template_form.check(found.template, pool.type)
+        check_template(found.template, pool.type)
     except Invalid as problem:
         found.errors |= problem.fields or {FIELD: problem.message}
     return found
@@ -115,12 +115,13 @@ def _page(
 ) -> HttpResponse:
     whole = request.POST.get("part") == "template"
     own = {} if whole else {path: told for path, told in typed.errors.items() if path.startswith(FIELD)}
+    form = typed.form.with_errors(own) if own else typed.form
     context = {
         "section": "pools",
         "pool": pool,
         "typed": typed,
-        "form": typed.form.with_errors(own) if own else typed.form,
-        "form_listed": [("", "", told) for told in typed.form.with_errors(own).unplaced.values()] if own else [],
+        "form": form,
+        "form_listed": [("", "", told) for told in form.unplaced.values()] if own else [],
         "whole": whole,
         "errors": job_template_form.at_field(typed.errors) if whole else {},
         "shown": fingerprint(pool.template),

@@ -183,6 +183,7 @@ def paths_of_pools(acme: Company, by: Any, queue: object) -> list[str]:
         pool,
         f"{pool}/access",
         f"{pool}/edit",
+        f"{pool}/template",
         f"{pool}/queues/new",
         f"queues/{queue}",
     ]
