@@ -17,9 +17,9 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
-    print_facts,
     print_items,
     print_json,
+    print_one,
     print_table,
     short_duration,
     short_time,
@@ -192,7 +192,7 @@ def ls(deployment: str | None, limit: int, output: str) -> None:
 def inspect(backfill_id: str, output: str) -> None:
     """Show one: how far it has come, and why it makes no run now."""
     told = connect().get(f"/backfills/{backfill_id}")
-    print_json(told) if output == "json" else print_facts(told)
+    print_one(told, output)
 
 
 @backfill.command()

@@ -4,48 +4,41 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from orchestrator.bulk import DID, FOR_GOOD, MAX_DELAY, OPEN
+from orchestrator.cli.options import together
 from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
-    print_facts,
     print_items,
     print_json,
+    print_one,
     print_table,
     short_time,
     state_of,
 )
 from orchestrator.client import Client
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 LOOK_EVERY = 0.5
 _SHORT_OF_ALL = 3  # the exit code where not everything was done, as of a watched run that does not complete
 
 
-def many_options(command: Command) -> Command:
-    """The options of a command that takes a run, or a filter in its place."""
-    options = [
-        click.option("--state", help="All runs in these states, comma-separated: RUNNING,FAILED"),
-        click.option("--flow", help="All runs of this flow."),
-        click.option("--deployment", help="All runs of this deployment: its id, or flow/name."),
-        click.option("--where", multiple=True, metavar="NAME=VALUE", help="Another filter of the API's list of runs."),
-        click.option("--all", "everything", is_flag=True, help="All runs of the workspace."),
-        click.option("--dry-run", is_flag=True, help="Only show which runs would be hit."),
-        click.option("--yes", "-y", is_flag=True, help="Don't ask."),
-        click.option(
-            "--delay", type=click.FloatRange(0, MAX_DELAY), default=0, help="Seconds in which it can be undone."
-        ),
-        click.option("--no-wait", is_flag=True, help="Don't follow it to its end."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# Of a command that takes a run, or a filter in its place.
+many_options = together(
+    click.option("--state", help="All runs in these states, comma-separated: RUNNING,FAILED"),
+    click.option("--flow", help="All runs of this flow."),
+    click.option("--deployment", help="All runs of this deployment: its id, or flow/name."),
+    click.option("--where", multiple=True, metavar="NAME=VALUE", help="Another filter of the API's list of runs."),
+    click.option("--all", "everything", is_flag=True, help="All runs of the workspace."),
+    click.option("--dry-run", is_flag=True, help="Only show which runs would be hit."),
+    click.option("--yes", "-y", is_flag=True, help="Don't ask."),
+    click.option("--delay", type=click.FloatRange(0, MAX_DELAY), default=0, help="Seconds in which it can be undone."),
+    click.option("--no-wait", is_flag=True, help="Don't follow it to its end."),
+)
 
 
 def filter_of(run_id: str | None, many: dict[str, Any]) -> dict[str, Any] | None:
@@ -174,7 +167,7 @@ def ls(limit: int, output: str) -> None:
 def inspect(operation_id: str, output: str) -> None:
     """Show one, and how far it has come."""
     told = connect().get(f"/bulk-operations/{operation_id}")
-    print_json(told) if output == "json" else print_facts(told)
+    print_one(told, output)
 
 
 @bulk_operation.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from orchestrator.agent_messages import PROCESSES
 from orchestrator.bodies import ON_LIMIT
+from orchestrator.cli.options import given_options
 from orchestrator.cli.output import output_option, print_json
 from orchestrator.cli.parameters import read_job_variables, read_parameters
 from orchestrator.cli.project import deploy_all, deploy_project, print_changes
@@ -142,14 +142,7 @@ OF_FILES = {"entrypoint", "file", "everything", "names", "dry_run", "message", "
 
 def _refuse_options_of_entrypoint() -> None:
     """What a file says is not said by options as well."""
-    context = click.get_current_context()
-    given = [
-        option.opts[-1]
-        for option in context.command.params
-        if option.name not in OF_FILES
-        and context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-    ]
-    if given:
+    if given := given_options(lambda name: name not in OF_FILES):
         raise click.UsageError(f"{given[0]} goes with an ENTRYPOINT; of a project, write it into {NAME}.")
 
 

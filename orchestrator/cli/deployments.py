@@ -10,15 +10,16 @@ import click
 
 from orchestrator.bodies import ON_LIMIT
 from orchestrator.cli.explaining import print_estimate
+from orchestrator.cli.options import given_options
 from orchestrator.cli.output import (
     connect,
     limit_option,
     or_none,
     output_option,
     print_done,
-    print_facts,
     print_items,
     print_json,
+    print_one,
     short_time,
 )
 from orchestrator.cli.parameters import read_job_variables, read_parameters, read_secrets
@@ -27,7 +28,7 @@ from orchestrator.cli.watching import watch_run
 from orchestrator.client import Client
 from orchestrator.job_variables import MIN_MEMORY
 
-LATER = ("run_name", "at", "debounce", "debounce_key", "debounce_max")  # what no estimate takes into account
+NOT_ESTIMATED = {"run_name", "at", "debounce", "debounce_key", "debounce_max", "watch"}  # options
 ESTIMATED = ("parameters", "tags", "priority", "concurrency_key", "work_queue", "job_variables")
 
 
@@ -63,10 +64,7 @@ def _schedule(told: dict[str, Any]) -> str:
 def inspect(name: str, output: str) -> None:
     """Show one deployment: its id, or flow/name."""
     told = find(connect(), name)
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts({key: value for key, value in told.items() if key != "parameter_schema"})
+    print_one(told, output, {key: value for key, value in told.items() if key != "parameter_schema"})
 
 
 @deployment.command()
@@ -117,7 +115,7 @@ def run(
 ) -> None:
     """Trigger a run of a deployment: its id, or flow/name."""
     if dry_run:
-        _refuse_beside_dry_run(click.get_current_context(), watch)
+        _refuse_beside_dry_run()
     body: dict[str, Any] = {
         "deployment": name,
         "parameters": read_parameters(params) | read_secrets(secrets),
@@ -144,19 +142,14 @@ def run(
         if output == "table":
             click.echo(f"{made['name']} {made['url']}")
         raise SystemExit(watch_run(client, made["id"], output))
-    if output == "json":
-        print_json(made)
-    else:
-        due = short_time(made.get("scheduled_at"))
-        click.echo(f"{made['name']}  {made['id']}  {due}\n{made.get('url') or ''}".rstrip())
+    due = short_time(made.get("scheduled_at"))
+    print_done(made, output, f"{made['name']}  {made['id']}  {due}\n{made.get('url') or ''}".rstrip())
 
 
-def _refuse_beside_dry_run(context: click.Context, watch: bool) -> None:
+def _refuse_beside_dry_run() -> None:
     """An estimate is of a run that is triggered now: what it can't take into account must not look checked."""
-    given = [field for field in LATER if context.params[field] is not None] + ["watch"] * watch
-    if given:
-        options = ", ".join(f"--{field.replace('_', '-')}" for field in given)
-        raise click.UsageError(f"--dry-run checks a run that would begin now: leave out {options}.")
+    if given := given_options(NOT_ESTIMATED.__contains__):
+        raise click.UsageError(f"--dry-run checks a run that would begin now: leave out {', '.join(given)}.")
 
 
 @deployment.command()
@@ -174,10 +167,7 @@ def limit(name: str, concurrency_limit: int | None, key_slots: int | None, on_li
         raise click.UsageError("Say what changes: --slots, --key-slots, --on-limit.")
     client = connect()
     told = client.patch(f"/deployments/{find(client, name)['id']}", body)
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts({field: told[field] for field in ("concurrency_limit", "key_slots", "on_limit")})
+    print_one(told, output, {field: told[field] for field in ("concurrency_limit", "key_slots", "on_limit")})
 
 
 @deployment.command()

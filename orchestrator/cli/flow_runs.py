@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from orchestrator.cli.bulk import filter_of, hit_many, many_options
 from orchestrator.cli.explaining import print_explanation
+from orchestrator.cli.options import Command, together
 from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
     print_done,
-    print_facts,
     print_items,
     print_json,
     print_json_line,
+    print_one,
     print_table,
     short_duration,
     short_time,
@@ -28,20 +29,14 @@ from orchestrator.cli.watching import follow_logs, print_log_line, print_logs, w
 from orchestrator.ids import uuid7
 
 ORIGINS = ("local", "subflow", "api", "form", "schedule", "retry", "background", "backfill", "webhook", "automation")
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _between(what: str, prefix: str = "") -> Callable[[Command], Command]:
     """The options of a span of time."""
-
-    def add(command: Command) -> Command:
-        until = click.option(f"--{prefix}until", metavar="TIME", help=f"Only runs {what} before then.")
-        since = click.option(
-            f"--{prefix}since", metavar="TIME", help=f"Only runs {what} from then on; ISO 8601 with a zone."
-        )
-        return since(until(command))
-
-    return add
+    return together(
+        click.option(f"--{prefix}since", metavar="TIME", help=f"Only runs {what} from then on; ISO 8601 with a zone."),
+        click.option(f"--{prefix}until", metavar="TIME", help=f"Only runs {what} before then."),
+    )
 
 
 @click.group()
@@ -96,10 +91,7 @@ def ls(limit: int, output: str, state: str | None, tags: tuple[str, ...], **aske
 def inspect(run_id: str, output: str) -> None:
     """Show one run."""
     told = connect().get(f"/flow-runs/{run_id}")
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts({**told, "state": state_of(told), "message": told["state"].get("message")})
+    print_one(told, output, {**told, "state": state_of(told), "message": told["state"].get("message")})
 
 
 @flow_run.command()
@@ -137,8 +129,7 @@ def cancel(run_id: str | None, output: str, **many: Any) -> None:
     if words is not None:
         hit_many("cancel", words, many, output)
         return
-    told = connect().post(f"/flow-runs/{run_id}/cancel", again=True)
-    print_done(told, output, f"{told['name']} is {state_of(told)}.")
+    _ask(str(run_id), "cancel", output, again=True)
 
 
 @flow_run.command()
@@ -183,8 +174,8 @@ def suspend(run_id: str, output: str) -> None:
     _ask(run_id, "suspend", output)
 
 
-def _ask(run_id: str, verb: str, output: str) -> None:
-    told = connect().post(f"/flow-runs/{run_id}/{verb}")
+def _ask(run_id: str, verb: str, output: str, body: dict[str, Any] | None = None, *, again: bool = False) -> None:
+    told = connect().post(f"/flow-runs/{run_id}/{verb}", body, again=again)
     print_done(told, output, f"{told['name']} is {state_of(told)}.")
 
 
@@ -215,8 +206,7 @@ def resume(
         return
     told: dict[str, Any] = {"verdict": verdict or "answer", "comment": comment, "key": key}
     told |= {"value": read_parameters(given)} if given else {}
-    run = connect().post(f"/flow-runs/{run_id}/resume", told)
-    print_done(run, output, f"{run['name']} is {state_of(run)}.")
+    _ask(str(run_id), "resume", output, told)
 
 
 @flow_run.command()

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from orchestrator.cli.output import connect, output_option, print_done, print_facts, print_json
+from orchestrator.cli.output import connect, output_option, print_done, print_one
 from orchestrator.client import Client
 from orchestrator.config import Api, save_profile
 
@@ -33,8 +33,4 @@ def login(url: str, key: str | None, profile: str, output: str) -> None:
 @output_option
 def whoami(output: str) -> None:
     """Show whom the API takes you for."""
-    told = connect().get("/me")
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts(told)
+    print_one(connect().get("/me"), output)

@@ -55,6 +55,14 @@ def print_done(told: Any, output: str, text: str) -> None:
         click.echo(text)
 
 
+def print_one(told: dict[str, Any], output: str, facts: dict[str, Any] | None = None) -> None:
+    """Show one thing: names and values for people, which are `facts` where these say it better; JSON for programs."""
+    if output == "json":
+        print_json(told)
+    else:
+        print_facts(told if facts is None else facts)
+
+
 def print_items(items: Iterable[Any], output: str, heads: Sequence[str], row: Callable[[Any], Sequence[Any]]) -> None:
     """Print a list, as a table or as JSON."""
     items = list(items)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output import output_option, print_done, print_facts, print_items, print_json
+from orchestrator.cli.output import output_option, print_done, print_items, print_one
 from orchestrator.config import active_profile_name, delete_profile, find_profile, profiles, rename_profile, use_profile
 
 
@@ -41,10 +41,7 @@ def inspect(name: str | None, output: str) -> None:
     """Show a profile, the active one by default; its key is cut."""
     found = find_profile(name or active_profile_name() or "")
     told = {key: f"{value[:8]}…" if key == "api_key" else value for key, value in found.items() if key != "active"}
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts(told)
+    print_one(told, output)
 
 
 @profile.command()

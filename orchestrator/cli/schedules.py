@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from orchestrator.cli.options import together
 from orchestrator.cli.output import connect, output_option, print_done, print_items, short_time
 from orchestrator.cli.parameters import read_parameters
 from orchestrator.client import Client
 from orchestrator.schedules import CATCH_UPS, Schedule, from_json
-
-Command = Callable[..., None]
 
 
 @click.group()
@@ -21,38 +19,24 @@ def schedule() -> None:
     """List, make, pause, resume and delete the schedules of a deployment, and look ahead."""
 
 
-def times_options(command: Command) -> Command:
-    """The options that say when a schedule is due."""
-    options = (
-        click.option("--cron", help="Five fields: minute hour day month weekday."),
-        click.option("--day-and", is_flag=True, help="With both day fields: on days that match both."),
-        click.option("--interval", type=float, help="Seconds."),
-        click.option("--anchor", help="What an interval is counted from: ISO 8601 with a zone."),
-        click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR."),
-        click.option("--timezone", help="A name such as Europe/Berlin; UTC by default."),
-    )
-    return _with(options, command)
-
-
-def missed_options(command: Command) -> Command:
-    """The options of a schedule's name, and of what becomes of times that were missed."""
-    options = (
-        click.option("--slug", help="The schedule's name among those of the deployment."),
-        click.option(
-            "--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default."
-        ),
-        click.option("--catch-up-max", type=int, help="How many at most, of all."),
-        click.option(
-            "--skip-if-late", type=float, metavar="SECONDS", help="Give up a run that nobody started by then."
-        ),
-    )
-    return _with(options, command)
-
-
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+# When a schedule is due.
+times_options = together(
+    click.option("--cron", help="Five fields: minute hour day month weekday."),
+    click.option("--day-and", is_flag=True, help="With both day fields: on days that match both."),
+    click.option("--interval", type=float, help="Seconds."),
+    click.option("--anchor", help="What an interval is counted from: ISO 8601 with a zone."),
+    click.option("--rrule", help="A recurrence rule, like FREQ=MONTHLY;BYDAY=-1FR."),
+    click.option("--timezone", help="A name such as Europe/Berlin; UTC by default."),
+)
+# Its name, and what becomes of times that were missed.
+missed_options = together(
+    click.option("--slug", help="The schedule's name among those of the deployment."),
+    click.option(
+        "--catch-up", type=click.Choice(CATCH_UPS), help="What is made up for after an outage; skip by default."
+    ),
+    click.option("--catch-up-max", type=int, help="How many at most, of all."),
+    click.option("--skip-if-late", type=float, metavar="SECONDS", help="Give up a run that nobody started by then."),
+)
 
 
 def schedule_of(**given: Any) -> Schedule | None:
@@ -74,7 +58,7 @@ def schedule_of(**given: Any) -> Schedule | None:
 
 def times_told(**given: Any) -> dict[str, Any]:
     """What was given of a schedule, as the API takes it."""
-    told = {name: value for name, value in given.items() if value not in (None, False)}
+    told = {name: value for name, value in given.items() if value is not None and value is not False}
     return told | ({"day_or": False} if told.pop("day_and", False) else {})
 
 

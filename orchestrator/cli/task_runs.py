@@ -10,9 +10,9 @@ from orchestrator.cli.output import (
     connect,
     limit_option,
     output_option,
-    print_facts,
     print_items,
     print_json,
+    print_one,
     short_duration,
     short_time,
     state_of,
@@ -50,10 +50,7 @@ def _row(told: dict[str, Any]) -> tuple[str, ...]:
 def inspect(flow_run_id: str, task_run_id: str, output: str) -> None:
     """Show one task run."""
     told = connect().get(f"/flow-runs/{flow_run_id}/task-runs/{task_run_id}")
-    if output == "json":
-        print_json(told)
-    else:
-        print_facts({**told, "state": state_of(told), "message": told["state"].get("message")})
+    print_one(told, output, {**told, "state": state_of(told), "message": told["state"].get("message")})
 
 
 @task_run.command()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from orchestrator.cli import work_pools
-from orchestrator.cli.output import connect, output_option, print_done, print_facts, print_items, print_json
+from orchestrator.cli.output import connect, output_option, print_done, print_items, print_one
 from orchestrator.cli.work_pools import limited_option
 
 pool_option = click.option("--pool", default="default", show_default=True, help="The work pool.")
@@ -51,8 +51,7 @@ def create(name: str, pool: str, priority: int, slots: int | None, description: 
 @output_option
 def inspect(name: str, pool: str, output: str) -> None:
     """Show a queue: what runs, what waits, its limit."""
-    told = connect().get(_address(pool, name))
-    print_json(told) if output == "json" else print_facts(told)
+    print_one(connect().get(_address(pool, name)), output)
 
 
 @work_queue.command("set")

@@ -99,6 +99,7 @@ def test_2_7_one_is_rotated_paused_resumed_and_deleted() -> None:
     assert "paused" in command("ls").output.splitlines()[1]
     assert send(new, {}).status_code == 409
     assert command("resume", "push").output == "push is on again.\n"
+    assert [told(verb, "push")["paused"] for verb in ("pause", "resume")] == [True, False]
     assert send(new, {}).status_code == 202
     assert command("delete", "push", input="n\n").exit_code == 1
     assert command("delete", "push", "--yes").output == "push is deleted.\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator import flow, journal, testing
+from orchestrator.blocks import Secret
 from orchestrator.cli import root
 from orchestrator.cli.root import cli
 from orchestrator.client import Client
@@ -98,6 +100,41 @@ def test_2_3_and_2_4_pools_queues_and_limits(client: Client) -> None:
     assert told("limit", "reset", "warehouse", "--yes") == {"taken_away": 0}
     assert told("limit", "delete", "warehouse", "--yes") == {"deleted": ["warehouse"]}
     assert told("cache", "invalidate", "--all") == {"invalidated": 0}
+
+
+def test_2_10_runs_and_what_is_done_to_many(client: Client) -> None:
+    asked = {"deployment": PROD, "scheduled_at": "2030-01-01T00:00:00Z"}
+    run, other = (client.post("/flow-runs", asked)["id"] for _ in range(2))
+    assert told("flow-run", "cancel", run)["state"]["type"] == "CANCELLED"
+    command("flow-run", "suspend", run, status=1)
+    assert told("flow-run", "inspect", other)["id"] == other
+    made = told("flow-run", "cancel", "--all", "--yes", "--delay", "60", "--no-wait")
+    assert told("bulk-operation", "cancel", made["id"])["state"] == "cancelled"
+    assert client.get(f"/flow-runs/{other}")["state"]["type"] == "SCHEDULED"
+
+
+def test_blocks(client: Client) -> None:
+    Secret(value="hunter22").save("token")
+    assert told("block", "rename", "secret/token", "key")["name"] == "key"
+    assert told("block", "rollback", "secret/key", "1")["version"] == 2
+    assert told("block", "delete", "secret/key", "--yes") == {"deleted": ["secret/key"]}
+
+
+def test_what_is_kept_on_this_machine(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_HOME", str(tmp_path))
+    (tmp_path / "flows.py").write_text("from orchestrator import flow\n\n@flow\ndef etl() -> None: ...\n")
+    made = told("init", str(tmp_path))
+    assert (made["deployments"], Path(made["file"]).exists()) == (["flows.py:etl"], True)
+    url, key = client.api.url, client.api.key
+    kept = told("login", "--url", url, "--key", key, "--profile", "work")
+    assert (kept["profile"], Path(kept["file"]).parent, key in json.dumps(kept)) == ("work", tmp_path, False)
+    assert told("profile", "rename", "work", "home") == {"name": "home"}
+    assert told("profile", "use", "home") == {"active": "home"}
+    assert told("config", "set", "exit_seconds", "3") == {"EXIT_SECONDS": "3"}
+    assert told("config", "unset", "exit_seconds") == {"EXIT_SECONDS": None}
+    assert told("profile", "delete", "home", "--yes") == {"deleted": ["home"]}
+    assert told("journal", "ship") == {"sent": 0}
+    assert told("result", "delete", "runs/none", "--yes") == {"deleted": 0}
 
 
 def test_what_would_be_ignored_is_refused(client: Client) -> None:

@@ -169,6 +169,7 @@ def test_2_6_an_entrypoint_says_by_options_what_a_file_could(project):
     for options, why in (
         (["--timezone", "Europe/Oslo"], "Give one of --cron, --interval and --rrule"),
         (["--cron", "0 6 * * *", "--interval", "60"], "Give one of --cron, --interval and --rrule"),
+        (["--interval", "0"], "An interval is between 1 second and 10 years, not 0 s."),
         (["--interval", "60", "--anchor", "soon"], "There can be no such schedule"),
         (["--cron", "0 6 * *"], "There can be no such schedule"),
     ):
